@@ -1,0 +1,322 @@
+"""The store: Delta Lake tables in a folder, or under an s3:// or gs:// address.
+
+Tables lie in `<root>/tables/<name>`, rows that broke a contract in `<root>/quarantine/<name>`. A
+commit is acknowledged only after its bytes are on the disk: deltalake itself never calls fsync.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from features.errors import StoreError
+from features.schema import TABLES
+
+QUARANTINE = "quarantine/"
+TARGET_FILE_BYTES = 128 * 1024 * 1024
+COMPACT_AFTER_FILES = 8
+_COMMIT_ATTEMPTS = 5
+_MADE_BY = {
+    "review_signals": "score",
+    "user_profiles": "profiles",
+    "item_profiles": "profiles",
+}
+_WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=256 * 1024)
+
+
+class Store:
+    """The tables of one shop, and the local files beside them.
+
+    Args:
+        root: A folder (made by the first write), or an s3:// or gs:// address.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        self.is_local = "://" not in self.root
+
+    def __repr__(self) -> str:
+        """Name the root."""
+        return f"Store({self.root!r})"
+
+    def path(self, *parts: str) -> Path:
+        """Name a local companion of the tables: a bundle, a model, a report.
+
+        Args:
+            parts: Path segments below the root.
+
+        Returns:
+            The path; neither it nor its parents are made.
+
+        Raises:
+            StoreError: The store is an object-store address, which has no local files.
+        """
+        if not self.is_local:
+            raise StoreError(f"{self.root} has no local files: give a store that is a folder")
+        return Path(self.root, *parts)
+
+    def exists(self, table: str) -> bool:
+        """Tell whether a table has been written.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+
+        Returns:
+            True where the table has at least one commit.
+        """
+        try:
+            return DeltaTable.is_deltatable(self._address(table))
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"cannot look for {table} in {self.root}: {error}") from error
+
+    def version(self, table: str) -> int | None:
+        """Give the number of a table's newest commit.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+
+        Returns:
+            The version, counted from 0; None where the table does not exist.
+
+        Raises:
+            StoreError: The table is there and cannot be read.
+        """
+        opened = self._open(table)
+        return None if opened is None else opened.version()
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """Read a table lazily, with exactly the types of its contract.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+
+        Returns:
+            The newest version; `Array` columns, which Delta keeps as lists, are arrays again.
+
+        Raises:
+            StoreError: The table does not exist; the message names the command that makes it.
+        """
+        opened = self._open(table)
+        if opened is None:
+            command = _MADE_BY.get(table, "ingest FILE")
+            raise StoreError(
+                f"the store {self.root} has no table {table}: run `sentirec {command}` first"
+            )
+        frame = pl.scan_delta(opened)
+        if table not in TABLES:
+            return frame
+        stored = frame.collect_schema()
+        wanted = TABLES[table].create_empty().schema
+        casts = [
+            pl.col(name).cast(dtype)
+            for name, dtype in wanted.items()
+            if name in stored and stored[name] != dtype
+        ]
+        return frame.with_columns(casts) if casts else frame
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        """Add rows in one commit; nobody ever sees a part of them.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+            frame: The rows; nothing is committed where there are none and the table exists.
+
+        Raises:
+            StoreError: The commit failed, or the columns differ from those of the table.
+        """
+        if frame.is_empty() and self.exists(table):
+            return
+        self._write(table, frame, mode="append")
+
+    def overwrite(self, table: str, frame: pl.DataFrame) -> None:
+        """Replace all rows in one commit; readers see the old rows or the new ones.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+            frame: The new content; its columns may differ from the old ones.
+
+        Raises:
+            StoreError: The commit failed.
+        """
+        self._write(table, frame, mode="overwrite", schema_mode="overwrite")
+
+    def upsert(self, table: str, frame: pl.DataFrame, key: list[str]) -> None:
+        """Replace the rows whose key is there and add the others, in one commit.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+            frame: The rows, with every column of the table and no key twice.
+            key: The columns that name a row; none of their values is null.
+
+        Raises:
+            ValueError: A key occurs twice in `frame`.
+            StoreError: The commit failed.
+        """
+        if frame.select(pl.struct(key).is_duplicated().any()).item():
+            raise ValueError(f"upsert into {table}: a key {key} occurs twice in the new rows")
+        if not self.exists(table):
+            self.append(table, frame)
+            return
+        if frame.is_empty():
+            return
+        predicate = " AND ".join(f"old.`{name}` = new.`{name}`" for name in key)
+
+        def merge() -> None:
+            DeltaTable(self._address(table)).merge(
+                _storable(table, frame),
+                predicate=predicate,
+                source_alias="new",
+                target_alias="old",
+                writer_properties=_WRITER,
+            ).when_matched_update_all().when_not_matched_insert_all().execute()
+
+        self._commit(table, merge)
+
+    def compact(self, table: str) -> None:
+        """Join a table's small files once there are many, and drop files unused for a week.
+
+        Args:
+            table: A table name, or `quarantine/<name>`; nothing happens where it does not exist.
+
+        Raises:
+            StoreError: The commit failed.
+        """
+        opened = self._open(table)
+        if opened is None or len(opened.file_uris()) <= COMPACT_AFTER_FILES:
+            return
+
+        def compact() -> None:
+            fresh = DeltaTable(self._address(table))
+            fresh.optimize.compact(target_size=TARGET_FILE_BYTES, writer_properties=_WRITER)
+            fresh.vacuum(dry_run=False)
+
+        self._commit(table, compact)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a store-wide lock: one process at a time, released even where the process dies.
+
+        Args:
+            name: What is locked, such as `ingest`. A store at an s3:// or gs:// address has no
+                locks: there, one writer at a time is the caller's care.
+
+        Yields:
+            None, once no other process holds the lock.
+        """
+        if not self.is_local:
+            yield
+            return
+        folder = self.path()
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f".{name}.lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    def _address(self, table: str) -> str:
+        place = table if table.startswith(QUARANTINE) else f"tables/{table}"
+        return f"{self.root.rstrip('/')}/{place}"
+
+    def _open(self, table: str) -> DeltaTable | None:
+        if not self.exists(table):
+            return None
+        try:
+            return DeltaTable(self._address(table))
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"the table {table} in {self.root} is damaged: {error}") from error
+
+    def _write(self, table: str, frame: pl.DataFrame, **options: Any) -> None:
+        if self.is_local:
+            Path(self._address(table)).mkdir(parents=True, exist_ok=True)
+
+        def write() -> None:
+            write_deltalake(
+                self._address(table),
+                _storable(table, frame),
+                target_file_size=TARGET_FILE_BYTES,
+                writer_properties=_WRITER,
+                **options,
+            )
+
+        self._commit(table, write)
+
+    def _commit(self, table: str, write: Any) -> None:
+        before = self.version(table)
+        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+            try:
+                write()
+                break
+            except CommitFailedError as error:
+                if attempt == _COMMIT_ATTEMPTS:
+                    raise StoreError(
+                        f"{table} in {self.root}: {attempt} commits in a row lost against another "
+                        f"writer ({error}): end the other writer, then run this again"
+                    ) from error
+            except (DeltaError, OSError) as error:
+                # Two first writers race: the loser finds the table there and appends to it.
+                lost_race = "already exists" in str(error) and attempt < _COMMIT_ATTEMPTS
+                if not lost_race:
+                    raise StoreError(f"cannot write {table} to {self.root}: {error}") from error
+        if self.is_local:
+            after = self.version(table)
+            _sync_commits(Path(self._address(table)), before, -1 if after is None else after)
+
+
+def _storable(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Put columns in the order of the contract, and arrays into the lists that Delta knows."""
+    if table in TABLES:
+        wanted = TABLES[table].create_empty().schema
+        if set(frame.columns) != set(wanted):
+            raise StoreError(
+                f"{table} wants the columns {sorted(wanted)} and got {sorted(frame.columns)}"
+            )
+        frame = frame.select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
+    arrays = [
+        pl.col(name).cast(pl.List(dtype.inner))
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Array)
+    ]
+    return frame.with_columns(arrays) if arrays else frame
+
+
+def _sync_commits(folder: Path, before: int | None, after: int) -> None:
+    """Force the commits after `before`, up to `after`, and their data files onto the disk."""
+    log = folder / "_delta_log"
+    first = 0 if before is None else before + 1
+    touched: set[Path] = {folder, log, log / "_last_checkpoint"}
+    for version in range(first, after + 1):
+        for entry in log.glob(f"{version:020d}.*"):
+            touched.add(entry)
+            if entry.suffix == ".json":
+                touched |= {folder / name for name in _added_files(entry)}
+    if before is None:
+        touched |= {folder.parent, folder.parent.parent, folder.parent.parent.parent}
+    touched |= {path.parent for path in touched if path.is_relative_to(folder)}
+    for path in sorted(touched, key=lambda path: len(path.parts), reverse=True):
+        _sync(path)
+
+
+def _added_files(commit: Path) -> list[str]:
+    actions = (json.loads(line) for line in commit.read_text("utf-8").splitlines() if line)
+    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
+
+
+def _sync(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        # A concurrent compaction may have removed it; then a later commit no longer names it.
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,148 @@
+"""The `sentirec` command. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 ok, 1 crash, 2 bad input, 3 gate refused, 4 not decidable.
+"""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jobs.command_plugins import PluginGroup
+from jobs.config import load_config
+from jobs.errors import BadInputError, JobsError
+from jobs.output import Output
+
+if TYPE_CHECKING:
+    from jobs.ingest_tables import IngestReport
+
+BAD_INPUT = 2
+# A base error can only have been raised where its module is loaded, so none is imported for it.
+_KNOWN_ERRORS = (
+    ("sentiment.errors", "SentimentError"),
+    ("features.errors", "FeaturesError"),
+    ("recsys.errors", "RecsysError"),
+    ("serving.errors", "ServingError"),
+)
+
+app = typer.Typer(
+    name="sentirec",
+    cls=PluginGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Recommendations that know how people felt about what they bought.",
+)
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file; default: sentirec.toml where there is one."),
+]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder or s3:// or gs:// address of the tables.")
+]
+JsonOption = Annotated[
+    str | None,
+    typer.Option("--json", help="Also write the result as JSON to this file; - is stdout."),
+]
+
+
+@app.callback()
+def _root() -> None:
+    """Keep `sentirec` a group of commands, however many there are."""
+
+
+@app.command()
+def ingest(
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet; plain or gzip.")],
+    store: StoreOption = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="Format of the files; default: found out.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Read source files into the tables of a store. Reading a file again changes nothing."""
+    from features.store import Store
+    from jobs.ingest_tables import ingest as ingest_tables
+
+    settings = load_config(config)
+    output = Output(json)
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+    # The bar goes to standard error, so that a table on standard output can be piped.
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("ingest", total=sum(sizes) or None)
+        report = ingest_tables(
+            Store(store or settings.store.path),
+            files,
+            format=format or settings.ingest.format,
+            now=datetime.now(UTC),
+            progress=lambda path, count: bar.update(task, advance=count, description=path.name),
+        )
+    output.console.print(_counts_table(report))
+    output.write_json(report.to_dict())
+    if report.errors:
+        raise BadInputError("\n".join(report.errors))
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code of the outcome."""
+    try:
+        app()
+    except Exception as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        sys.exit(code)
+
+
+def exit_code_of(error: Exception) -> int | None:
+    """Give the exit code of an error that is raised on purpose.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        2, 3 or 4; None for an error that nobody foresaw.
+    """
+    if isinstance(error, JobsError):
+        return error.exit_code
+    for module, name in _KNOWN_ERRORS:
+        base = getattr(sys.modules.get(module), name, None)
+        if base is not None and isinstance(error, base):
+            return BAD_INPUT
+    return None
+
+
+def _counts_table(report: "IngestReport") -> Table:
+    table = Table(title="ingest")
+    table.add_column("table")
+    for name in ("read", "added", "updated", "unchanged", "quarantined"):
+        table.add_column(name, justify="right")
+    table.add_column("rules broken")
+    for name, counts in report.tables.items():
+        rules = sorted(counts.quarantined.items(), key=lambda pair: (-pair[1], pair[0]))
+        table.add_row(
+            name,
+            f"{counts.read:,}",
+            f"{counts.added:,}",
+            f"{counts.updated:,}",
+            f"{counts.unchanged:,}",
+            f"{sum(counts.quarantined.values()):,}",
+            "\n".join(f"{rule} {count:,}" for rule, count in rules),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

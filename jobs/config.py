@@ -1,0 +1,90 @@
+"""The configuration file `sentirec.toml`: one pydantic model a section.
+
+A new section is a model here and a field of `Config`; unknown keys are errors everywhere.
+"""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jobs.errors import ConfigError
+
+DEFAULT_FILE = Path("sentirec.toml")
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and closed to keys that nobody reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSection(Section):
+    """`[store]`: where tables, models and bundles are."""
+
+    path: str = Field(default="shop", min_length=1)
+    """A folder (relative ones from the current folder), or an s3:// or gs:// address."""
+
+
+class IngestSection(Section):
+    """`[ingest]`: how source files are read."""
+
+    format: str | None = None
+    """The format of all files; where it is absent it is told from each file."""
+
+
+class Config(Section):
+    """The whole file; every section may be left out."""
+
+    store: StoreSection = StoreSection()
+    ingest: IngestSection = IngestSection()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: The file; None for `sentirec.toml` in the current folder where there is one.
+
+    Returns:
+        The configuration, with defaults for what the file does not say.
+
+    Raises:
+        ConfigError: The file is missing, is no TOML, or has an unknown key or a wrong value; the
+            message names the file, the key and the keys that are allowed there.
+    """
+    if path is None:
+        if not DEFAULT_FILE.exists():
+            return Config()
+        path = DEFAULT_FILE
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML file: {error}") from error
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(_explain(dict(problem)) for problem in error.errors())
+        raise ConfigError(f"{path}: {problems}") from error
+
+
+def _explain(problem: dict[str, object]) -> str:
+    place = problem["loc"]
+    assert isinstance(place, tuple)
+    key = ".".join(str(part) for part in place)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}; allowed there: {', '.join(_allowed(place[:-1]))}"
+    return f"{key}: {problem['msg']}, not {problem['input']!r}"
+
+
+def _allowed(place: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in place:
+        field = model.model_fields.get(str(part))
+        inner = None if field is None else field.annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return sorted(model.model_fields)

@@ -1,0 +1,230 @@
+"""Ingest: source files of any known format into the tables of a store."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.contracts import CONTRACTS, check
+from features.errors import DamagedFileError, InputError
+from features.quarantine import quarantine_problems, quarantine_rows
+from features.readers import SOURCE_LINE, SOURCE_ROW, Batch, ByteSource, detect, read_batches
+from features.store import Store
+from features.table_writers import (
+    EntityWriter,
+    FactWriter,
+    QuarantineWriter,
+    TableWriter,
+    gather_stubs,
+)
+
+_ENTITIES = ("items", "users")
+Progress = Callable[[Path, int], None]
+"""Called with a file and the number of its bytes that have just been read."""
+
+
+@dataclass(kw_only=True)
+class TableCounts:
+    """What became of the rows of one table: read = added + updated + unchanged + quarantined.
+
+    Args:
+        read: Rows that the files brought.
+        added: Rows under a new id.
+        updated: Rows that changed a known item or user.
+        unchanged: Rows that were known already.
+        quarantined: Refused rows by the rule that they broke.
+    """
+
+    read: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, rules: pl.Series) -> None:
+        """Count refused rows."""
+        for rule, count in rules.value_counts().iter_rows():
+            self.quarantined[rule] = self.quarantined.get(rule, 0) + count
+
+
+@dataclass(kw_only=True)
+class FileReport:
+    """What became of one file.
+
+    Args:
+        path: The file.
+        format: The format it was read as; None where that could not be told.
+        records: Records and broken lines read.
+        error: Why nothing, or only the part before a damage, was read; None where all was well.
+    """
+
+    path: Path
+    format: str | None = None
+    records: int = 0
+    error: str | None = None
+
+
+@dataclass(kw_only=True)
+class IngestReport:
+    """What an ingest did.
+
+    Args:
+        files: One entry a file, in the order given.
+        tables: Counts by table.
+    """
+
+    files: list[FileReport] = field(default_factory=list)
+    tables: dict[str, TableCounts] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong, file by file."""
+        return [file.error for file in self.files if file.error is not None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as JSON types."""
+        return {
+            "files": [{**vars(file), "path": str(file.path)} for file in self.files],
+            "tables": {name: vars(counts) for name, counts in self.tables.items()},
+        }
+
+
+def ingest(
+    store: Store,
+    files: Sequence[Path],
+    *,
+    format: str | None = None,
+    now: datetime,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Read files into the tables of a store; reading one again changes nothing.
+
+    A file that cannot be read, or is damaged from some place on, does not keep the others from
+    being read: its error is in the report.
+
+    Args:
+        store: Where the tables are.
+        files: Plain or gzip CSV and JSON lines, or Parquet.
+        format: The format of all of them; None to tell it from each file.
+        now: The time of this run, with a zone; written to quarantined rows.
+        progress: Told about bytes as they are read.
+
+    Returns:
+        Counts by table, and what was wrong with which file.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    report = IngestReport()
+    with ExitStack() as held:
+        run = _Run(store, report.tables, now, held)
+        for path in files:
+            entry = FileReport(path=path)
+            report.files.append(entry)
+            try:
+                run.read_file(entry, format, progress)
+            except InputError as error:
+                entry.error = str(error)
+    return report
+
+
+class _Run:
+    """The writers and counts of one ingest."""
+
+    def __init__(
+        self, store: Store, tables: dict[str, TableCounts], now: datetime, held: ExitStack
+    ) -> None:
+        self._store = store
+        self._tables = tables
+        self._now = now
+        self._held = held
+        self._is_locked = False
+        self._writers: dict[str, TableWriter] = {}
+        self._quarantines: dict[str, QuarantineWriter] = {}
+
+    def read_file(self, entry: FileReport, format: str | None, progress: Progress | None) -> None:
+        """Read one file; what was read before a damage is kept."""
+
+        def on_bytes(count: int) -> None:
+            if progress is not None:
+                progress(entry.path, count)
+
+        with ByteSource(entry.path, on_bytes) as source:
+            detected = detect(source, format)
+            entry.format = detected.format.name
+            self._lock()
+            try:
+                for batch in read_batches(source, detected, on_bytes):
+                    entry.records += len(batch.records.frame) + len(batch.records.problems)
+                    self._take(batch, entry.path.name)
+            except DamagedFileError as damage:
+                entry.error = f"{damage} ({entry.records:,} records were read)"
+            for writer in self._writers.values():
+                writer.end_file()
+
+    def _lock(self) -> None:
+        """Lock the store once there is something to write, so that a bad file makes no folder."""
+        if not self._is_locked:
+            self._held.enter_context(self._store.lock("ingest"))
+            self._is_locked = True
+
+    def _take(self, batch: Batch, source_file: str) -> None:
+        refused_lines = pl.Series(dtype=pl.Int64)
+        for number, (table, rows) in enumerate(batch.tables.items()):
+            is_primary = number == 0
+            frame = rows.frame
+            if is_primary and batch.records.problems:
+                self._take_problems(table, batch, source_file)
+            if not is_primary:
+                frame = frame.filter(~pl.col(SOURCE_LINE).is_in(refused_lines.implode()))
+            if rows.is_stub:
+                frame = gather_stubs(frame, CONTRACTS[table].primary_key()[0])
+            if frame.is_empty():
+                continue
+            checked = check(table, frame)
+            given = [name for name in frame.columns if name in CONTRACTS[table].column_names()]
+            outcome = self._writer(table).accept(checked.good, given, is_stub=rows.is_stub)
+            bad = pl.concat([checked.bad, outcome.conflicts])
+            counts = self._counts(table)
+            counts.read += len(frame)
+            counts.added += outcome.added
+            counts.updated += outcome.updated
+            counts.unchanged += outcome.unchanged
+            counts.refuse(bad["rule"])
+            kept = quarantine_rows(
+                table,
+                bad,
+                batch.records.frame.drop(SOURCE_ROW),
+                source_file=source_file,
+                ingested_at=self._now,
+            )
+            self._quarantine(table).accept(kept)
+            if is_primary:
+                refused_lines = bad[SOURCE_LINE]
+
+    def _take_problems(self, table: str, batch: Batch, source_file: str) -> None:
+        kept = quarantine_problems(
+            table, batch.records.problems, source_file=source_file, ingested_at=self._now
+        )
+        counts = self._counts(table)
+        counts.read += len(kept)
+        counts.refuse(kept["rule"])
+        self._quarantine(table).accept(kept)
+
+    def _counts(self, table: str) -> TableCounts:
+        return self._tables.setdefault(table, TableCounts())
+
+    def _writer(self, table: str) -> TableWriter:
+        if table not in self._writers:
+            kind = EntityWriter if table in _ENTITIES else FactWriter
+            self._writers[table] = kind(self._store, table)
+        return self._writers[table]
+
+    def _quarantine(self, table: str) -> QuarantineWriter:
+        if table not in self._quarantines:
+            self._quarantines[table] = QuarantineWriter(self._store, table)
+        return self._quarantines[table]
