@@ -20,9 +20,14 @@ from jobs.sample_shop.visits import MAX_VIEWS, Visits
 
 NEVER = -1e9
 FELT_AFTER_DAYS = 4
-WORD_OF_MOUTH = 1.3
-BRAND_MOOD = 0.9
-SHELF_MOOD = 0.5
+WORD_OF_MOUTH = 2.0
+PRICED_IN = 0.4  # share of general excellence that the price already asks for
+BRAND_MOOD = 1.4
+SHELF_MOOD = 1.2
+ORDINARY = 0.8  # latent that neither pleases nor disappoints
+LOSS_AVERSION = 2.0
+# How far an experience on one shelf colours another, float[S, S]: 1 its own, 0.5 its department.
+_NEARNESS = 0.5 * np.eye(len(SHELVES)) + 0.5 * (SHELF_DEPARTMENT[:, None] == SHELF_DEPARTMENT)
 _CONSUMABLE = np.array([shelf.consumable for shelf in SHELVES])
 
 
@@ -140,9 +145,10 @@ def _pass_night(memory: _Memory, catalogue: Catalogue, day: int) -> None:
     """Fade the pull of purchases and let the experiences of some days ago sink in."""
     memory.pull *= 0.985
     for user, item, latent in memory.pending.pop(day, ()):
-        surprise = np.tanh(latent - 0.5)
+        surprise = np.tanh(1.2 * (latent - ORDINARY))
+        surprise = np.where(surprise < 0, LOSS_AVERSION * surprise, surprise)
         np.add.at(memory.brand_mood, (user, catalogue.brand[item]), surprise)
-        np.add.at(memory.shelf_mood, (user, catalogue.shelf[item]), surprise)
+        np.add.at(memory.shelf_mood, user, surprise[:, None] * _NEARNESS[catalogue.shelf[item]])
 
 
 def _choose_shelf(
@@ -157,7 +163,7 @@ def _choose_shelf(
 ) -> np.ndarray:
     """Choose a shelf for every leg, int[B]."""
     score = people.shelf_taste[user] + season[:, day] + np.clip(memory.pull[user], -3.0, 3.0)
-    score = score + effect * SHELF_MOOD * np.clip(memory.shelf_mood[user], -2.0, 2.0)
+    score = score + effect * SHELF_MOOD * np.clip(memory.shelf_mood[user], -3.0, 1.5)
     made = (catalogue.members >= 0) & (catalogue.created_day[catalogue.members] <= day)
     is_used_up = memory.bought_on_shelf[user] >= 0.6 * made.sum(axis=1)
     score = np.where(is_used_up, NEVER, score)
@@ -188,12 +194,13 @@ def _score_shelf(
     partners = np.where(memory.recent[user][:, :, None] >= 0, partners, -2)
     partners = partners.reshape(len(user), -1)
     score += 2.2 * (items[:, :, None] == partners[:, None, :]).any(axis=2)
-    score += 1.0 * again
+    score += 0.3 * again
     if effect > 0:
         own = weights[user, SHELF_DEPARTMENT[shelf]]
         fit = np.einsum("ba,bma->bm", own, catalogue.quality[items])
-        known = memory.sales[items] / (memory.sales[items] + 4.0)
-        mood = np.clip(memory.brand_mood[user[:, None], catalogue.brand[items]], -2.0, 2.0)
+        known = memory.sales[items] / (memory.sales[items] + 2.0)
+        mood = np.clip(memory.brand_mood[user[:, None], catalogue.brand[items]], -3.0, 1.5)
+        fit -= PRICED_IN * catalogue.excellence[items]
         score += effect * (WORD_OF_MOUTH * fit * known + BRAND_MOOD * mood)
     return items, np.where(is_open, score, NEVER)
 

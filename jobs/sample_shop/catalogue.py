@@ -51,6 +51,8 @@ class Catalogue:
     """float[I]: day at which the item is fashionable for some weeks."""
     quality: np.ndarray
     """float[I, A]: hidden quality, about N(0, 1); 0 where the aspect does not apply."""
+    excellence: np.ndarray
+    """float[I]: mean quality over the aspects that apply."""
     members: np.ndarray
     """int[S, M]: items of each shelf, -1 where the shelf is shorter."""
     companions: np.ndarray
@@ -82,6 +84,7 @@ def build_catalogue(config: ShopConfig) -> Catalogue:
     own_quality = 0.25 * rng.normal(size=(num_items, 1)) + 0.75 * rng.normal(
         size=(num_items, len(ASPECTS))
     )
+    quality = (brand_quality[brand] + own_quality) * applies
     members = _members(shelf, num_shelves)
     return Catalogue(
         items=_items_frame(rng, config, shelf, brand, price_cents, created_day),
@@ -93,7 +96,8 @@ def build_catalogue(config: ShopConfig) -> Catalogue:
         appeal=_zipf_appeal(rng, members, num_items),
         style=style,
         trend_day=rng.uniform(0, config.days, size=num_items),
-        quality=(brand_quality[brand] + own_quality) * applies,
+        quality=quality,
+        excellence=quality.sum(axis=1) / applies.sum(axis=1),
         members=members,
         companions=_companions(rng, members, shelf, brand),
     )

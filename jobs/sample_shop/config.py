@@ -43,11 +43,11 @@ class ShopConfig:
         _at_least("num_users", self.num_users, 20)
         _at_least("num_reviews", self.num_reviews, 2 * self.num_users, "2 x num_users")
         _at_least("num_events", self.num_events, 8 * self.num_reviews, "8 x num_reviews")
-        _at_least("days", self.days, 90)
-        capacity = self.num_users * self.num_items // 10
+        _at_least("days", self.days, 180)
+        capacity = self.num_users * self.num_items // 15
         if self.num_reviews > capacity:
             raise ValueError(
-                f"num_reviews is {self.num_reviews}, wanted at most num_users x num_items / 10 = "
+                f"num_reviews is {self.num_reviews}, wanted at most num_users x num_items / 15 = "
                 f"{capacity}: raise num_users or num_items"
             )
         if not 0.0 <= self.sentiment_effect <= 10.0:

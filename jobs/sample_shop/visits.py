@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.sample_shop.catalogue import SHELVES
 from jobs.sample_shop.config import ShopConfig, generator
 from jobs.sample_shop.people import People
 
@@ -56,6 +57,8 @@ def plan_visits(config: ShopConfig, people: People) -> Visits:
     user = np.concatenate([buyers, browsers])
     buys = np.arange(num_most) < len(buyers)
     num_views = np.minimum(rng.geometric(np.where(buys, 0.53, 0.42)), MAX_VIEWS)
+    # A short shelf has little to view once the buyer owns some of it.
+    num_views = np.minimum(num_views, max(1, config.num_items // len(SHELVES) - 1))
     searches = rng.random(num_most) < 0.3
     wishes = rng.random(num_most) < np.where(buys, 0.03, 0.1)
     carts = buys | (rng.random(num_most) < 0.12)
