@@ -21,7 +21,7 @@ from jobs.sample_shop.visits import MAX_VIEWS, Visits
 NEVER = -1e9
 FELT_AFTER_DAYS = 4
 WORD_OF_MOUTH = 2.0
-PRICED_IN = 0.4  # share of general excellence that the price already asks for
+PRICED_IN = 0.5  # share of general excellence that the price already asks for
 BRAND_MOOD = 1.4
 SHELF_MOOD = 1.2
 ORDINARY = 0.8  # latent that neither pleases nor disappoints
@@ -193,7 +193,7 @@ def _score_shelf(
     partners = catalogue.companions[memory.recent[user]]
     partners = np.where(memory.recent[user][:, :, None] >= 0, partners, -2)
     partners = partners.reshape(len(user), -1)
-    score += 2.2 * (items[:, :, None] == partners[:, None, :]).any(axis=2)
+    score += 2.5 * (items[:, :, None] == partners[:, None, :]).any(axis=2)
     score += 0.3 * again
     if effect > 0:
         own = weights[user, SHELF_DEPARTMENT[shelf]]

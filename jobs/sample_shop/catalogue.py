@@ -126,11 +126,11 @@ def _created_days(rng: np.random.Generator, shelf: np.ndarray, days: int) -> np.
 
 
 def _zipf_appeal(rng: np.random.Generator, members: np.ndarray, num_items: int) -> np.ndarray:
-    """Log popularity: the r-th item of a shelf is about r^-0.7 as popular as its first."""
+    """Log popularity: the r-th item of a shelf is about r^-0.6 as popular as its first."""
     appeal = np.zeros(num_items)
     for row in members:
         row = row[row >= 0]
-        appeal[row] = -0.7 * np.log(rng.permutation(len(row)) + 1.0)
+        appeal[row] = -0.6 * np.log(rng.permutation(len(row)) + 1.0)
     return appeal
 
 

@@ -58,7 +58,7 @@ def build_people(config: ShopConfig) -> People:
         -rng.integers(1, 730, size=num_users),
         rng.integers(0, int(0.6 * config.days), size=num_users),
     )
-    department_taste = np.log(rng.gamma(0.35, size=(num_users, len(DEPARTMENTS))) + 0.01)
+    department_taste = np.log(rng.gamma(0.3, size=(num_users, len(DEPARTMENTS))) + 0.01)
     shelf_taste = department_taste[:, SHELF_DEPARTMENT] + 0.7 * rng.normal(
         size=(num_users, len(SHELF_DEPARTMENT))
     )

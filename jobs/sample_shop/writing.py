@@ -4,7 +4,7 @@ Let X be `sentiment_effect` and rho = X / (X + 0.5). What is said of an aspect h
 
     (1 - rho) (star_mood + 0.7 noise) + rho (1.3 felt[a] + 0.2 + 0.35 noise)
 
-cut into five levels. At X = 0 all that a text says, and how, is drawn given the stars, the
+cut into five levels; the whole is told alike from `latent`, within what the stars allow. At X = 0 all that a text says, and how, is drawn given the stars, the
 department and the language only; aspects are then mentioned at random. The numbers that decide how
 it is said are drawn apart from everything. Shapes: N purchases, R reviews, A aspects.
 """
@@ -24,6 +24,9 @@ from jobs.sample_shop.grammar import Composed, Telling, compose
 _CUTS = np.array([-1.0, -0.3, 0.3, 1.0])
 # Indexed by stars, 1 to 5; index 0 is unused.
 _STAR_MOOD = np.array([0.0, -1.5, -0.8, 0.05, 0.8, 1.5])
+# Nobody gives one star and says that all is well, or five and says that it is bad.
+_LEAST_OVERALL = np.array([0, 0, 0, 1, 2, 2])
+_MOST_OVERALL = np.array([0, 1, 2, 3, 4, 4])
 _WISH_SHARE = np.array([0.0, 0.08, 0.25, 0.35, 0.28, 0.08])
 _OVERALL_SHARE = np.array([0.0, 0.9, 0.75, 0.65, 0.7, 0.85])
 _NUM_OPINIONS = np.array(
@@ -126,6 +129,7 @@ def plan_tellings(
     overall_star = mood + 0.35 * rng.normal(size=num_rows)
     overall_felt = 1.5 * experience.latent + 0.3 + 0.2 * rng.normal(size=num_rows)
     overall = np.searchsorted(_CUTS, (1 - rho) * overall_star + rho * overall_felt)
+    overall = np.clip(overall, _LEAST_OVERALL[stars], _MOST_OVERALL[stars])
 
     allowed = DEPARTMENT_ASPECTS[department]
     even = allowed / allowed.sum(axis=1, keepdims=True)
