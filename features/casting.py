@@ -47,24 +47,24 @@ def cast_column(raw: pl.DataType, wanted: pl.DataType, name: str) -> pl.Expr:
     return number.cast(wanted, strict=False)
 
 
-def cast_rule(raw: pl.DataType, wanted: pl.DataType, name: str) -> pl.Expr:
+def cast_rule(raw: str, cast: str, wanted: pl.DataType) -> pl.Expr:
     """Name the rule that a raw value breaks by being of the wrong type.
 
     Args:
-        raw: The type of the raw column.
+        raw: The raw column.
+        cast: The column that holds what `cast_column` made of it.
         wanted: The type of the contract.
-        name: The column.
 
     Returns:
         A String expression such as `rating_is_not_a_number`; null where the value can be read.
     """
     if isinstance(wanted, pl.String):
-        if not name.endswith("_id"):
+        if not raw.endswith("_id"):
             return pl.lit(None, pl.String)
-        is_broken = pl.col(name).cast(pl.String).str.contains(_ID_CONTROL_CHARACTERS)
-        return pl.when(is_broken).then(pl.lit(f"{name}_has_control_characters"))
-    is_lost = pl.col(name).is_not_null() & cast_column(raw, wanted, name).is_null()
-    return pl.when(is_lost).then(pl.lit(f"{name}_is_not_{_kind(wanted)}"))
+        is_broken = pl.col(cast).str.contains(_ID_CONTROL_CHARACTERS)
+        return pl.when(is_broken).then(pl.lit(f"{raw}_has_control_characters"))
+    is_lost = pl.col(raw).is_not_null() & pl.col(cast).is_null()
+    return pl.when(is_lost).then(pl.lit(f"{raw}_is_not_{_kind(wanted)}"))
 
 
 def parse_list(text: str) -> list[str] | None:

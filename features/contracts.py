@@ -26,6 +26,7 @@ class Splits(dy.Schema):
 
 CONTRACTS: dict[str, type[dy.Schema]] = {**TABLES, "splits": Splits}
 
+_CAST = "cast:"
 _RULE_NAMES = {
     "nullability": "is_missing",
     "min": "is_too_small",
@@ -67,13 +68,15 @@ def check(table: str, raw: pl.DataFrame) -> Checked:
     """
     schema = CONTRACTS[table].create_empty().schema
     names = [name for name in schema.names() if name in raw.columns]
-    casts = {name: cast_column(raw.schema[name], schema[name], name) for name in names}
+    cast = raw.with_columns(
+        cast_column(raw.schema[name], schema[name], name).alias(_CAST + name) for name in names
+    )
     own_rule = pl.col(BROKEN_RULE) if BROKEN_RULE in raw.columns else pl.lit(None, pl.String)
-    rules = [cast_rule(raw.schema[name], schema[name], name) for name in names]
-    typed = raw.select(
+    rules = [cast_rule(name, _CAST + name, schema[name]) for name in names]
+    typed = cast.select(
         SOURCE_LINE,
         pl.coalesce(own_rule, *rules).alias("rule"),
-        *(value.alias(name) for name, value in casts.items()),
+        *(pl.col(_CAST + name).alias(name) for name in names),
         *(_absent(dtype).alias(name) for name, dtype in schema.items() if name not in names),
     )
     castable = typed.filter(pl.col("rule").is_null()).drop("rule")

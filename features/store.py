@@ -210,13 +210,22 @@ class Store:
 
         Yields:
             None, once no other process holds the lock.
+
+        Raises:
+            StoreError: The folder cannot be written.
         """
         if not self.is_local:
             yield
             return
         folder = self.path()
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f".{name}.lock").open("w") as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held = (folder / f".{name}.lock").open("w")
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the store {self.root}: {error.strerror or error}"
+            ) from error
+        with held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
 
@@ -235,10 +244,9 @@ class Store:
             raise StoreError(f"the table {table} in {self.root} is damaged: {error}") from error
 
     def _write(self, table: str, frame: pl.DataFrame, **options: Any) -> None:
-        if self.is_local:
-            Path(self._address(table)).mkdir(parents=True, exist_ok=True)
-
         def write() -> None:
+            if self.is_local:
+                Path(self._address(table)).mkdir(parents=True, exist_ok=True)
             write_deltalake(
                 self._address(table),
                 _storable(table, frame),

@@ -141,7 +141,7 @@ class EntityWriter:
             The counts. A second row of one file that says something else about the same id is a
             conflict: which of the two is right cannot be told.
         """
-        said = good.select(sorted(given)).hash_rows()
+        said = good.select(sorted(set(good.columns) - {SOURCE_LINE})).hash_rows()
         if is_stub:
             is_known = self._stubs_seen.look_up(said).is_not_null()
             self._stubs_seen.add(said.filter(~is_known), said.filter(~is_known))
@@ -156,6 +156,7 @@ class EntityWriter:
     def end_file(self) -> None:
         """Forget what the file said, and join small files where there are many."""
         self._in_file = KnownRows()
+        self._stubs_seen = KnownRows()
         self._store.compact(self._table)
 
     def _merge(self, fresh: pl.DataFrame, given: list[str], *, is_stub: bool) -> tuple[int, int]:

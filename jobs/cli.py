@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from jobs.command_plugins import PluginGroup
@@ -73,12 +73,7 @@ def ingest(
     output = Output(json)
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     # The bar goes to standard error, so that a table on standard output can be piped.
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("ingest", total=sum(sizes) or None)
         report = ingest_tables(
@@ -88,7 +83,10 @@ def ingest(
             now=datetime.now(UTC),
             progress=lambda path, count: bar.update(task, advance=count, description=path.name),
         )
-    output.console.print(_counts_table(report))
+    if report.tables:
+        output.console.print(_counts_table(report))
+    if any(counts.quarantined for counts in report.tables.values()):
+        output.console.print(_quarantine_table(report))
     output.write_json(report.to_dict())
     if report.errors:
         raise BadInputError("\n".join(report.errors))
@@ -129,9 +127,7 @@ def _counts_table(report: "IngestReport") -> Table:
     table.add_column("table")
     for name in ("read", "added", "updated", "unchanged", "quarantined"):
         table.add_column(name, justify="right")
-    table.add_column("rules broken")
     for name, counts in report.tables.items():
-        rules = sorted(counts.quarantined.items(), key=lambda pair: (-pair[1], pair[0]))
         table.add_row(
             name,
             f"{counts.read:,}",
@@ -139,8 +135,18 @@ def _counts_table(report: "IngestReport") -> Table:
             f"{counts.updated:,}",
             f"{counts.unchanged:,}",
             f"{sum(counts.quarantined.values()):,}",
-            "\n".join(f"{rule} {count:,}" for rule, count in rules),
         )
+    return table
+
+
+def _quarantine_table(report: "IngestReport") -> Table:
+    table = Table(title="rows that broke a contract")
+    table.add_column("table")
+    table.add_column("rule", overflow="fold")
+    table.add_column("rows", justify="right")
+    for name, counts in report.tables.items():
+        for rule, count in sorted(counts.quarantined.items(), key=lambda pair: (-pair[1], pair)):
+            table.add_row(name, rule, f"{count:,}")
     return table
 
 

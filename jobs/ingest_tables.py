@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from features.contracts import CONTRACTS, check
-from features.errors import DamagedFileError, InputError
+from features.errors import InputError
 from features.quarantine import quarantine_problems, quarantine_rows
 from features.readers import SOURCE_LINE, SOURCE_ROW, Batch, ByteSource, detect, read_batches
 from features.store import Store
@@ -161,8 +161,8 @@ class _Run:
                 for batch in read_batches(source, detected, on_bytes):
                     entry.records += len(batch.records.frame) + len(batch.records.problems)
                     self._take(batch, entry.path.name)
-            except DamagedFileError as damage:
-                entry.error = f"{damage} ({entry.records:,} records were read)"
+            except InputError as error:
+                entry.error = f"{error} ({entry.records:,} records were read)"
             for writer in self._writers.values():
                 writer.end_file()
 

@@ -90,6 +90,8 @@ def _as_text(value: Any) -> str | None:
         return value or None
     if value is None:
         return None
+    if isinstance(value, float):
+        return repr(value)
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from features.errors import DamagedFileError, InputError
 from features.readers.batches import SOURCE_LINE, SOURCE_ROW, Records
+from features.readers.byte_source import CHUNK_BYTES
 
 MAGIC = b"PAR1"
 _ROWS = 50_000
@@ -53,7 +54,9 @@ def read_parquet(
     try:
         with pq.ParquetFile(path) as file:
             kept = [name for name in file.schema_arrow.names if name in fields]
-            num_rows, size, start = max(file.metadata.num_rows, 1), path.stat().st_size, 0
+            # Telling what the file is has read a part of it already.
+            size = max(path.stat().st_size - CHUNK_BYTES, 0)
+            num_rows, start = max(file.metadata.num_rows, 1), 0
             for rows in file.iter_batches(batch_size=_ROWS, columns=kept):
                 frame = pl.DataFrame(pa.Table.from_batches([rows]))
                 texts = frame.select(_as_text(frame[name], path) for name in kept)

@@ -2,7 +2,8 @@
 
 A line is a return where its quantity is negative or its invoice starts with C; quantities are
 stored without their sign. Local times of the shop are taken as UTC; prices are pounds. Lines
-without a customer say nothing about a person and are refused under `no_customer`.
+without a customer say nothing about a person and are refused under `no_customer`. Dates may be
+ISO 8601, or month/day/year as in the published spreadsheet.
 """
 
 import polars as pl
@@ -18,12 +19,13 @@ def _tables(records: pl.DataFrame) -> dict[str, TableRows]:
     invoice = pick(records, "InvoiceNo", "Invoice")
     quantity = pl.col("Quantity").str.strip_chars()
     price = pick(records, "UnitPrice", "Price")
+    time = _iso_date(pl.col("InvoiceDate"))
     user = pick(records, "CustomerID", "Customer ID").str.replace(r"\.0$", "")
     fields = [
         invoice,
         pl.col("StockCode"),
         canonical_number(quantity),
-        canonical_time(pl.col("InvoiceDate")),
+        canonical_time(time),
         canonical_number(price),
         user,
     ]
@@ -39,7 +41,7 @@ def _tables(records: pl.DataFrame) -> dict[str, TableRows]:
         event_type=pl.when(is_return).then(pl.lit("return")).otherwise(pl.lit("purchase")),
         quantity=quantity.str.strip_prefix("-"),
         price_cents=to_cents(price),
-        event_time=pl.col("InvoiceDate"),
+        event_time=time,
     )
     sold = records.select(
         SOURCE_LINE, item_id=pl.col("StockCode"), title=pick(records, "Description")
@@ -50,6 +52,14 @@ def _tables(records: pl.DataFrame) -> dict[str, TableRows]:
         "items": TableRows(frame=sold, is_stub=True),
         "users": TableRows(frame=people, is_stub=True),
     }
+
+
+def _iso_date(date: pl.Expr) -> pl.Expr:
+    """Turn `12/1/2010 8:26` into `2010-12-01 08:26`; leave anything else as it is."""
+    parts = date.str.extract_groups(r"^(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d{2})$").struct
+    month, day, hour = (parts.field(name).str.zfill(2) for name in ("1", "2", "4"))
+    iso = pl.format("{}-{}-{} {}:{}", parts.field("3"), month, day, hour, parts.field("5"))
+    return pl.coalesce(iso, date)
 
 
 INVOICES = Format(
