@@ -1,0 +1,54 @@
+"""Rows of what users did, ready for the models: purchases with how they felt, and browsing."""
+
+import polars as pl
+
+from features.profiles import felt_reviews
+from features.visibility import Visible, first_purchases
+
+BROWSE_WEIGHTS = {"view": 1.0, "click": 1.0, "wishlist": 2.0, "cart": 3.0}
+
+
+def purchase_history(visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
+    """Return visible first purchases with the polarity and stars of the user's own review of them.
+
+    Where a user reviewed an item more than once, the last visible review counts.
+
+    Returns:
+        `user_id, item_id, event_time, seq, polarity, stars`, sorted by user, time, seq; polarity and
+        stars are null where there is no visible review.
+    """
+    felt = (
+        felt_reviews(visible.reviews.lazy(), signals)
+        .sort("event_time", "seq")
+        .unique(["user_id", "item_id"], keep="last", maintain_order=True)
+        .select("user_id", "item_id", "polarity", stars="rating")
+    )
+    return (
+        first_purchases(visible.events)
+        .lazy()
+        .select("user_id", "item_id", "event_time", "seq")
+        .join(felt, on=["user_id", "item_id"], how="left")
+        .sort("user_id", "event_time", "seq")
+        .collect()
+    )
+
+
+def browse_history(visible: Visible) -> pl.DataFrame:
+    """Return, for each user and item, the last visible browse event and how strong browsing was.
+
+    Returns:
+        `user_id, item_id, event_time, seq, strength` (sum of `BROWSE_WEIGHTS`), sorted by user,
+        time, seq.
+    """
+    return (
+        visible.events.lazy()
+        .filter(pl.col("event_type").is_in(list(BROWSE_WEIGHTS)))
+        .with_columns(
+            strength=pl.col("event_type").replace_strict(BROWSE_WEIGHTS, return_dtype=pl.Float64)
+        )
+        .sort("user_id", "event_time", "seq")
+        .group_by("user_id", "item_id", maintain_order=True)
+        .agg(pl.col("event_time").last(), pl.col("seq").last(), pl.col("strength").sum())
+        .sort("user_id", "event_time", "seq")
+        .collect()
+    )

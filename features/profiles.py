@@ -1,0 +1,212 @@
+"""User and item profiles as of a time, from visible tables only (see `features.visibility`).
+
+Everything is one lazy plan a profile: Polars streams it. Counts are exact; averages of reviews are
+shrunk towards the shop's mean by `prior_reviews` imaginary reviews, so one angry review does not
+sink an item.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from features.visibility import Visible
+
+WINDOWS_DAYS = (30, 90)
+NEGATIVE_BELOW = -0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileConfig:
+    """How profiles are smoothed.
+
+    Attributes:
+        prior_reviews: Weight of the shop's mean, in reviews, at least 0.
+    """
+
+    prior_reviews: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if self.prior_reviews < 0:
+            raise ValueError(f"prior_reviews must be at least 0, not {self.prior_reviews}")
+
+
+def felt_reviews(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> pl.LazyFrame:
+    """Join each review with its polarity.
+
+    Returns:
+        `review_id, user_id, item_id, rating, polarity, event_time, seq`; polarity is null where a
+        review has no text that was scored (a bare star rating says nothing in words).
+    """
+    polarity = signals.filter(pl.col("embedding").is_not_null()).select("review_id", "polarity")
+    return reviews.select("review_id", "user_id", "item_id", "rating", "event_time", "seq").join(
+        polarity, on="review_id", how="left"
+    )
+
+
+def item_profiles(
+    items: pl.LazyFrame,
+    visible: Visible,
+    signals: pl.LazyFrame,
+    config: ProfileConfig = ProfileConfig(),
+) -> pl.DataFrame:
+    """Return one row an item of `items`, also for items nobody has touched.
+
+    Columns: `item_id, as_of, title, categories, brand, price_cents`; counts `num_purchases`,
+    `num_purchases_30d`, `num_purchases_90d`, `num_views`, `num_carts`, `num_returns`,
+    `num_reviews`; shares `conversion` (purchases per view, null without views) and `return_rate`
+    (per purchase); `stars_mean`, `polarity_mean` (null without reviews), `stars_smoothed`,
+    `polarity_smoothed`, `negative_share` (shrunk), `polarity_std`; `age_days` since the item was
+    first seen, `last_review_at`.
+    """
+    as_of = pl.lit(visible.as_of)
+    events = visible.events.lazy().filter(pl.col("item_id").is_not_null())
+    of_type = {
+        name: pl.col("event_type") == name for name in ("view", "cart", "purchase", "return")
+    }
+    recent = {
+        days: pl.col("event_time") >= as_of - pl.lit(timedelta(days=days)) for days in WINDOWS_DAYS
+    }
+    behaviour = events.group_by("item_id").agg(
+        num_purchases=of_type["purchase"].sum(),
+        **{f"num_purchases_{d}d": (of_type["purchase"] & recent[d]).sum() for d in WINDOWS_DAYS},
+        num_views=of_type["view"].sum(),
+        num_carts=of_type["cart"].sum(),
+        num_returns=of_type["return"].sum(),
+        first_seen=pl.col("event_time").min(),
+    )
+    felt = felt_reviews(visible.reviews.lazy(), signals).filter(pl.col("item_id").is_not_null())
+    opinion = felt.group_by("item_id").agg(
+        num_reviews=pl.len(),
+        stars_mean=pl.col("rating").mean(),
+        polarity_mean=pl.col("polarity").mean(),
+        polarity_std=pl.col("polarity").std(),
+        last_review_at=pl.col("event_time").max(),
+        **_shrunk(felt, config.prior_reviews),
+    )
+    shop = felt.select(**_shop_means()).collect()
+    counts = [
+        "num_purchases",
+        *(f"num_purchases_{days}d" for days in WINDOWS_DAYS),
+        "num_views",
+        "num_carts",
+        "num_returns",
+        "num_reviews",
+    ]
+    return (
+        items.select("item_id", "title", "categories", "brand", "price_cents", "created_at")
+        .join(behaviour, on="item_id", how="left")
+        .join(opinion, on="item_id", how="left")
+        .with_columns(pl.col(counts).fill_null(0).cast(pl.Int64))
+        .with_columns(
+            as_of=as_of,
+            conversion=_ratio("num_purchases", "num_views"),
+            return_rate=_ratio("num_returns", "num_purchases").fill_null(0.0).clip(0.0, 1.0),
+            stars_smoothed=pl.col("stars_smoothed").fill_null(shop["stars"].item()),
+            polarity_smoothed=pl.col("polarity_smoothed").fill_null(shop["polarity"].item()),
+            negative_share=pl.col("negative_share").fill_null(shop["negative"].item()),
+            age_days=(as_of - pl.min_horizontal("created_at", "first_seen")).dt.total_seconds()
+            / 86_400,
+        )
+        .drop("created_at", "first_seen")
+        .sort("item_id")
+        .collect()
+    )
+
+
+def user_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row a user with any visible event or review.
+
+    Columns: `user_id, as_of`; counts `num_purchases`, `num_views`, `num_carts`, `num_returns`,
+    `num_reviews`; `spend_cents`, `mean_price_cents` of what was bought; `days_since_last`;
+    `stars_mean`, `polarity_mean`, `negative_share` of the user's own reviews (null without any);
+    `stars_above_crowd`: mean of own stars less the item's mean; `favourite_categories`: up to three
+    most bought.
+    """
+    as_of = pl.lit(visible.as_of)
+    events = visible.events.lazy()
+    of_type = {
+        name: pl.col("event_type") == name for name in ("view", "cart", "purchase", "return")
+    }
+    price = pl.coalesce("price_cents", "list_price_cents")
+    behaviour = (
+        events.join(
+            items.select("item_id", list_price_cents="price_cents"), on="item_id", how="left"
+        )
+        .group_by("user_id")
+        .agg(
+            num_purchases=of_type["purchase"].sum(),
+            num_views=of_type["view"].sum(),
+            num_carts=of_type["cart"].sum(),
+            num_returns=of_type["return"].sum(),
+            spend_cents=(price * pl.col("quantity").fill_null(1)).filter(of_type["purchase"]).sum(),
+            mean_price_cents=price.filter(of_type["purchase"]).mean(),
+            days_since_last=(as_of - pl.col("event_time").max()).dt.total_seconds() / 86_400,
+        )
+    )
+    felt = felt_reviews(visible.reviews.lazy(), signals).with_columns(
+        above_crowd=pl.col("rating") - pl.col("rating").mean().over("item_id")
+    )
+    opinion = felt.group_by("user_id").agg(
+        num_reviews=pl.len(),
+        stars_mean=pl.col("rating").mean(),
+        polarity_mean=pl.col("polarity").mean(),
+        negative_share=(pl.col("polarity") < NEGATIVE_BELOW).mean(),
+        stars_above_crowd=pl.col("above_crowd").mean(),
+    )
+    favourites = (
+        events.filter(of_type["purchase"])
+        .select("user_id", "item_id")
+        .join(items.select("item_id", "categories"), on="item_id")
+        .explode("categories")
+        .drop_nulls("categories")
+        .group_by("user_id", "categories")
+        .len()
+        .sort(["user_id", "len", "categories"], descending=[False, True, False])
+        .group_by("user_id", maintain_order=True)
+        .agg(favourite_categories=pl.col("categories").head(3))
+    )
+    counts = ["num_purchases", "num_views", "num_carts", "num_returns", "num_reviews"]
+    return (
+        behaviour.join(opinion, on="user_id", how="full", coalesce=True)
+        .join(favourites, on="user_id", how="left")
+        .with_columns(pl.col(counts).fill_null(0).cast(pl.Int64), as_of=as_of)
+        .sort("user_id")
+        .collect()
+    )
+
+
+def _ratio(numerator: str, denominator: str) -> pl.Expr:
+    share = pl.col(numerator) / pl.col(denominator)
+    return pl.when(pl.col(denominator) > 0).then(share)
+
+
+def _shop_means() -> dict[str, pl.Expr]:
+    return {
+        "stars": pl.col("rating").mean(),
+        "polarity": pl.col("polarity").mean().fill_null(0.0),
+        "negative": (pl.col("polarity") < NEGATIVE_BELOW).mean().fill_null(0.0),
+    }
+
+
+def _shrunk(felt: pl.LazyFrame, prior: float) -> dict[str, pl.Expr]:
+    """Means with `prior` imaginary rows at the shop's mean (empirical Bayes with a fixed weight)."""
+    shop = felt.select(**_shop_means()).collect()
+    negative = pl.col("polarity") < NEGATIVE_BELOW
+
+    def shrink(total: pl.Expr, count: pl.Expr, mean: float | None) -> pl.Expr:
+        anchor = 0.0 if mean is None else mean
+        return (total + prior * anchor) / (count + prior)
+
+    return {
+        "stars_smoothed": shrink(
+            pl.col("rating").sum(), pl.col("rating").count(), shop["stars"].item()
+        ),
+        "polarity_smoothed": shrink(
+            pl.col("polarity").sum(), pl.col("polarity").count(), shop["polarity"].item()
+        ),
+        "negative_share": shrink(
+            negative.sum(), pl.col("polarity").count(), shop["negative"].item()
+        ),
+    }

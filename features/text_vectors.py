@@ -1,0 +1,56 @@
+"""One text vector an item, from what people wrote about it and what the shop says of it."""
+
+import numpy as np
+import polars as pl
+
+from features.visibility import Visible
+
+
+def item_text_vectors(
+    item_ids: list[str], visible: Visible, signals: pl.LazyFrame, item_texts: pl.LazyFrame | None
+) -> np.ndarray:
+    """Return unit vectors, zero where an item has no text, float32, shape (I, D).
+
+    The mean of the visible reviews' embeddings in the shop's most frequent language (models of
+    different languages have spaces of their own), plus the embedding of title and description.
+
+    Args:
+        item_ids: External ids in the order of the rows wanted.
+        visible: Visible tables.
+        signals: Review signals with `review_id, language, embedding`.
+        item_texts: `item_id, language, embedding` of title and description, or None.
+    """
+    embedded = (
+        visible.reviews.lazy()
+        .select("review_id", "item_id")
+        .drop_nulls("item_id")
+        .join(
+            signals.select("review_id", "language", "embedding").drop_nulls("embedding"),
+            on="review_id",
+        )
+        .collect()
+    )
+    counts = embedded["language"].value_counts(sort=True)
+    language = counts["language"][0] if len(counts) else None
+    embedded = embedded.filter(pl.col("language") == language)
+    position = {item_id: row for row, item_id in enumerate(item_ids)}
+    dim = signals.collect_schema()["embedding"].shape[0]  # type: ignore[attr-defined]
+    total = np.zeros((len(item_ids), dim), dtype=np.float32)
+    _add_mean(total, embedded, position)
+    if item_texts is not None:
+        described = item_texts.drop_nulls("embedding").collect()
+        if language is not None:
+            described = described.filter(pl.col("language") == language)
+        _add_mean(total, described, position)
+    norm = np.linalg.norm(total, axis=1, keepdims=True)
+    return total / np.maximum(norm, 1e-9)
+
+
+def _add_mean(total: np.ndarray, frame: pl.DataFrame, position: dict[str, int]) -> None:
+    frame = frame.filter(pl.col("item_id").is_in(list(position)))
+    if frame.is_empty():
+        return
+    rows = frame["item_id"].replace_strict(position, return_dtype=pl.Int64).to_numpy()
+    part = np.zeros_like(total)
+    np.add.at(part, rows, frame["embedding"].to_numpy())
+    total += part / np.maximum(np.bincount(rows, minlength=len(total)), 1)[:, None]

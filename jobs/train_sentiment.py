@@ -1,0 +1,262 @@
+"""Train the heads that ship in `sentiment/weights`, and write their model card.
+
+Run as `python -m jobs.train_sentiment --data ../shared/data`. A tenth of every source, chosen by a
+hash of the text, is never trained on; the card's figures come from it, and from a product domain
+(musical instruments) that no head has seen at all.
+"""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import typer
+
+from sentiment.cleaning import clean_text, review_text, text_key
+from sentiment.encoder import EncoderConfig, TextEncoder
+from sentiment.ngram_model import NgramModel
+from sentiment.scorer import NGRAM_FILE, STAR_HEAD_FILE, WEIGHTS
+from sentiment.star_head import StarHeadConfig, polarity_probabilities
+from sentiment.training import (
+    NEGATIVE_STARS,
+    POSITIVE_STARS,
+    FitConfig,
+    fit_ngram_model,
+    fit_star_head,
+    star_mask,
+)
+
+UNSEEN_REVIEWS = 2000
+
+
+@dataclass(kw_only=True)
+class Labelled:
+    """Texts of one source with their labels; `label` is stars for English, 0/1/2 for Chinese."""
+
+    name: str
+    texts: list[str]
+    label: np.ndarray
+    two_classes: bool
+    topic: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def train_all(data: Path, *, device: str = "cpu", seed: int = 0) -> dict[str, dict[str, float]]:
+    """Train and save both heads; return the figures that the card shows."""
+    figures = _train_english(data, device=device, seed=seed)
+    figures |= _train_chinese(data, seed=seed)
+    (WEIGHTS / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    return figures
+
+
+def held_out(texts: Sequence[str]) -> np.ndarray:
+    """Return which texts belong to the tenth that is never trained on, bool, shape (N,)."""
+    return np.array([int(text_key(text)[:8], 16) % 10 == 0 for text in texts])
+
+
+def two_class_accuracy(probabilities: np.ndarray, positive: np.ndarray) -> float:
+    """Share of texts where p_positive > p_negative agrees with the label."""
+    return float(((probabilities[:, 2] > probabilities[:, 0]) == positive).mean())
+
+
+def macro_f1(predicted: np.ndarray, actual: np.ndarray) -> float:
+    """Mean over the three classes of 2 TP / (2 TP + FP + FN)."""
+    scores = []
+    for label in range(3):
+        hits = ((predicted == label) & (actual == label)).sum()
+        scores.append(2 * hits / max(1, (predicted == label).sum() + (actual == label).sum()))
+    return float(np.mean(scores))
+
+
+def calibration_error(probabilities: np.ndarray, actual: np.ndarray, num_bins: int = 15) -> float:
+    """Expected calibration error over equal-width bins of the top probability.
+
+    Source: Naeini et al. 2015; sum over bins of (share of rows) x |accuracy - mean confidence|.
+    """
+    confidence, predicted = probabilities.max(1), probabilities.argmax(1)
+    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+    error = 0.0
+    for index in range(num_bins):
+        rows = bins == index
+        if rows.any():
+            gap = (predicted[rows] == actual[rows]).mean() - confidence[rows].mean()
+            error += rows.mean() * abs(gap)
+    return float(error)
+
+
+def _train_english(data: Path, *, device: str, seed: int) -> dict[str, dict[str, float]]:
+    encoder = TextEncoder.load(EncoderConfig(device=device))
+    sources = [_amazon_polarity(data), _office_products(data)]
+    hidden = [encoder.pool(source.texts).hidden for source in sources]
+    test = [held_out(source.texts) for source in sources]
+    mask = [star_mask(_star_sets(source)) for source in sources]
+    head = fit_star_head(
+        np.concatenate([h[~t] for h, t in zip(hidden, test, strict=True)]),
+        np.concatenate([m[~t] for m, t in zip(mask, test, strict=True)]),
+        head=StarHeadConfig(),
+        fit=FitConfig(seed=seed),
+    )
+    head.save(STAR_HEAD_FILE)
+    figures = {}
+    for source, h, t in zip(sources, hidden, test, strict=True):
+        figures[source.name] = _star_figures(head.star_probabilities(h[t]), source.label[t])
+    unseen = _musical_instruments(data)
+    stars = head.star_probabilities(encoder.pool(unseen.texts).hidden)
+    figures[unseen.name] = _star_figures(stars, unseen.label)
+    return figures
+
+
+def _star_figures(stars: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    probabilities = polarity_probabilities(stars)
+    actual = np.where(label <= 2, 0, np.where(label == 3, 1, 2))
+    clear = label != 3
+    figures = {
+        "n": float(len(label)),
+        "accuracy_two_classes": two_class_accuracy(probabilities[clear], label[clear] > 3),
+    }
+    if not clear.all():
+        figures["macro_f1_three_classes"] = macro_f1(probabilities.argmax(1), actual)
+        figures["calibration_error"] = calibration_error(probabilities, actual)
+    return figures
+
+
+def _train_chinese(data: Path, *, seed: int) -> dict[str, dict[str, float]]:
+    sources = [_online_shopping(data), _weibo(data)]
+    test = [held_out(source.texts) for source in sources]
+    texts = [
+        text
+        for source, t in zip(sources, test, strict=True)
+        for text, out in zip(source.texts, t, strict=True)
+        if not out
+    ]
+    label = np.concatenate([s.label[~t] for s, t in zip(sources, test, strict=True)])
+    topic = np.concatenate([s.topic[~t] for s, t in zip(sources, test, strict=True)])
+    model = fit_ngram_model(
+        texts,
+        label,
+        topic,
+        model=NgramModel(),
+        fit=FitConfig(learning_rate=5e-3, weight_decay=1e-2, max_epochs=6, seed=seed),
+    )
+    model.save(NGRAM_FILE)
+    figures = {}
+    for source, t in zip(sources, test, strict=True):
+        rows = np.flatnonzero(t)
+        _, probabilities = model.embed_and_classify([source.texts[row] for row in rows])
+        actual = source.label[rows]
+        clear = actual != 1
+        figures[source.name] = {
+            "n": float(len(rows)),
+            "accuracy_two_classes": two_class_accuracy(probabilities[clear], actual[clear] == 2),
+        }
+        if not clear.all():
+            figures[source.name]["macro_f1_three_classes"] = macro_f1(
+                probabilities.argmax(1), actual
+            )
+    return figures
+
+
+def _star_sets(source: Labelled) -> list[tuple[int, ...]]:
+    if source.two_classes:
+        return [POSITIVE_STARS if label > 3 else NEGATIVE_STARS for label in source.label]
+    return [(int(label),) for label in source.label]
+
+
+def _amazon_polarity(data: Path) -> Labelled:
+    frame = pl.read_csv(data / "sentiment_en/amazon_polarity_train.csv.gz").unique(
+        "text", keep="first", maintain_order=True
+    )
+    return Labelled(
+        name="amazon_polarity",
+        texts=[clean_text(text) for text in frame["text"]],
+        label=np.where(frame["label"].to_numpy() == 1, 5, 1),
+        two_classes=True,
+    )
+
+
+def _office_products(data: Path) -> Labelled:
+    return _star_reviews(
+        data / "reviews/amazon_office_products_2018_ratingbalanced_sample.jsonl.gz",
+        "office_products",
+    )
+
+
+def _musical_instruments(data: Path) -> Labelled:
+    """A fixed sample balanced over stars as far as the data allows; never trained on."""
+    source = _star_reviews(
+        data / "reviews/amazon_musical_instruments_2014_5core.jsonl.gz",
+        "musical_instruments_unseen",
+    )
+    rng = np.random.default_rng(0)
+    rows = []
+    for star in range(1, 6):
+        of_star = np.flatnonzero(source.label == star)
+        rows.append(rng.permutation(of_star)[: UNSEEN_REVIEWS // 5])
+    keep = np.concatenate(rows)
+    return Labelled(
+        name=source.name,
+        texts=[source.texts[row] for row in keep],
+        label=source.label[keep],
+        two_classes=False,
+    )
+
+
+def _star_reviews(path: Path, name: str) -> Labelled:
+    with gzip.open(path) as file:
+        frame = (
+            pl.read_ndjson(file.read())
+            .select("title", "text", "rating")
+            .unique(maintain_order=True)
+        )
+    texts = [review_text(title, text) for title, text in frame.select("title", "text").iter_rows()]
+    return Labelled(name=name, texts=texts, label=frame["rating"].to_numpy(), two_classes=False)
+
+
+def _online_shopping(data: Path) -> Labelled:
+    frame = (
+        pl.read_csv(data / "reviews_zh/online_shopping_10_cats.csv.gz")
+        .drop_nulls("review")
+        .unique("review", keep="first", maintain_order=True)
+    )
+    return Labelled(
+        name="online_shopping_10_cats",
+        texts=[clean_text(text) for text in frame["review"]],
+        label=frame["label"].to_numpy() * 2,
+        two_classes=True,
+        topic=frame["cat"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+    )
+
+
+def _weibo(data: Path) -> Labelled:
+    """Posts give the neutral class that shop reviews lack."""
+    classes = {"happy": 2, "angry": 0, "sad": 0, "fear": 0, "neutral": 1}
+    frame = (
+        pl.read_csv(data / "emotion/smp2020_weibo.csv.gz")
+        .drop_nulls("text")
+        .filter(pl.col("label").is_in(list(classes)))
+        .unique("text", keep="first", maintain_order=True)
+    )
+    label = frame["label"].replace_strict(classes, return_dtype=pl.Int64).to_numpy()
+    return Labelled(
+        name="smp2020_weibo",
+        texts=[clean_text(text) for text in frame["text"]],
+        label=label,
+        two_classes=False,
+        topic=np.full(len(label), -1, dtype=np.int64),
+    )
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder that holds the training data.")],
+    device: Annotated[str, typer.Option(help="Torch device of the encoder.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Seed of splits, order and weights.")] = 0,
+) -> None:
+    """Train the shipped heads and print their figures."""
+    typer.echo(json.dumps(train_all(data, device=device, seed=seed), indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,333 @@
+"""A bundle: one version of everything that answers, as a folder with hashes.
+
+    manifest.json                 schema version, SHA-256 of each file, metrics, config, data versions
+    query_tower.safetensors       two-tower query weights
+    index.faiss                   item vectors for search
+    ranker.txt, ranker.json       LightGBM model, its blend and feature names
+    items.arrow                   item profiles in index order
+    arrays/*.npy                  item features and source tables, row-major, memory-mapped
+
+Hashes are checked before anything is parsed. A bundle is written under a temporary name, synced and
+renamed, so a folder with a version's name is always whole.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from safetensors.numpy import load_file, save_file
+
+from recsys.candidates import CandidateConfig
+from recsys.errors import BundleError
+from recsys.history_weights import HistoryWeights
+from recsys.interactions import IdMap
+from recsys.item_features import ItemFeatures
+from recsys.query_tower import QueryTower, QueryTowerWeights
+from recsys.ranker import Ranker, RankerConfig
+from recsys.recommender import Recommender
+from recsys.retrieval import RecommenderConfig, TrainedTowers
+from recsys.retrieval_index import IndexConfig, load_index, save_index
+from recsys.sources import (
+    BrowseSource,
+    CandidateSource,
+    NeighbourSource,
+    PopularSource,
+    TextSource,
+    TwoTowerSource,
+)
+from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+_CONFIG_PARTS = {
+    "history": HistoryWeights,
+    "candidates": CandidateConfig,
+    "towers": TwoTowerConfig,
+    "training": TrainingConfig,
+    "ranker": RankerConfig,
+    "index": IndexConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Attributes:
+        version: Name of the bundle's folder.
+        created_at: ISO 8601, UTC.
+        metrics: Leave-one-out metrics by source, peer, `candidates` and `ranker`.
+        data: Row counts, model version and table versions it was made from.
+        code: Version and git hash of the code.
+        config: The resolved `RecommenderConfig`.
+        files: SHA-256 of every other file, by relative name.
+        schema_version: Of the bundle's layout.
+    """
+
+    version: str
+    created_at: str
+    metrics: dict[str, dict[str, float]]
+    data: dict[str, Any]
+    code: dict[str, str]
+    config: dict[str, Any]
+    files: dict[str, str]
+    schema_version: int = SCHEMA_VERSION
+
+
+def write_bundle(
+    folder: Path,
+    recommender: Recommender,
+    *,
+    created_at: str,
+    metrics: dict[str, dict[str, float]],
+    data: dict[str, Any],
+    code: dict[str, str],
+) -> Manifest:
+    """Write a bundle as `folder`, whose name is the version.
+
+    Raises:
+        BundleError: If the folder exists.
+    """
+    if folder.exists():
+        raise BundleError(f"bundle {folder} exists; versions are never overwritten")
+    staging = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(staging, ignore_errors=True)
+    (staging / "arrays").mkdir(parents=True)
+    _write_parts(staging, recommender)
+    manifest = Manifest(
+        version=folder.name,
+        created_at=created_at,
+        metrics=metrics,
+        data=data,
+        code=code,
+        config=dataclasses.asdict(recommender.config),
+        files=_hashes(staging),
+    )
+    text = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True)
+    (staging / MANIFEST).write_text(text + "\n")
+    _sync_tree(staging)
+    staging.rename(folder)
+    _sync(folder.parent)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest without touching its other files.
+
+    Raises:
+        BundleError: If there is none, or it is of another schema version.
+    """
+    path = folder / MANIFEST
+    try:
+        fields = json.loads(path.read_text())
+        manifest = Manifest(**fields)
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from error
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{path} is damaged: {error}") from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise BundleError(
+            f"bundle {manifest.version} has schema version {manifest.schema_version}, this code "
+            f"reads {SCHEMA_VERSION}: train and publish again"
+        )
+    return manifest
+
+
+def verify_bundle(folder: Path) -> Manifest:
+    """Check every file against its hash.
+
+    Raises:
+        BundleError: Naming the first file that is missing, altered or unlisted.
+    """
+    manifest = read_manifest(folder)
+    found = _hashes(folder)
+    for name, wanted in manifest.files.items():
+        if name not in found:
+            raise BundleError(f"bundle {manifest.version} lacks {name}")
+        if found[name] != wanted:
+            raise BundleError(
+                f"bundle {manifest.version}: {name} has SHA-256 {found[name][:12]}…, the manifest "
+                f"says {wanted[:12]}…: the file was altered or damaged"
+            )
+    extra = sorted(set(found) - set(manifest.files))
+    if extra:
+        raise BundleError(f"bundle {manifest.version} holds files its manifest does not: {extra}")
+    return manifest
+
+
+def load_bundle(folder: Path) -> tuple[Recommender, Manifest]:
+    """Verify and load a bundle; large arrays are memory-mapped.
+
+    Raises:
+        BundleError: If anything is missing, altered or unreadable.
+    """
+    manifest = verify_bundle(folder)
+    try:
+        return _read_parts(folder, manifest), manifest
+    except (OSError, KeyError, ValueError, lgb.basic.LightGBMError) as error:
+        raise BundleError(f"bundle {manifest.version} cannot be loaded: {error}") from error
+
+
+def _write_parts(folder: Path, r: Recommender) -> None:
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in r.towers.query.arrays().items()},
+        folder / "query_tower.safetensors",
+    )
+    save_index(r.index, folder / "index.faiss")
+    r.ranker.booster.save_model(folder / "ranker.txt")
+    ranker = {
+        "blend": r.ranker.blend,
+        "validation": r.ranker.validation,
+        "feature_names": r.ranker.feature_names,
+    }
+    (folder / "ranker.json").write_text(json.dumps(ranker, indent=2) + "\n")
+    r.item_profiles.write_ipc(folder / "items.arrow", compression="uncompressed")
+    arrays: dict[str, np.ndarray] = {
+        "item_vectors": r.towers.item_vectors,
+        "losses": np.array(r.towers.losses),
+        "text": r.text,
+        "item_dense": r.features.dense,
+        "item_text": r.features.text,
+        "category_indptr": r.features.category_indptr,
+        "category_idx": r.features.category_idx,
+        "brand_idx": r.features.brand_idx,
+        "vocabulary_sizes": np.array([r.features.num_categories, r.features.num_brands]),
+    }
+    order = []
+    for source in r.sources:
+        order.append({"name": source.name, "kind": type(source).__name__})
+        if isinstance(source, NeighbourSource | BrowseSource):
+            for part in ("data", "indices", "indptr"):
+                arrays[f"{source.name}.{part}"] = getattr(source.table, part)
+        elif isinstance(source, PopularSource):
+            arrays[f"{source.name}.popularity"] = source.popularity
+    for name, array in arrays.items():
+        np.save(folder / "arrays" / f"{name}.npy", np.ascontiguousarray(array))
+    (folder / "sources.json").write_text(json.dumps(order, indent=2) + "\n")
+
+
+def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
+    arrays = {
+        path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+        for path in sorted((folder / "arrays").glob("*.npy"))
+    }
+    config = read_config(manifest.config)
+    profiles = pl.read_ipc(folder / "items.arrow")
+    num_categories, num_brands = arrays["vocabulary_sizes"].tolist()
+    features = ItemFeatures(
+        dense=arrays["item_dense"],
+        text=arrays["item_text"],
+        category_indptr=arrays["category_indptr"],
+        category_idx=arrays["category_idx"],
+        num_categories=num_categories,
+        brand_idx=arrays["brand_idx"],
+        num_brands=num_brands,
+    )
+    towers = TrainedTowers(
+        query=QueryTowerWeights(**load_file(folder / "query_tower.safetensors")),
+        item_vectors=arrays["item_vectors"],
+        losses=arrays["losses"].tolist(),
+    )
+    index = load_index(folder / "index.faiss")
+    ranker = json.loads((folder / "ranker.json").read_text())
+    order = json.loads((folder / "sources.json").read_text())
+    sources: list[CandidateSource] = []
+    for entry in order:
+        sources.append(_read_source(entry, arrays, config, features, towers, index))
+    return Recommender(
+        items=IdMap(ids=profiles["item_id"].to_numpy()),
+        item_profiles=profiles,
+        features=features,
+        text=arrays["text"],
+        sources=sources,
+        towers=towers,
+        index=index,
+        ranker=Ranker(booster=lgb.Booster(model_file=folder / "ranker.txt"), **ranker),
+        config=config,
+    )
+
+
+def _read_source(
+    entry: dict[str, str],
+    arrays: dict[str, np.ndarray],
+    config: RecommenderConfig,
+    features: ItemFeatures,
+    towers: TrainedTowers,
+    index: Any,
+) -> CandidateSource:
+    name, kind = entry["name"], entry["kind"]
+
+    def table() -> sp.csr_matrix:
+        parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+        return sp.csr_matrix(parts, shape=(len(features), len(features)), copy=False)
+
+    match kind:
+        case "NeighbourSource":
+            return NeighbourSource(name=name, table=table(), weights=config.history)
+        case "BrowseSource":
+            return BrowseSource(name=name, table=table())
+        case "PopularSource":
+            return PopularSource(name=name, popularity=arrays[f"{name}.popularity"])
+        case "TextSource":
+            return TextSource(name=name, vectors=arrays["text"], weights=config.history)
+        case "TwoTowerSource":
+            return TwoTowerSource(
+                name=name,
+                tower=QueryTower(
+                    weights=towers.query,
+                    features=features,
+                    history=config.history,
+                    max_history=config.training.max_history,
+                ),
+                item_vectors=towers.item_vectors,
+                index=index,
+                depth=config.candidates.depth,
+            )
+    raise ValueError(f"unknown kind of source {kind!r}")
+
+
+def read_config(fields: dict[str, Any]) -> RecommenderConfig:
+    """Rebuild a `RecommenderConfig` from its `dataclasses.asdict` form as JSON keeps it."""
+    parts = {
+        name: _CONFIG_PARTS[name](**_tuples(value)) if name in _CONFIG_PARTS else value
+        for name, value in fields.items()
+    }
+    return RecommenderConfig(**parts)
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST:
+            with path.open("rb") as file:
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

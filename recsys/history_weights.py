@@ -1,0 +1,43 @@
+"""How much each past item counts: recency by steps back, and how the user felt about it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.interactions import Histories
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryWeights:
+    """Weights of history rows.
+
+    Attributes:
+        decay: Factor a row loses for each row that came after it, in (0, 1].
+        sentiment_strength: How far polarity moves a weight: the factor is
+            1 + sentiment_strength x polarity, so a hated item at strength 1 counts nothing. Rows
+            without a review count as they are. In [0, 1].
+    """
+
+    decay: float = 0.8
+    sentiment_strength: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"decay must be within (0, 1], not {self.decay}")
+        if not 0 <= self.sentiment_strength <= 1:
+            raise ValueError(
+                f"sentiment_strength must be within [0, 1], not {self.sentiment_strength}"
+            )
+
+    def of(self, histories: Histories) -> np.ndarray:
+        """Return the weight of every history row, float32, shape (H,)."""
+        recency = self.decay ** histories.steps_back.astype(np.float32)
+        felt = 1.0 + self.sentiment_strength * np.nan_to_num(histories.sentiment)
+        return (recency * felt).astype(np.float32)
+
+    def normalised(self, histories: Histories) -> np.ndarray:
+        """Return weights that sum to one over each user's rows, float32, shape (H,)."""
+        weights = self.of(histories)
+        totals = np.bincount(histories.row, weights, minlength=len(histories))
+        return (weights / np.maximum(totals, 1e-9)[histories.row]).astype(np.float32)

@@ -1,0 +1,195 @@
+"""Who took which item, in order: the one in-memory form that every model here learns from.
+
+Shape suffixes: N interactions, U users, I items, B users of a batch, H history rows of a batch.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdMap:
+    """External ids and their dense indices; the index is the place in the sorted ids."""
+
+    ids: np.ndarray
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> "IdMap":
+        """Build a map from ids in any order, with or without repeats."""
+        return cls(ids=np.array(sorted(set(ids)), dtype=object))
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return len(self.ids)
+
+    def index(self, ids: Sequence[str] | pl.Series) -> np.ndarray:
+        """Return dense indices, int64, -1 where an id is unknown."""
+        wanted = pl.DataFrame({"id": pl.Series(ids, dtype=pl.String)})
+        known = pl.DataFrame({"id": pl.Series(self.ids.tolist(), dtype=pl.String)}).with_row_index(
+            "idx"
+        )
+        joined = wanted.join(known, on="id", how="left", maintain_order="left")
+        return joined["idx"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histories:
+    """Rows of B users, oldest first, as ragged arrays.
+
+    Attributes:
+        indptr: Rows of user b are indptr[b]:indptr[b + 1], int64, shape (B + 1,).
+        item_idx: int32, shape (H,).
+        event_time: Microseconds since the epoch, int64, shape (H,).
+        sentiment: Polarity of the user's own review of that row in [-1, 1]; NaN where there is
+            none, float32, shape (H,).
+    """
+
+    indptr: np.ndarray
+    item_idx: np.ndarray
+    event_time: np.ndarray
+    sentiment: np.ndarray
+
+    @classmethod
+    def empty(cls, num_users: int) -> "Histories":
+        """Return histories of users without any row."""
+        return cls(
+            indptr=np.zeros(num_users + 1, dtype=np.int64),
+            item_idx=np.zeros(0, dtype=np.int32),
+            event_time=np.zeros(0, dtype=np.int64),
+            sentiment=np.zeros(0, dtype=np.float32),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of users B."""
+        return len(self.indptr) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Rows of each user, int64, shape (B,)."""
+        return np.diff(self.indptr)
+
+    @property
+    def row(self) -> np.ndarray:
+        """Batch row of each history row, int64, shape (H,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @property
+    def steps_back(self) -> np.ndarray:
+        """How many rows lie between a row and the user's last one, int64, shape (H,)."""
+        return self.indptr[self.row + 1] - 1 - np.arange(len(self.item_idx))
+
+    def last(self, num: int) -> "Histories":
+        """Return only the last `num` rows of each user."""
+        keep = self.steps_back < num
+        lengths = np.minimum(self.lengths, num)
+        return Histories(
+            indptr=np.concatenate([[0], np.cumsum(lengths)]),
+            item_idx=self.item_idx[keep],
+            event_time=self.event_time[keep],
+            sentiment=self.sentiment[keep],
+        )
+
+    def matrix(self, weights: np.ndarray, num_items: int) -> sp.csr_matrix:
+        """Return row weights as a sparse (B, I) matrix; repeats of an item add up."""
+        return sp.csr_matrix((weights, self.item_idx, self.indptr), shape=(len(self), num_items))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interactions:
+    """All interactions, sorted by (user_idx, event_time, seq); one row a user and item.
+
+    Attributes:
+        num_users: U.
+        num_items: I.
+        user_idx: int32, shape (N,).
+        item_idx: int32, shape (N,).
+        event_time: Microseconds since the epoch, int64, shape (N,).
+        sentiment: Polarity of the review that belongs to the row in [-1, 1]; NaN where there is
+            none, float32, shape (N,).
+        stars: Stars of that review, NaN where there is none, float32, shape (N,).
+    """
+
+    num_users: int
+    num_items: int
+    user_idx: np.ndarray
+    item_idx: np.ndarray
+    event_time: np.ndarray
+    sentiment: np.ndarray
+    stars: np.ndarray
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame, *, users: IdMap, items: IdMap) -> "Interactions":
+        """Build from `user_id, item_id, event_time, seq, polarity, stars`.
+
+        Only the first row of a user and item is kept: what is recommended is something new.
+        Rows of users or items outside the maps are left out.
+        """
+        frame = (
+            frame.with_columns(
+                user_idx=pl.Series(users.index(frame["user_id"])),
+                item_idx=pl.Series(items.index(frame["item_id"])),
+            )
+            .filter((pl.col("user_idx") >= 0) & (pl.col("item_idx") >= 0))
+            .sort("user_idx", "event_time", "seq")
+            .unique(["user_idx", "item_idx"], keep="first", maintain_order=True)
+        )
+        return cls(
+            num_users=len(users),
+            num_items=len(items),
+            user_idx=frame["user_idx"].to_numpy().astype(np.int32),
+            item_idx=frame["item_idx"].to_numpy().astype(np.int32),
+            event_time=frame["event_time"].dt.epoch("us").to_numpy().astype(np.int64),
+            sentiment=_floats(frame["polarity"]),
+            stars=_floats(frame["stars"]),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of interactions N."""
+        return len(self.user_idx)
+
+    @cached_property
+    def indptr(self) -> np.ndarray:
+        """Rows of user u are indptr[u]:indptr[u + 1], int64, shape (U + 1,)."""
+        counts = np.bincount(self.user_idx, minlength=self.num_users)
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    def keep(self, rows: np.ndarray) -> "Interactions":
+        """Return the interactions of a boolean mask, in the same order and index space."""
+        columns = {
+            f.name: getattr(self, f.name)[rows]
+            for f in fields(self)
+            if f.name not in ("num_users", "num_items")
+        }
+        return Interactions(num_users=self.num_users, num_items=self.num_items, **columns)
+
+    def histories(self, users: np.ndarray) -> Histories:
+        """Return the rows of the given users, one batch row a user, in the order given."""
+        indptr = self.indptr
+        starts, ends = indptr[users], indptr[users + 1]
+        rows = concat_ranges(starts, ends)
+        return Histories(
+            indptr=np.concatenate([[0], np.cumsum(ends - starts)]),
+            item_idx=self.item_idx[rows],
+            event_time=self.event_time[rows],
+            sentiment=self.sentiment[rows],
+        )
+
+    def popularity(self) -> np.ndarray:
+        """Return the number of interactions of each item, int64, shape (I,)."""
+        return np.bincount(self.item_idx, minlength=self.num_items)
+
+
+def _floats(column: pl.Series) -> np.ndarray:
+    return column.cast(pl.Float32).fill_null(float("nan")).to_numpy().astype(np.float32)
+
+
+def concat_ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the concatenation of arange(start, end) for every pair."""
+    lengths = ends - starts
+    offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    return np.arange(lengths.sum()) + offsets

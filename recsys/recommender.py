@@ -1,0 +1,104 @@
+"""What a bundle holds, alive: fitted sources, ranker and item data, answering queries.
+
+The same object ranks offline and serves requests.
+"""
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import polars as pl
+
+from recsys.candidates import Candidates, best_first, fuse
+from recsys.interactions import IdMap
+from recsys.item_features import ItemFeatures
+from recsys.pair_features import pair_features
+from recsys.query import Query
+from recsys.ranker import Ranker
+from recsys.retrieval import RecommenderConfig, TrainedTowers
+from recsys.sources import CandidateSource, NeighbourSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommended:
+    """The best k items of one user, best first; fewer than asked where fewer are allowed.
+
+    Attributes:
+        item_idx: int32, shape (k,).
+        score: Ranker's score, higher is better, float32, shape (k,).
+        source: Name of the source that ranked each item highest.
+        because: Item index of what the user bought that speaks most for each item, -1 where none
+            does, int32, shape (k,).
+    """
+
+    item_idx: np.ndarray
+    score: np.ndarray
+    source: list[str]
+    because: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommender:
+    """Everything needed to answer.
+
+    Attributes:
+        items: Item ids and indices.
+        item_profiles: One row an item, in index order.
+        features: Item features.
+        text: Centred unit text vectors, float32, shape (I, D).
+        sources: Candidate sources in voting order.
+        towers: What the two-tower source is made of.
+        index: FAISS index over the item vectors.
+        ranker: Fitted ranker.
+        config: What all of it was made with.
+    """
+
+    items: IdMap
+    item_profiles: pl.DataFrame
+    features: ItemFeatures
+    text: np.ndarray
+    sources: list[CandidateSource]
+    towers: TrainedTowers
+    index: faiss.Index
+    ranker: Ranker
+    config: RecommenderConfig
+
+    def rank(self, query: Query) -> tuple[Candidates, np.ndarray]:
+        """Return candidates of B users and their final scores, -inf for padding, shape (B, K)."""
+        candidates = fuse(query, self.sources, self.config.candidates)
+        features = pair_features(query, candidates, self.features, self.text)
+        return candidates, self.ranker.score(features, candidates)
+
+    def recommend(self, query: Query, k: int) -> Recommended:
+        """Return the best k items of one user.
+
+        Raises:
+            ValueError: If the query holds another number of users than one, or k is below 1.
+        """
+        if len(query) != 1:
+            raise ValueError(f"recommend answers one user at a time, not {len(query)}")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        candidates, scores = self.rank(query)
+        top = best_first(scores, min(k, scores.shape[1]))[0]
+        top = top[np.isfinite(scores[0, top])]
+        item_idx = candidates.item_idx[0, top]
+        voices = candidates.rank[0, top].argmin(1)
+        return Recommended(
+            item_idx=item_idx,
+            score=scores[0, top],
+            source=[candidates.sources[voice] for voice in voices],
+            because=self._because(query, item_idx),
+        )
+
+    def _because(self, query: Query, item_idx: np.ndarray) -> np.ndarray:
+        """Return the liked past item with the strongest table entry for each item, or -1."""
+        liked = query.bought.item_idx[~(query.bought.sentiment < 0)]
+        if not len(liked) or not len(item_idx):
+            return np.full(len(item_idx), -1, dtype=np.int32)
+        strength = np.zeros((len(liked), len(item_idx)), dtype=np.float32)
+        for source in self.sources:
+            if isinstance(source, NeighbourSource):
+                strength += source.table[liked][:, item_idx].toarray()
+        best = strength.argmax(0)
+        return np.where(strength.max(0) > 0, liked[best], -1).astype(np.int32)

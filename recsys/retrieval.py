@@ -1,0 +1,160 @@
+"""Fitting of all candidate sources on one world."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import faiss
+import numpy as np
+import scipy.sparse as sp
+
+from recsys.candidates import CandidateConfig
+from recsys.history_weights import HistoryWeights
+from recsys.interactions import Interactions
+from recsys.item_similarity import co_visitation, linear_autoencoder, transitions
+from recsys.query_tower import QueryTower, QueryTowerWeights
+from recsys.ranker import RankerConfig
+from recsys.retrieval_index import IndexConfig, build_index
+from recsys.sources import (
+    BrowseSource,
+    CandidateSource,
+    NeighbourSource,
+    PopularSource,
+    TextSource,
+    TwoTowerSource,
+)
+from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
+from recsys.world import World
+
+RECENT_DAYS = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommenderConfig:
+    """Everything that decides what is learned.
+
+    Attributes:
+        history: How past items are weighted.
+        shrinkage: Of the co-visitation cosine and the transitions.
+        linear_l2: Ridge of the linear autoencoder.
+        linear_max_items: Largest catalogue the linear autoencoder is fitted on (it is cubic).
+        max_neighbours: Kept per item in each table.
+        candidates: How sources are fused.
+        towers: Shape of the two-tower.
+        training: How the two-tower is trained.
+        ranker: How the ranker is fitted.
+        index: How the FAISS index is built.
+    """
+
+    history: HistoryWeights = field(default_factory=HistoryWeights)
+    shrinkage: float = 10.0
+    linear_l2: float = 150.0
+    linear_max_items: int = 5000
+    max_neighbours: int = 500
+    candidates: CandidateConfig = field(default_factory=CandidateConfig)
+    towers: TwoTowerConfig = field(default_factory=TwoTowerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    index: IndexConfig = field(default_factory=IndexConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTowers:
+    """What is kept of a trained two-tower.
+
+    Attributes:
+        query: Weights of the query tower.
+        item_vectors: Item tower output, float32, shape (I, D + 1).
+        losses: Mean loss of each epoch.
+    """
+
+    query: QueryTowerWeights
+    item_vectors: np.ndarray
+    losses: list[float]
+
+
+TowerTrainer = Callable[[list[TowerData], TwoTowerConfig, TrainingConfig], list[TrainedTowers]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """All fitted sources of one world, in the order in which they vote."""
+
+    sources: list[CandidateSource]
+    towers: TrainedTowers
+    index: faiss.Index
+
+
+def tower_data(world: World, config: RecommenderConfig) -> TowerData:
+    """Return what the two-tower is trained on in this world."""
+    return TowerData(
+        interactions=world.population.bought, features=world.features, weights=config.history
+    )
+
+
+def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) -> Retrieval:
+    """Fit every source on what is visible; sources without data of their kind are left out."""
+    bought, browsed = world.population.bought, world.population.browsed
+    index = build_index(towers.item_vectors, config.index)
+    sources: list[CandidateSource] = [
+        TwoTowerSource(
+            name="two_tower",
+            tower=QueryTower(
+                weights=towers.query,
+                features=world.features,
+                history=config.history,
+                max_history=config.training.max_history,
+            ),
+            item_vectors=towers.item_vectors,
+            index=index,
+            depth=config.candidates.depth,
+        ),
+        NeighbourSource(
+            name="item_to_item",
+            table=co_visitation(
+                bought, shrinkage=config.shrinkage, max_neighbours=config.max_neighbours
+            ),
+            weights=config.history,
+        ),
+        NeighbourSource(
+            name="next_item",
+            table=transitions(
+                bought,
+                max_gap=3,
+                shrinkage=config.shrinkage / 2,
+                max_neighbours=config.max_neighbours,
+            ),
+            weights=config.history,
+        ),
+        PopularSource(name="popular_recent", popularity=recent_popularity(bought)),
+    ]
+    if world.features.text.any():
+        sources.append(TextSource(name="text", vectors=world.text, weights=config.history))
+    if bought.num_items <= config.linear_max_items:
+        table = linear_autoencoder(bought, l2=config.linear_l2, max_neighbours=bought.num_items)
+        sources.append(NeighbourSource(name="linear", table=table, weights=config.history))
+    if len(browsed):
+        table = co_visitation(
+            browsed, shrinkage=config.shrinkage, max_neighbours=config.max_neighbours
+        )
+        sources.append(BrowseSource(name="browsed", table=table))
+    return Retrieval(sources=sources, towers=towers, index=index)
+
+
+def recent_popularity(bought: Interactions, half_life_days: float = RECENT_DAYS) -> np.ndarray:
+    """Return purchases of each item, halved for every half-life of age, float32, shape (I,)."""
+    if not len(bought):
+        return np.zeros(bought.num_items, dtype=np.float32)
+    age_days = (bought.event_time.max() - bought.event_time) / 86_400e6
+    weights = 0.5 ** (age_days / half_life_days)
+    return np.bincount(bought.item_idx, weights, minlength=bought.num_items).astype(np.float32)
+
+
+def peers(world: World) -> list[CandidateSource]:
+    """Return the plain baselines every report shows: popular, and item-kNN by cosine."""
+    bought = world.population.bought
+    flat = HistoryWeights(decay=1.0, sentiment_strength=0.0)
+    table: sp.csr_matrix = co_visitation(bought, shrinkage=0.0, max_neighbours=bought.num_items)
+    return [
+        PopularSource(name="popular", popularity=bought.popularity().astype(np.float32)),
+        NeighbourSource(name="item_knn", table=table, weights=flat),
+    ]

@@ -1,0 +1,108 @@
+"""FAISS index over item vectors, by factory string, on CPU or GPU."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from recsys.errors import BundleError
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexConfig:
+    """How the index is built.
+
+    Attributes:
+        factory: FAISS factory string, such as `Flat`, `IVF1024,Flat`, `HNSW32`.
+        min_recall: Recall@100 against exact search that the built index must reach, in [0, 1].
+        gpu: Build on the first GPU when FAISS sees one; the stored index is a CPU index.
+    """
+
+    factory: str = "Flat"
+    min_recall: float = 0.95
+    gpu: bool = False
+
+
+def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
+    """Return an inner-product index over all items, id = item index.
+
+    Raises:
+        ValueError: If the factory string is unknown, or recall@100 is below `min_recall`.
+    """
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    try:
+        index = faiss.index_factory(vectors.shape[1], config.factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise ValueError(f"FAISS does not know the index {config.factory!r}: {error}") from error
+    if config.gpu and hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0:
+        gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+        gpu.train(vectors)
+        gpu.add(vectors)
+        index = faiss.index_gpu_to_cpu(gpu)
+    else:
+        index.train(vectors)
+        index.add(vectors)
+    recall = recall_at_100(index, vectors)
+    if recall < config.min_recall:
+        raise ValueError(
+            f"index {config.factory!r} finds {recall:.3f} of the exact top 100, wanted "
+            f"{config.min_recall}: choose another factory string or lower min_recall"
+        )
+    return index
+
+
+def recall_at_100(index: faiss.Index, vectors: np.ndarray, num_queries: int = 256) -> float:
+    """Return the share of the exact 100 best that the index finds, over sampled item queries."""
+    k = min(100, len(vectors))
+    rows = np.random.default_rng(0).choice(len(vectors), min(num_queries, len(vectors)), False)
+    exact = np.argsort(-(vectors[rows] @ vectors.T), axis=1)[:, :k]
+    _, found = index.search(np.ascontiguousarray(vectors[rows]), k)
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
+    return float(np.mean(hits) / k)
+
+
+def search(
+    index: faiss.Index, vectors: np.ndarray, depth: int, allowed: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best inner products and their item indices, each of shape (B, depth).
+
+    Args:
+        index: Built by `build_index`.
+        vectors: Query vectors, float32, shape (B, D).
+        depth: Items wanted a query; fewer real ones are padded with index -1.
+        allowed: Which items may be found, bool, shape (I,); None allows all.
+    """
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    depth = min(depth, index.ntotal)
+    if allowed is None:
+        return index.search(vectors, depth)
+    selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    return index.search(vectors, depth, params=_search_parameters(index, selector))
+
+
+def _search_parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
+    """Return the parameter class that this kind of index takes; others refuse the base class."""
+    inner = faiss.downcast_index(index)
+    if isinstance(inner, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
+    if isinstance(inner, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=inner.hnsw.efSearch)
+    return faiss.SearchParameters(sel=selector)
+
+
+def save_index(index: faiss.Index, path: Path) -> None:
+    """Write the index to a file."""
+    faiss.write_index(index, str(path))
+
+
+def load_index(path: Path) -> faiss.Index:
+    """Read an index written by `save_index`.
+
+    Raises:
+        BundleError: If the file is no FAISS index.
+    """
+    try:
+        return faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise BundleError(f"FAISS cannot read {path}: {error}") from error

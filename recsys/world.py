@@ -1,0 +1,102 @@
+"""One visible world in dense form: everything a fit may know, and what it is asked to find."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.histories import browse_history, purchase_history
+from features.profiles import item_profiles, user_profiles
+from features.text_vectors import item_text_vectors
+from features.visibility import Visible
+from recsys.interactions import IdMap
+from recsys.item_features import ItemFeatures
+from recsys.query import Population
+from recsys.sources import centred_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopTables:
+    """The tables of a shop, as they lie in the store.
+
+    Attributes:
+        items: `features.schema.Items`.
+        events: `features.schema.Events`.
+        reviews: `sentiment.schema.Reviews`.
+        signals: `sentiment.schema.ReviewSignals` of one model version.
+        item_texts: `item_id, language, embedding` of titles and descriptions, or None.
+    """
+
+    items: pl.DataFrame
+    events: pl.DataFrame
+    reviews: pl.DataFrame
+    signals: pl.DataFrame
+    item_texts: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A shop as far as it is visible.
+
+    Attributes:
+        items: Item ids and indices; the whole catalogue, visible or not.
+        population: Users with their visible histories.
+        features: Item features from visible profiles.
+        text: Centred unit text vectors, float32, shape (I, D).
+        item_profiles: The profile frame the features came from.
+        user_profiles: Profiles of users with any visible row.
+        asked: User indices that are asked about, int64, shape (B,).
+        target_indptr: Targets of asked[b] are target_item[indptr[b]:indptr[b + 1]].
+        target_item: Item indices to be found, int64.
+    """
+
+    items: IdMap
+    population: Population
+    features: ItemFeatures
+    text: np.ndarray
+    item_profiles: pl.DataFrame
+    user_profiles: pl.DataFrame
+    asked: np.ndarray
+    target_indptr: np.ndarray
+    target_item: np.ndarray
+
+
+def build_world(tables: ShopTables, visible: Visible) -> World:
+    """Build profiles, histories and features from visible rows only."""
+    items = IdMap.of(tables.items["item_id"])
+    users = IdMap.of([*tables.events["user_id"].unique(), *tables.reviews["user_id"].unique()])
+    signals = tables.signals.lazy()
+    of_items = item_profiles(tables.items.lazy(), visible, signals)
+    of_users = user_profiles(tables.items.lazy(), visible, signals)
+    texts = None if tables.item_texts is None else tables.item_texts.lazy()
+    text = centred_text(item_text_vectors(items.ids.tolist(), visible, signals, texts))
+    population = Population.from_frames(
+        purchase_history(visible, signals),
+        browse_history(visible),
+        of_users,
+        users=users,
+        items=items,
+    )
+    asked, indptr, targets = _questions(visible.targets, users, items)
+    return World(
+        items=items,
+        population=population,
+        features=ItemFeatures.from_profiles(of_items, text, items),
+        text=text,
+        item_profiles=of_items,
+        user_profiles=of_users,
+        asked=asked,
+        target_indptr=indptr,
+        target_item=targets,
+    )
+
+
+def _questions(
+    targets: pl.DataFrame, users: IdMap, items: IdMap
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    user_idx, item_idx = users.index(targets["user_id"]), items.index(targets["item_id"])
+    known = (user_idx >= 0) & (item_idx >= 0)
+    user_idx, item_idx = user_idx[known], item_idx[known]
+    order = np.argsort(user_idx, kind="stable")
+    asked, counts = np.unique(user_idx[order], return_counts=True)
+    return asked, np.concatenate([[0], np.cumsum(counts)]), item_idx[order]
