@@ -5,10 +5,13 @@ from datetime import datetime
 
 import polars as pl
 
+from features.known_rows import KnownRows
 from features.readers.batches import SOURCE_LINE, Problem
 from features.readers.ids import stable_ids
+from features.store import QUARANTINE, Store
 from sentiment.schema import UTC
 
+_SCAN_ROWS = 100_000
 QUARANTINE_SCHEMA = pl.Schema(
     {
         "quarantine_id": pl.String(),
@@ -21,6 +24,46 @@ QUARANTINE_SCHEMA = pl.Schema(
     }
 )
 """Columns of `quarantine/<table>`; `quarantine_id` names the row, so that re-reading adds none."""
+
+
+class QuarantineWriter:
+    """Keeps refused rows, each once, however often its file is read.
+
+    Args:
+        store: Where the quarantine is.
+        table: The table that the rows were meant for.
+    """
+
+    def __init__(self, store: Store, table: str) -> None:
+        self._store = store
+        self._table = QUARANTINE + table
+        self._known: KnownRows | None = None
+
+    def accept(self, refused: pl.DataFrame) -> None:
+        """Commit those rows that are not kept yet.
+
+        Args:
+            refused: Rows of `QUARANTINE_SCHEMA`.
+        """
+        if refused.is_empty():
+            return
+        if self._known is None:
+            self._known = self._load_known()
+        ids = refused["quarantine_id"].hash()
+        is_new = self._known.look_up(ids).is_null() & ids.is_first_distinct()
+        self._known.add(ids.filter(is_new), ids.filter(is_new))
+        new = refused.filter(is_new)
+        if not new.is_empty():
+            self._store.append(self._table, new)
+
+    def _load_known(self) -> KnownRows:
+        known = KnownRows()
+        if self._store.exists(self._table):
+            scan = self._store.scan(self._table).select("quarantine_id")
+            for rows in scan.collect_batches(chunk_size=_SCAN_ROWS):
+                ids = rows["quarantine_id"].hash()
+                known.add(ids, ids)
+        return known
 
 
 def quarantine_rows(

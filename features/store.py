@@ -5,18 +5,16 @@ commit is acknowledged only after its bytes are on the disk: deltalake itself ne
 """
 
 import fcntl
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from features.durability import sync_commits
 from features.errors import StoreError
 from features.schema import TABLES
 
@@ -276,7 +274,7 @@ class Store:
                     raise StoreError(f"cannot write {table} to {self.root}: {error}") from error
         if self.is_local:
             after = self.version(table)
-            _sync_commits(Path(self._address(table)), before, -1 if after is None else after)
+            sync_commits(Path(self._address(table)), before, -1 if after is None else after)
 
 
 def _storable(table: str, frame: pl.DataFrame) -> pl.DataFrame:
@@ -294,37 +292,3 @@ def _storable(table: str, frame: pl.DataFrame) -> pl.DataFrame:
         if isinstance(dtype, pl.Array)
     ]
     return frame.with_columns(arrays) if arrays else frame
-
-
-def _sync_commits(folder: Path, before: int | None, after: int) -> None:
-    """Force the commits after `before`, up to `after`, and their data files onto the disk."""
-    log = folder / "_delta_log"
-    first = 0 if before is None else before + 1
-    touched: set[Path] = {folder, log, log / "_last_checkpoint"}
-    for version in range(first, after + 1):
-        for entry in log.glob(f"{version:020d}.*"):
-            touched.add(entry)
-            if entry.suffix == ".json":
-                touched |= {folder / name for name in _added_files(entry)}
-    if before is None:
-        touched |= {folder.parent, folder.parent.parent, folder.parent.parent.parent}
-    touched |= {path.parent for path in touched if path.is_relative_to(folder)}
-    for path in sorted(touched, key=lambda path: len(path.parts), reverse=True):
-        _sync(path)
-
-
-def _added_files(commit: Path) -> list[str]:
-    actions = (json.loads(line) for line in commit.read_text("utf-8").splitlines() if line)
-    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
-
-
-def _sync(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        # A concurrent compaction may have removed it; then a later commit no longer names it.
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,7 +13,7 @@ import polars as pl
 from features.contracts import CONTRACTS
 from features.known_rows import KnownRows
 from features.readers.batches import SEQ, SOURCE_LINE
-from features.store import QUARANTINE, Store
+from features.store import Store
 
 CONFLICTING_DUPLICATE = "conflicting_duplicate"
 BUFFER_BYTES = 64 * 1024 * 1024
@@ -173,46 +173,6 @@ class EntityWriter:
         self._store.append(self._table, new)
         self._store.upsert(self._table, changed, [self._key])
         return len(new), len(changed)
-
-
-class QuarantineWriter:
-    """Keeps refused rows, each once, however often its file is read.
-
-    Args:
-        store: Where the quarantine is.
-        table: The table that the rows were meant for.
-    """
-
-    def __init__(self, store: Store, table: str) -> None:
-        self._store = store
-        self._table = QUARANTINE + table
-        self._known: KnownRows | None = None
-
-    def accept(self, refused: pl.DataFrame) -> None:
-        """Commit those rows that are not kept yet.
-
-        Args:
-            refused: Rows of `QUARANTINE_SCHEMA`.
-        """
-        if refused.is_empty():
-            return
-        if self._known is None:
-            self._known = self._load_known()
-        ids = refused["quarantine_id"].hash()
-        is_new = self._known.look_up(ids).is_null() & ids.is_first_distinct()
-        self._known.add(ids.filter(is_new), ids.filter(is_new))
-        new = refused.filter(is_new)
-        if not new.is_empty():
-            self._store.append(self._table, new)
-
-    def _load_known(self) -> KnownRows:
-        known = KnownRows()
-        if self._store.exists(self._table):
-            scan = self._store.scan(self._table).select("quarantine_id")
-            for rows in scan.collect_batches(chunk_size=_SCAN_ROWS):
-                ids = rows["quarantine_id"].hash()
-                known.add(ids, ids)
-        return known
 
 
 def sort_out(rows: pl.DataFrame, key: str, said: pl.Series, known: KnownRows) -> pl.DataFrame:

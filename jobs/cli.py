@@ -74,7 +74,9 @@ def ingest(
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     # The bar goes to standard error, so that a table on standard output can be piped.
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    errors = Console(stderr=True)
+    is_silent = not errors.is_terminal
+    with Progress(*columns, console=errors, transient=True, disable=is_silent) as bar:
         task = bar.add_task("ingest", total=sum(sizes) or None)
         report = ingest_tables(
             Store(store or settings.store.path),

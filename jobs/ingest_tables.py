@@ -11,13 +11,12 @@ import polars as pl
 
 from features.contracts import CONTRACTS, check
 from features.errors import InputError
-from features.quarantine import quarantine_problems, quarantine_rows
+from features.quarantine import QuarantineWriter, quarantine_problems, quarantine_rows
 from features.readers import SOURCE_LINE, SOURCE_ROW, Batch, ByteSource, detect, read_batches
 from features.store import Store
 from features.table_writers import (
     EntityWriter,
     FactWriter,
-    QuarantineWriter,
     TableWriter,
     gather_stubs,
 )

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +29,7 @@ REVIEW = {
 }
 
 
-def raw(*rows: dict[str, str | None]) -> pl.DataFrame:
+def raw(*rows: Mapping[str, str | None]) -> pl.DataFrame:
     frame = pl.DataFrame(list(rows), schema=dict.fromkeys(rows[0], pl.String))
     return frame.with_columns(source_line=pl.int_range(1, len(rows) + 1, dtype=pl.Int64))
 

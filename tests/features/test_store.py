@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features import store as store_module
+from features import durability
 from features.errors import StoreError
 from features.schema import TABLES
 from features.store import COMPACT_AFTER_FILES, Store
@@ -120,7 +120,7 @@ def test_upsert_refuses_a_key_that_occurs_twice(store: Store) -> None:
 
 def test_new_data_log_and_folders_are_synced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(store_module, "_sync", synced.append)
+    monkeypatch.setattr(durability, "_sync", synced.append)
     store.append("users", users(user_id=["u"], consents=[[]]))
     folder = store.path("tables", "users")
     data = set(folder.glob("*.parquet"))

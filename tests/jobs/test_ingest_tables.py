@@ -55,8 +55,9 @@ def review(**change: Any) -> dict[str, Any]:
 
 
 def json_file(path: Path, rows: Iterable[dict[str, Any] | str]) -> Path:
-    lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
-    path.write_text("".join(line + "\n" for line in lines))
+    with path.open("w") as file:
+        for row in rows:
+            file.write((row if isinstance(row, str) else json.dumps(row)) + "\n")
     return path
 
 
@@ -270,16 +271,18 @@ def test_any_lines_are_accounted_for_and_re_reading_is_still(
 
 
 _PEAK = """
-import resource, sys
+import re, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from features.store import Store
 from jobs.ingest_tables import ingest
 report = ingest(Store(sys.argv[1]), [Path(sys.argv[2])], now=datetime(2026, 1, 2, tzinfo=UTC))
-print(report.tables["reviews"].added, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = Path("/proc/self/status").read_text()
+print(report.tables["reviews"].added, int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) // 1024)
 """
 
 
+# VmHWM and not ru_maxrss: the latter of a new process starts at the size of its parent.
 def _peak_mib(folder: Path, num_rows: int) -> int:
     pipe = folder / f"pipe{num_rows}"
     os.mkfifo(pipe)

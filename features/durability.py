@@ -1,0 +1,46 @@
+"""Delta commits that survive a power cut: deltalake itself never calls fsync."""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+
+def sync_commits(folder: Path, before: int | None, after: int) -> None:
+    """Force commits, their data files and the folders around them onto the disk.
+
+    Args:
+        folder: The table.
+        before: The version that was on the disk already; None where there was no table.
+        after: The newest version.
+    """
+    log = folder / "_delta_log"
+    first = 0 if before is None else before + 1
+    touched: set[Path] = {folder, log, log / "_last_checkpoint"}
+    for version in range(first, after + 1):
+        for entry in log.glob(f"{version:020d}.*"):
+            touched.add(entry)
+            if entry.suffix == ".json":
+                touched |= {folder / name for name in _added_files(entry)}
+    if before is None:
+        touched |= {folder.parent, folder.parent.parent, folder.parent.parent.parent}
+    touched |= {path.parent for path in touched if path.is_relative_to(folder)}
+    for path in sorted(touched, key=lambda path: len(path.parts), reverse=True):
+        _sync(path)
+
+
+def _added_files(commit: Path) -> list[str]:
+    actions = (json.loads(line) for line in commit.read_text("utf-8").splitlines() if line)
+    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
+
+
+def _sync(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        # A concurrent compaction may have removed it; then a later commit no longer names it.
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,33 @@
+"""Errors of the features package.
+
+FeaturesError
+├── StoreError             the store, or a table in it, is missing or damaged
+└── InputError             a source file cannot be read as what it was said to be
+    ├── UnknownFormatError the file is of no known format
+    ├── MissingColumnError a required column is absent
+    └── DamagedFileError   the file ends early, or its bytes are not what its name says
+"""
+
+
+class FeaturesError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class StoreError(FeaturesError):
+    """The store, or a table in it, is missing or damaged."""
+
+
+class InputError(FeaturesError):
+    """A source file cannot be read as what it was said to be."""
+
+
+class UnknownFormatError(InputError):
+    """The file is of no known format."""
+
+
+class MissingColumnError(InputError):
+    """A required column is absent."""
+
+
+class DamagedFileError(InputError):
+    """The file ends early, or its bytes are not what its name says."""

@@ -1,0 +1,112 @@
+"""Which bundle is live: `current` is a link that one atomic rename switches.
+
+`history` keeps the order of promotions, so a rollback is the same switch back.
+"""
+
+import os
+from pathlib import Path
+
+from recsys.bundle import verify_bundle
+from recsys.errors import BundleError, GateRefusedError
+
+CURRENT = "current"
+_HISTORY = "history"
+GATE_METRIC = "ndcg@10"
+# Not sources of the bundle's own: baselines and the product itself.
+_NOT_SOURCES = ("popular", "item_knn", "candidates", "ranker")
+
+
+def current_bundle(bundles: Path) -> Path | None:
+    """Return the folder of the live bundle, or None where none was promoted yet."""
+    link = bundles / CURRENT
+    return link.resolve() if link.is_symlink() and link.exists() else None
+
+
+def check_gate(
+    metrics: dict[str, dict[str, float]],
+    live: dict[str, dict[str, float]] | None,
+    *,
+    tolerance: float,
+) -> None:
+    """Refuse a bundle whose ranker is worse than its own best source, or than the live bundle.
+
+    Args:
+        metrics: The new bundle's metrics by source.
+        live: Those of the live bundle, or None.
+        tolerance: How much lower NDCG@10 may be, as a share of what it is compared with.
+
+    Raises:
+        GateRefusedError: Saying which comparison failed, with both numbers.
+    """
+    ranker = metrics["ranker"][GATE_METRIC]
+    sources = {name: m[GATE_METRIC] for name, m in metrics.items() if name not in _NOT_SOURCES}
+    best = max(sources, key=lambda name: sources[name])
+    if ranker < sources[best] * (1.0 - tolerance):
+        raise GateRefusedError(
+            f"the ranker's {GATE_METRIC} is {ranker:.4f}, below its own source {best} at "
+            f"{sources[best]:.4f}: the bundle is kept and not promoted"
+        )
+    if live is not None and ranker < live["ranker"][GATE_METRIC] * (1.0 - tolerance):
+        raise GateRefusedError(
+            f"the ranker's {GATE_METRIC} is {ranker:.4f}, the live bundle's is "
+            f"{live['ranker'][GATE_METRIC]:.4f}: the bundle is kept and not promoted"
+        )
+
+
+def promote(bundles: Path, version: str) -> None:
+    """Make a version live, after checking its hashes.
+
+    Raises:
+        BundleError: If the version is missing or damaged; the live bundle stays.
+    """
+    if not version or Path(version).name != version or version in (CURRENT, _HISTORY):
+        raise BundleError(f"{version!r} is no bundle version")
+    verify_bundle(bundles / version)
+    _append_history(bundles, version)
+    _switch(bundles, version)
+
+
+def rollback(bundles: Path) -> str:
+    """Make the version that was live before the current one live again, and return it.
+
+    Raises:
+        BundleError: If there is no earlier version, or it is damaged.
+    """
+    history = read_history(bundles)
+    if len(history) < 2:
+        raise BundleError("there is no earlier bundle to roll back to")
+    version = history[-2]
+    verify_bundle(bundles / version)
+    _switch(bundles, version)
+    _write_history(bundles, history[:-1])
+    return version
+
+
+def read_history(bundles: Path) -> list[str]:
+    """Return promoted versions, oldest first; the last one is live."""
+    path = bundles / _HISTORY
+    return path.read_text().split() if path.exists() else []
+
+
+def _append_history(bundles: Path, version: str) -> None:
+    history = read_history(bundles)
+    if not history or history[-1] != version:
+        _write_history(bundles, [*history, version])
+
+
+def _write_history(bundles: Path, history: list[str]) -> None:
+    staging = bundles / f".{_HISTORY}.{os.getpid()}"
+    staging.write_text("".join(f"{version}\n" for version in history))
+    staging.replace(bundles / _HISTORY)
+
+
+def _switch(bundles: Path, version: str) -> None:
+    staging = bundles / f".{CURRENT}.{os.getpid()}"
+    staging.unlink(missing_ok=True)
+    staging.symlink_to(version)
+    staging.replace(bundles / CURRENT)
+    handle = os.open(bundles, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
