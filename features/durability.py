@@ -30,7 +30,8 @@ def sync_commits(folder: Path, before: int | None, after: int) -> None:
 
 
 def _added_files(commit: Path) -> list[str]:
-    actions = (json.loads(line) for line in commit.read_text("utf-8").splitlines() if line)
+    # Split at line feeds alone: statistics quote texts, which may hold other line separators.
+    actions = (json.loads(line) for line in commit.read_bytes().split(b"\n") if line)
     return [unquote(action["add"]["path"]) for action in actions if "add" in action]
 
 

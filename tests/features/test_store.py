@@ -132,6 +132,12 @@ def test_new_data_log_and_folders_are_synced(store: Store, monkeypatch: pytest.M
     assert (set(folder.glob("*.parquet")) - data) | {log / f"{1:020d}.json"} <= set(synced)
 
 
+def test_line_separators_in_a_text_do_not_disturb_a_commit(store: Store) -> None:
+    frame = users(user_id=["u"], country=["a\x85b\u2028c\nd"], consents=[[]])
+    store.append("users", frame)
+    assert store.scan("users").collect().equals(frame)
+
+
 def test_many_small_files_are_joined(store: Store) -> None:
     for number in range(COMPACT_AFTER_FILES + 1):
         store.append("users", users(user_id=[f"u{number}"], consents=[[]]))
