@@ -4,9 +4,10 @@ Let X be `sentiment_effect` and rho = X / (X + 0.5). What is said of an aspect h
 
     (1 - rho) (star_mood + 0.7 noise) + rho (1.3 felt[a] + 0.2 + 0.35 noise)
 
-cut into five levels; the whole is told alike from `latent`, within what the stars allow. At X = 0 all that a text says, and how, is drawn given the stars, the
-department and the language only; aspects are then mentioned at random. The numbers that decide how
-it is said are drawn apart from everything. Shapes: N purchases, R reviews, A aspects.
+cut into five levels; the whole is told alike from `latent`, within what the stars allow. At X = 0
+all that a text says, and how, is drawn given the stars, the department and the language only;
+aspects are then mentioned at random. The numbers that decide how it is said are drawn apart from
+everything. Shapes: N purchases, R reviews, A aspects.
 """
 
 from dataclasses import dataclass
