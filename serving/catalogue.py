@@ -1,0 +1,76 @@
+"""The catalogue in the form in which answers need it: plain values by index, items by attribute.
+
+Shape suffixes: I items.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from recsys.interactions import IdMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What is shown of items, and what they can be filtered by.
+
+    Attributes:
+        item_ids: External ids in index order.
+        index: Item index by external id.
+        titles: Null where unknown.
+        brands: Null where unknown.
+        price_cents: Null where unknown.
+        price_I: The same prices as float64, NaN where unknown, shape (I,).
+        of_category: Item indices by category name.
+        of_brand: Item indices by brand.
+        sold_out_I: True where an item is known to be out of stock, bool, shape (I,).
+    """
+
+    item_ids: list[str]
+    index: dict[str, int]
+    titles: list[str | None]
+    brands: list[str | None]
+    price_cents: list[int | None]
+    price_I: np.ndarray
+    of_category: Mapping[str, np.ndarray]
+    of_brand: Mapping[str, np.ndarray]
+    sold_out_I: np.ndarray
+
+    @classmethod
+    def of(cls, items: IdMap, profiles: pl.DataFrame, in_stock: pl.DataFrame) -> "Catalogue":
+        """Build from item profiles in index order and the stock of any of the items."""
+        item_ids: list[str] = items.ids.tolist()
+        sold_out = items.index(in_stock.filter(~pl.col("in_stock"))["item_id"])
+        sold_out_I = np.zeros(len(item_ids), dtype=bool)
+        sold_out_I[sold_out[sold_out >= 0]] = True
+        prices = profiles["price_cents"]
+        return cls(
+            item_ids=item_ids,
+            index={item_id: idx for idx, item_id in enumerate(item_ids)},
+            titles=profiles["title"].to_list(),
+            brands=profiles["brand"].to_list(),
+            price_cents=prices.to_list(),
+            price_I=prices.cast(pl.Float64).fill_null(float("nan")).to_numpy(),
+            of_category=_inverted(profiles["categories"].to_list()),
+            of_brand=_inverted([brand] if brand else None for brand in profiles["brand"]),
+            sold_out_I=sold_out_I,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of items I."""
+        return len(self.item_ids)
+
+    def name(self, idx: int) -> str:
+        """Return the title of an item, or its id where it has none."""
+        return self.titles[idx] or self.item_ids[idx]
+
+
+def _inverted(names_I: Iterable[list[str] | None]) -> dict[str, np.ndarray]:
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for idx, names in enumerate(names_I):
+        for name in dict.fromkeys(names or ()):
+            rows[name].append(idx)
+    return {name: np.array(found, dtype=np.int64) for name, found in rows.items()}

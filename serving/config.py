@@ -1,0 +1,106 @@
+"""What `sentirec serve` reads from `sentirec.toml`: the sections `[store]` and `[serve]`.
+
+Other sections belong to other commands and are not looked at.
+"""
+
+import ipaddress
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving.errors import ServeConfigError
+
+DEFAULT_FILE = Path("sentirec.toml")
+
+
+class StoreSection(BaseModel):
+    """`[store]`: where tables and bundles are."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    path: str = Field(default="shop", min_length=1)
+    """A folder, relative to the current folder."""
+
+
+class ServeSection(BaseModel):
+    """`[serve]`: how the server listens and how much of it there is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port to listen on."""
+    replicas: int = Field(default=1, ge=1, le=256)
+    """Processes that answer."""
+    poll_interval_s: float = Field(default=3.0, gt=0.0, le=3600.0, allow_inf_nan=False)
+    """How often each replica looks for a newer bundle or side table."""
+
+
+class ServeFile(BaseModel):
+    """The part of the file that serving reads."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    store: StoreSection = StoreSection()
+    serve: ServeSection = ServeSection()
+
+
+def load_serve_file(path: Path | None) -> ServeFile:
+    """Read the configuration file.
+
+    Args:
+        path: The file; None for `sentirec.toml` in the current folder where there is one.
+
+    Raises:
+        ServeConfigError: If the file is missing, is no TOML, or has a wrong value or, in `[serve]`,
+            an unknown key.
+    """
+    if path is None:
+        if not DEFAULT_FILE.exists():
+            return ServeFile()
+        path = DEFAULT_FILE
+    try:
+        return ServeFile.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise ServeConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise ServeConfigError(f"{path}: {_problems(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ServeConfigError(f"{path} is no TOML file: {error}") from error
+
+
+def with_flags(section: ServeSection, **flags: object) -> ServeSection:
+    """Return the section with the flags that were given (not None) in place of its values.
+
+    Raises:
+        ServeConfigError: If a flag is out of its range.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return ServeSection.model_validate(section.model_dump() | given)
+    except ValidationError as error:
+        raise ServeConfigError(_problems(error)) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address; a name other than localhost is not."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _problems(error: ValidationError) -> str:
+    found = []
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(sorted(ServeSection.model_fields))
+            found.append(f"unknown key {name}; allowed there: {known}")
+        else:
+            found.append(f"{name}: {problem['msg']}, not {problem['input']!r}")
+    return "; ".join(found)

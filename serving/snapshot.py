@@ -1,0 +1,87 @@
+"""All that an answer needs, of one moment: a bundle and side tables, never changed in place."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recsys.bundle import Manifest
+from recsys.interactions import IdMap
+from recsys.query import Population, Query
+from recsys.recommender import Recommender
+from recsys.sources import CandidateSource, TwoTowerSource
+from serving.catalogue import Catalogue
+from serving.reasons import Quotes, quotes_by_item
+from serving.schema import MAX_K
+from serving.side_tables import SideTables, Versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One consistent state.
+
+    Attributes:
+        recommender: Of the live bundle.
+        deep: The same, with candidates enough for the longest answer a request may ask for.
+        manifest: Of the live bundle.
+        catalogue: Items as they are shown and filtered.
+        population: All users with their histories.
+        user_index: User index by external id.
+        quotes: Quotes by item id.
+        versions: Versions of the side tables this was made of.
+    """
+
+    recommender: Recommender
+    deep: Recommender
+    manifest: Manifest
+    catalogue: Catalogue
+    population: Population
+    user_index: dict[str, int]
+    quotes: Quotes
+    versions: Versions
+
+    @classmethod
+    def of(cls, recommender: Recommender, manifest: Manifest, tables: SideTables) -> "Snapshot":
+        """Join a bundle with side tables."""
+        user_ids = (tables.purchases, tables.browsing, tables.profiles)
+        users = IdMap.of(
+            user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
+        )
+        items = recommender.items
+        return cls(
+            recommender=recommender,
+            deep=_deepened(recommender),
+            manifest=manifest,
+            catalogue=Catalogue.of(items, recommender.item_profiles, tables.in_stock),
+            population=Population.from_frames(
+                tables.purchases, tables.browsing, tables.profiles, users=users, items=items
+            ),
+            user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
+            quotes=quotes_by_item(tables.quotes),
+            versions=tables.versions,
+        )
+
+    def query(self, user_id: str | None, allowed: np.ndarray | None) -> Query | None:
+        """Return the question of one user over the allowed items, or None for an unknown user."""
+        user_idx = None if user_id is None else self.user_index.get(user_id)
+        if user_idx is None:
+            return None
+        return self.population.query(np.array([user_idx]), allowed)
+
+    def recommender_for(self, k: int) -> Recommender:
+        """Return the cheapest recommender that can name k items."""
+        enough = k <= self.recommender.config.candidates.num_candidates
+        return self.recommender if enough else self.deep
+
+
+def _deepened(recommender: Recommender) -> Recommender:
+    config = recommender.config
+    candidates = replace(
+        config.candidates,
+        num_candidates=max(MAX_K, config.candidates.num_candidates),
+        depth=max(MAX_K, config.candidates.depth),
+    )
+    sources: list[CandidateSource] = [
+        replace(source, depth=candidates.depth) if isinstance(source, TwoTowerSource) else source
+        for source in recommender.sources
+    ]
+    return replace(recommender, sources=sources, config=replace(config, candidates=candidates))

@@ -1,0 +1,105 @@
+"""A real small bundle in a real store, built once a session."""
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.histories import browse_history, purchase_history
+from features.quotes import item_quotes
+from features.store import Store
+from features.visibility import everything
+from jobs.sample_shop import Shop, ShopConfig, generate_shop
+from recsys.bundle import write_bundle
+from recsys.bundle_versions import promote
+from recsys.fitting import Fitted, fit_and_test
+from recsys.ranker import RankerConfig
+from recsys.retrieval import RecommenderConfig
+from recsys.tower_fitting import fit_towers
+from recsys.two_tower_config import TrainingConfig
+from recsys.world import ShopTables
+from sentiment.encoder import EncoderConfig
+from sentiment.scorer import ReviewScorer
+
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A store with a promoted bundle and its side tables, and what they were made from."""
+
+    root: Path
+    shop: Shop
+    fitted: Fitted
+    tables: dict[str, pl.DataFrame]
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root)
+
+    @property
+    def bundles(self) -> Path:
+        return self.root / "bundles"
+
+    def add_bundle(self, version: str) -> Path:
+        """Write the same models once more under another version, without promoting it."""
+        assert self.fitted.recommender is not None
+        folder = self.bundles / version
+        write_bundle(
+            folder,
+            self.fitted.recommender,
+            created_at=AS_OF.isoformat(),
+            metrics=self.fitted.metrics,
+            data={"num_test_users": self.fitted.num_test_users},
+            code={"version": "test"},
+        )
+        return folder
+
+
+def _fit(shop: Shop, signals: pl.DataFrame) -> Fitted:
+    tables = ShopTables(items=shop.items, events=shop.events, reviews=shop.reviews, signals=signals)
+    config = RecommenderConfig(
+        training=TrainingConfig(epochs=3), ranker=RankerConfig(num_trees=(30,))
+    )
+    return fit_and_test(
+        tables,
+        config,
+        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        as_of=AS_OF,
+    )
+
+
+@pytest.fixture(scope="session")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Shared by everybody: never written to. Tests that change the store take `published`."""
+    root = tmp_path_factory.mktemp("shop")
+    shop = generate_shop(ShopConfig(num_items=100, num_users=250, num_reviews=900, num_events=7500))
+    signals = ReviewScorer.load(EncoderConfig(max_tokens=64)).score_reviews(shop.reviews)
+    visible = everything(shop.events, shop.reviews, as_of=AS_OF)
+    fitted = _fit(shop, signals)
+    assert fitted.world is not None
+    tables = {
+        "items": shop.items,
+        "purchase_history": purchase_history(visible, signals.lazy()),
+        "browse_history": browse_history(visible),
+        "user_profiles": fitted.world.user_profiles,
+        "quotes": item_quotes(shop.reviews.lazy(), signals.lazy()),
+    }
+    published = Published(root=root, shop=shop, fitted=fitted, tables=tables)
+    for name, frame in tables.items():
+        published.store.overwrite(name, frame)
+    published.bundles.mkdir()
+    published.add_bundle("v1")
+    promote(published.bundles, "v1")
+    return published
+
+
+@pytest.fixture
+def published(published_once: Published, tmp_path: Path) -> Published:
+    """A copy of its own, to change."""
+    root = tmp_path / "shop"
+    shutil.copytree(published_once.root, root, symlinks=True)
+    return replace(published_once, root=root)
