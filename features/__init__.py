@@ -1,0 +1,1 @@
+"""Tables: contracts, readers, the store, profiles, and what may be seen when."""

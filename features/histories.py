@@ -14,8 +14,8 @@ def purchase_history(visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
     Where a user reviewed an item more than once, the last visible review counts.
 
     Returns:
-        `user_id, item_id, event_time, seq, polarity, stars`, sorted by user, time, seq; polarity and
-        stars are null where there is no visible review.
+        `user_id, item_id, event_time, seq, polarity, stars`, sorted by user, time, seq; polarity
+        and stars are null where there is no visible review.
     """
     felt = (
         felt_reviews(visible.reviews.lazy(), signals)

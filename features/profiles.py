@@ -191,7 +191,7 @@ def _shop_means() -> dict[str, pl.Expr]:
 
 
 def _shrunk(felt: pl.LazyFrame, prior: float) -> dict[str, pl.Expr]:
-    """Means with `prior` imaginary rows at the shop's mean (empirical Bayes with a fixed weight)."""
+    """Means with `prior` imaginary rows at the shop's mean."""
     shop = felt.select(**_shop_means()).collect()
     negative = pl.col("polarity") < NEGATIVE_BELOW
 

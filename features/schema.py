@@ -7,7 +7,7 @@ microseconds. Order within a user is always (event_time, seq).
 import dataframely as dy
 import polars as pl
 
-from sentiment.schema import UTC, Reviews, ReviewSignals
+from sentiment.schema import EMBEDDING_DIM, UTC, Reviews, ReviewSignals
 
 EVENT_TYPES = (
     "view",
@@ -106,10 +106,21 @@ class Events(dy.Schema):
         return pl.col("event_time").dt.year().is_between(1990, 2100)
 
 
+class ItemTexts(dy.Schema):
+    """What the encoder makes of an item's title and description, for one version of the model."""
+
+    item_id = _id(primary_key=True)
+    model_version = dy.String(primary_key=True, min_length=1)
+    text_key = dy.String(primary_key=True, description="equal for equal words")
+    language = dy.String()
+    embedding = dy.Array(dy.Float32(), shape=EMBEDDING_DIM, nullable=True)
+
+
 TABLES: dict[str, type[dy.Schema]] = {
     "items": Items,
     "users": Users,
     "events": Events,
     "reviews": Reviews,
     "review_signals": ReviewSignals,
+    "item_texts": ItemTexts,
 }

@@ -1,8 +1,8 @@
 """What may be seen: the one place where the two evaluation protocols cut the tables.
 
 Strict (time split, production): nothing at or after `as_of`, from anybody.
-Positional (leave-one-out): order is (event_time, seq); a user's row at `offset` from the end and all
-that follows is held out, with the reviews that belong to held-out rows; other users contribute
+Positional (leave-one-out): order is (event_time, seq); a user's row at `offset` from the end and
+all that follows is held out, with the reviews that belong to held-out rows; other users contribute
 everything of theirs that is not held out. Where purchases carry a session, the user's other events
 of the held-out purchase's session are hidden too: the question is put when the session starts.
 """
@@ -22,8 +22,8 @@ class Visible:
     Attributes:
         events: Visible events.
         reviews: Visible reviews.
-        targets: Held-out first purchases of an item (`user_id, item_id, event_time`), at least one a
-            user that is asked about; users without anything visible are not asked about.
+        targets: Held-out first purchases of an item (`user_id, item_id, event_time`), at least one
+            a user that is asked about; users without anything visible are not asked about.
         as_of: Reference time of windows and ages: the cut, or the last visible event.
     """
 

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
+from jobs import demo_command, stage_commands
 from jobs.command_plugins import PluginGroup
 from jobs.config import load_config
 from jobs.errors import BadInputError, JobsError
+from jobs.options import ConfigOption, JsonOption, StoreOption
 from jobs.output import Output
 
 if TYPE_CHECKING:
@@ -37,17 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Recommendations that know how people felt about what they bought.",
 )
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", help="Configuration file; default: sentirec.toml where there is one."),
-]
-StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Folder or s3:// or gs:// address of the tables.")
-]
-JsonOption = Annotated[
-    str | None,
-    typer.Option("--json", help="Also write the result as JSON to this file; - is stdout."),
-]
 
 
 @app.callback()
@@ -92,6 +83,18 @@ def ingest(
     output.write_json(report.to_dict())
     if report.errors:
         raise BadInputError("\n".join(report.errors))
+
+
+for _command in (
+    stage_commands.score,
+    stage_commands.profiles,
+    stage_commands.train,
+    stage_commands.evaluate,
+    stage_commands.publish,
+    stage_commands.run,
+    demo_command.demo,
+):
+    app.command()(_command)
 
 
 def main() -> None:

@@ -33,11 +33,58 @@ class IngestSection(Section):
     """The format of all files; where it is absent it is told from each file."""
 
 
+class ScoreSection(Section):
+    """`[score]`: how texts are scored."""
+
+    encoder: str = "all-MiniLM-L6-v2"
+    """A folder, the pinned package by its name, or a hub name."""
+    max_tokens: int = Field(default=128, ge=8, le=512)
+    """Longest text read; what is longer is cut and marked."""
+    device: str = "auto"
+    """A torch device; `auto` takes a GPU where there is one."""
+    num_actors: int = Field(default=1, ge=1)
+    threads: int = Field(default=2, ge=1)
+
+
+class TrainSection(Section):
+    """`[train]`: how models are fitted."""
+
+    num_workers: int = Field(default=1, ge=1)
+    use_gpu: bool | None = None
+    """One GPU a worker; absent, as `[score] device` says."""
+    storage_path: str | None = None
+    """Where workers of several machines leave checkpoints."""
+    epochs: int = Field(default=12, ge=1)
+    dim: int = Field(default=64, ge=4, multiple_of=4)
+    num_candidates: int = Field(default=200, ge=10)
+    index: str = "Flat"
+    """FAISS factory string."""
+    sentiment_strength: float = Field(default=0.5, ge=0, le=1)
+    seed: int = 0
+
+
+class PublishSection(Section):
+    """`[publish]`: the gate."""
+
+    tolerance: float = Field(default=0.02, ge=0, lt=1)
+    """How much lower NDCG@10 may be than the live bundle's or the best source's, as a share."""
+
+
+class ServeSection(BaseModel):
+    """`[serve]`: read and checked by the serving package, which this one does not know."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
 class Config(Section):
     """The whole file; every section may be left out."""
 
     store: StoreSection = StoreSection()
     ingest: IngestSection = IngestSection()
+    score: ScoreSection = ScoreSection()
+    train: TrainSection = TrainSection()
+    publish: PublishSection = PublishSection()
+    serve: ServeSection = ServeSection()
 
 
 def load_config(path: Path | None) -> Config:

@@ -1,0 +1,1 @@
+"""Models: retrieval, ranking, evaluation, and the bundle that holds them."""

@@ -1,6 +1,6 @@
 """A bundle: one version of everything that answers, as a folder with hashes.
 
-    manifest.json                 schema version, SHA-256 of each file, metrics, config, data versions
+    manifest.json                 schema version, hashes of files, metrics, config, data versions
     query_tower.safetensors       two-tower query weights
     index.faiss                   item vectors for search
     ranker.txt, ranker.json       LightGBM model, its blend and feature names
@@ -240,9 +240,7 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
     index = load_index(folder / "index.faiss")
     ranker = json.loads((folder / "ranker.json").read_text())
     order = json.loads((folder / "sources.json").read_text())
-    sources: list[CandidateSource] = []
-    for entry in order:
-        sources.append(_read_source(entry, arrays, config, features, towers, index))
+    sources = [_read_source(entry, arrays, config, features, towers, index) for entry in order]
     return Recommender(
         items=IdMap(ids=profiles["item_id"].to_numpy()),
         item_profiles=profiles,

@@ -97,7 +97,7 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
 
 
 def best_first(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of the k best scores of each row, best first; ties go to the lower column."""
+    """Return the columns of the k best scores of each row, best first; ties: lower column first."""
     if k < scores.shape[1]:
         part = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
     else:

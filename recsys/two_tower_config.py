@@ -1,4 +1,4 @@
-"""Shape, training settings and data of the two-tower, free of torch so that serving can read them."""
+"""Shape, training settings and data of the two-tower; free of torch, so that serving reads them."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,1 @@
+"""Text only: cleaning, language, encoder, heads, and the scorer that joins them."""

@@ -30,7 +30,7 @@ class EncoderConfig:
     """
 
     name: str = DEFAULT_ENCODER
-    max_tokens: int = 256
+    max_tokens: int = 128
     batch_tokens: int = 4096
     device: str = "cpu"
 
@@ -50,8 +50,8 @@ class PooledTexts:
     """What one pass leaves of N texts.
 
     Attributes:
-        hidden: Mean over tokens of each hidden layer, float32, shape (N, num_layers + 1, D); layer 0
-            is the token embedding.
+        hidden: Mean over tokens of each hidden layer, float32, shape (N, num_layers + 1, D); layer
+            0 is the token embedding.
         truncated: Which texts were longer than the encoder reads, bool, shape (N,).
     """
 

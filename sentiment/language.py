@@ -11,18 +11,25 @@ _HANGUL = re.compile(r"[\uac00-\ud7af]")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _ARABIC = re.compile(r"[\u0600-\u06ff]")
 _LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f']+")
-_ENGLISH = frozenset(
-    ["the", "a", "an", "and", "or", "but", "is", "are", "was", "were", "be", "been", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her", "its", "our", "their", "this", "that", "these", "those", "of", "to", "in", "on", "at", "for", "with", "from", "by", "as", "not", "no", "so", "if", "very", "just", "all", "has", "have", "had", "do", "does", "did", "can", "will", "would", "could", "should", "what", "when", "how", "good", "great", "bad", "love", "works", "work", "works", "nice", "well", "one", "me"]
-)
+# fmt: off
+_ENGLISH = frozenset((
+    "a", "all", "and", "are", "as", "at", "bad", "be", "been", "but", "by", "can", "could",
+    "did", "do", "does", "for", "from", "good", "great", "had", "has", "have", "he", "her",
+    "his", "how", "i", "if", "in", "is", "it", "its", "just", "love", "me", "my", "nice", "no",
+    "not", "of", "on", "one", "or", "our", "she", "should", "so", "that", "the", "their",
+    "these", "they", "this", "those", "to", "very", "was", "we", "well", "were", "what",
+    "when", "will", "with", "work", "works", "would", "you", "your",
+))
+# fmt: on
 
 
 def detect_language(text: str) -> str:
     """Return `en`, `zh`, `ja`, `ko`, `ru`, `ar`, or `und` for a cleaned text.
 
-    Chinese is told by Han characters without kana making up at least a fifth of the letters (Latin
-    words count as one letter each, as brand names are common in Chinese reviews). Latin text counts as
-    English when at least a tenth of its words are English function words, or when it is too short
-    (under four words) to tell.
+    Chinese is told by Han characters without kana making up at least a fifth of the letters; Latin
+    words count as one letter each, as brand names are common in Chinese reviews. Latin text counts
+    as English when at least a tenth of its words are English function words, or when it is too
+    short (under four words) to tell.
 
     >>> detect_language("音质很好，但是 USB 线太短"), detect_language("Not bad at all")
     ('zh', 'en')

@@ -88,7 +88,7 @@ class NgramModel(nn.Module):
         """
         try:
             with safe_open(path, framework="pt") as file:
-                state = {name: file.get_tensor(name).float() for name in file.keys()}
+                state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
             num_buckets, dim = state["grams.weight"].shape
             model = cls(num_buckets, dim)
             model.load_state_dict(state)

@@ -109,7 +109,8 @@ class StarHead(nn.Module):
                     hidden_dim=int(metadata["hidden_dim"]),
                 )
                 head = cls(config)
-                head.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
+                names = file.keys()
+                head.load_state_dict({name: file.get_tensor(name).float() for name in names})
         except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise WeightsError(f"star head {path} cannot be read: {error}") from error
         return head.eval()

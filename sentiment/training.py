@@ -100,7 +100,7 @@ def fit_ngram_model(
     Args:
         texts: N cleaned texts.
         polarity: 0 negative, 1 neutral, 2 positive, -1 unknown; int64, shape (N,).
-        topic: Dense category index or -1 where unknown; keeps the vectors topical; int64, shape (N,).
+        topic: Dense category index, -1 where unknown; keeps the vectors topical; int64, shape (N,).
         model: Initialised model; fitted in place.
         fit: How to fit it.
 

@@ -1,0 +1,50 @@
+"""Write profiles, histories and quotes as of a time: the side tables that serving polls."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from features.histories import browse_history, purchase_history
+from features.profiles import item_profiles, user_profiles
+from features.quotes import item_quotes
+from features.store import Store
+from features.visibility import everything
+from jobs.load_shop import load_shop
+
+SIDE_TABLES = ("user_profiles", "item_profiles", "purchase_history", "browse_history", "quotes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilesReport:
+    """Rows written to each side table, and the time they are as of."""
+
+    as_of: datetime
+    rows: dict[str, int]
+
+
+def profiles(store: Store, *, version: str, as_of: datetime) -> ProfilesReport:
+    """Build and write all side tables from rows strictly before `as_of`.
+
+    Args:
+        store: Where the tables are.
+        version: Model version of the signals.
+        as_of: Nothing at or after this time is used.
+
+    Raises:
+        StoreError: If a table is missing.
+        BadInputError: If reviews lack signals of this version.
+    """
+    shop = load_shop(store, version)
+    visible = everything(shop.events, shop.reviews, as_of=as_of)
+    signals, items = shop.signals.lazy(), shop.items.lazy()
+    tables: dict[str, pl.DataFrame] = {
+        "user_profiles": user_profiles(items, visible, signals),
+        "item_profiles": item_profiles(items, visible, signals),
+        "purchase_history": purchase_history(visible, signals),
+        "browse_history": browse_history(visible),
+        "quotes": item_quotes(visible.reviews.lazy(), signals),
+    }
+    for name in SIDE_TABLES:
+        store.overwrite(name, tables[name])
+    return ProfilesReport(as_of=as_of, rows={name: len(tables[name]) for name in SIDE_TABLES})

@@ -1,0 +1,201 @@
+"""Evaluate sources, peers and the ranker on a shop's store or on files, from scratch."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.store import Store
+from features.visibility import before, hold_out
+from jobs.errors import BadInputError, NotDecidableError
+from jobs.ingest_tables import ingest
+from jobs.load_shop import load_shop
+from jobs.score_reviews import ScoreConfig, score
+from recsys.errors import NotEnoughDataError
+from recsys.evaluation import candidates_and_features
+from recsys.fitting import evaluate_all, fit_and_test
+from recsys.pair_features import feature_names
+from recsys.ranker import fit_ranker
+from recsys.retrieval import RecommenderConfig, TowerTrainer, fit_sources, tower_data
+from recsys.world import ShopTables, build_world
+
+LEAVE_ONE_OUT, TIME_SPLIT = "leave-one-out", "time-split"
+PROTOCOLS = (LEAVE_ONE_OUT, TIME_SPLIT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """Metrics by source and peer, and of the ranker.
+
+    Attributes:
+        protocol: `leave-one-out` or `time-split`.
+        metrics: NDCG@10, Recall@10/100/200, MRR and coverage@10 by name.
+        num_test_users: Users the means are over.
+        num_interactions: Distinct (user, item) purchases in the data.
+        num_items: Size of the catalogue that is ranked.
+    """
+
+    protocol: str
+    metrics: dict[str, dict[str, float]]
+    num_test_users: int
+    num_interactions: int
+    num_items: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the machine's copy."""
+        return {
+            "protocol": self.protocol,
+            "metrics": self.metrics,
+            "data": {
+                "num_test_users": self.num_test_users,
+                "num_interactions": self.num_interactions,
+                "num_items": self.num_items,
+            },
+        }
+
+
+def evaluate_store(
+    store: Store,
+    config: RecommenderConfig,
+    trainer: TowerTrainer,
+    *,
+    version: str,
+    protocol: str,
+    split_at: datetime | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> EvaluationReport:
+    """Fit and test on a store's tables; nothing is written.
+
+    Args:
+        store: Where the tables are.
+        config: What decides the fit.
+        trainer: Trains the two-towers.
+        version: Model version of the signals.
+        protocol: One of `PROTOCOLS`.
+        split_at: For the time split: test rows lie at or after it. None takes the store's `splits`
+            table (test rows as published), or else the time that a tenth of purchases lie after.
+        progress: Called with the name of each step.
+
+    Raises:
+        BadInputError: If the protocol is unknown, or reviews lack signals.
+        NotDecidableError: If there is too little data.
+    """
+    if protocol not in PROTOCOLS:
+        raise BadInputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
+    shop = load_shop(store, version)
+    try:
+        if protocol == LEAVE_ONE_OUT:
+            fitted = fit_and_test(shop, config, trainer, as_of=None, progress=progress)
+            metrics, num_users = fitted.metrics, fitted.num_test_users
+        else:
+            cut = split_at or _published_split(store, shop) or _last_tenth(shop)
+            metrics, num_users = _time_split(shop, config, trainer, cut, progress)
+    except NotEnoughDataError as error:
+        raise NotDecidableError(str(error)) from error
+    purchases = shop.events.filter(pl.col("event_type") == "purchase")
+    return EvaluationReport(
+        protocol=protocol,
+        metrics=metrics,
+        num_test_users=num_users,
+        num_interactions=purchases.select("user_id", "item_id").n_unique(),
+        num_items=len(shop.items),
+    )
+
+
+def evaluate_files(
+    files: Sequence[Path],
+    score_config: ScoreConfig,
+    config: RecommenderConfig,
+    make_trainer: Callable[[], TowerTrainer],
+    *,
+    protocol: str,
+    split_at: datetime | None,
+    now: datetime,
+    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+) -> EvaluationReport:
+    """Ingest files into a temporary store, score what reviews there are, and evaluate.
+
+    Raises:
+        BadInputError: If a file cannot be read.
+        NotDecidableError: If there is too little data.
+    """
+    with tempfile.TemporaryDirectory(prefix="sentirec-evaluate-") as folder:
+        store = Store(folder)
+        progress("ingest", 0, 0)
+        report = ingest(store, list(files), now=now)
+        if report.errors:
+            raise BadInputError("\n".join(report.errors))
+        if not store.exists("events"):
+            raise BadInputError("the files hold no purchases: nothing to evaluate on")
+        if not store.exists("reviews"):
+            store.append("reviews", load_empty_reviews())
+        scored = score(
+            store, score_config, progress=lambda done, total: progress("score", done, total)
+        )
+        return evaluate_store(
+            store,
+            config,
+            make_trainer(),
+            version=scored.model_version,
+            protocol=protocol,
+            split_at=split_at,
+            progress=lambda step: progress(step, 0, 0),
+        )
+
+
+def load_empty_reviews() -> pl.DataFrame:
+    """Return a reviews table without rows, for data that has purchases only."""
+    from sentiment.schema import Reviews
+
+    return Reviews.create_empty()
+
+
+def _time_split(
+    shop: ShopTables,
+    config: RecommenderConfig,
+    trainer: TowerTrainer,
+    split_at: datetime,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, dict[str, float]], int]:
+    """Fit strictly before the split; the ranker learns from each user's last row before it."""
+    test = before(shop.events, shop.reviews, as_of=split_at)
+    if test.targets.is_empty():
+        raise NotEnoughDataError(f"no user has purchases on both sides of {split_at.isoformat()}")
+    progress("cut worlds")
+    learn = build_world(shop, hold_out(test.events, test.reviews, offset=1))
+    final = build_world(shop, test)
+    progress("train two-tower")
+    worlds = [learn, final]
+    towers = trainer(
+        [tower_data(world, config) for world in worlds], config.towers, config.training
+    )
+    progress("fit sources")
+    retrievals = [fit_sources(w, t, config) for w, t in zip(worlds, towers, strict=True)]
+    progress("fit ranker")
+    candidates, features = candidates_and_features(learn, retrievals[0].sources, config.candidates)
+    ranker = fit_ranker(
+        features,
+        candidates,
+        learn.target_item,
+        names=feature_names(candidates.sources),
+        config=config.ranker,
+    )
+    progress("evaluate")
+    return evaluate_all(final, retrievals[1], ranker, config), len(final.asked)
+
+
+def _published_split(store: Store, shop: ShopTables) -> datetime | None:
+    """Return the first test row's time of a data set that comes with its own split."""
+    if not store.exists("splits"):
+        return None
+    splits = store.scan("splits").filter(pl.col("split") == "test").collect()
+    return shop.events.join(splits, on="event_id", how="semi")["event_time"].min()  # type: ignore[return-value]
+
+
+def _last_tenth(shop: ShopTables) -> datetime:
+    purchases = shop.events.filter(pl.col("event_type") == "purchase")
+    return purchases["event_time"].quantile(0.9, "higher")  # type: ignore[return-value]

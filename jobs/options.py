@@ -1,0 +1,45 @@
+"""Command-line options that several commands share."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.errors import BadInputError
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file; default: sentirec.toml where there is one."),
+]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder or s3:// or gs:// address of the tables.")
+]
+JsonOption = Annotated[
+    str | None,
+    typer.Option("--json", help="Also write the result as JSON to this file; - is stdout."),
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", help="ISO 8601; rows at or after it are not used. Default: all rows."),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="Torch device: auto, cpu, cuda. Default: auto.")
+]
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """Read an ISO 8601 time; one without a zone is UTC.
+
+    Raises:
+        BadInputError: If it is no such time.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInputError(
+            f"{text!r} is no ISO 8601 time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,51 @@
+"""Results as tables for people, and as the JSON shape that every quality report has."""
+
+from typing import Any
+
+from rich.table import Table
+
+from jobs.run_pipeline import PipelineReport
+
+_SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "mrr", "coverage@10")
+
+
+def metrics_table(metrics: dict[str, dict[str, float]]) -> Table:
+    """Return one row a peer, source, the fused candidates, and the ranker."""
+    table = Table(title="full ranking, bought items excluded")
+    table.add_column("source")
+    for name in _SHOWN:
+        table.add_column(name, justify="right")
+    for source, values in metrics.items():
+        style = "bold" if source == "ranker" else None
+        table.add_row(source, *(f"{values[name]:.4f}" for name in _SHOWN), style=style)
+    return table
+
+
+def timings_table(timings_s: dict[str, float]) -> Table:
+    """Return one row a step, and their sum."""
+    table = Table(title="time")
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
+    for step, seconds in timings_s.items():
+        table.add_row(step, f"{seconds:.1f}")
+    table.add_row("together", f"{sum(timings_s.values()):.1f}", style="bold")
+    return table
+
+
+def pipeline_json(report: PipelineReport) -> dict[str, Any]:
+    """Return `metrics`, `data`, `timings_s`, and what was published."""
+    manifest = report.train.manifest if report.train else None
+    data: dict[str, Any] = dict(manifest.data) if manifest else {}
+    if report.ingest:
+        data["ingest"] = report.ingest.to_dict()
+    if report.score:
+        data["scored"] = report.score.scored + report.score.copied
+        data["model_version"] = report.score.model_version
+    if report.profiles:
+        data["profiles"] = report.profiles.rows
+    return {
+        "metrics": manifest.metrics if manifest else {},
+        "data": data,
+        "timings_s": report.timings_s,
+        "published": report.published.version if report.published else None,
+    }
