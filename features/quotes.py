@@ -16,6 +16,17 @@ _DOUBTFUL = re.compile(
     re.IGNORECASE,
 )
 
+# What says nothing good ("I ordered on a Monday") explains no recommendation.
+_PRAISE = re.compile(
+    r"\b(?:great|good|love|loves|loved|excellent|perfect|perfectly|amazing|awesome|fantastic|superb|"
+    r"wonderful|best|nice|nicely|happy|pleased|satisfied|impressed|recommend|sturdy|solid|"
+    r"comfortable|beautiful|beautifully|easy|easily|worth|favorite|favourite|quality|durable|"
+    r"reliable|clear|crisp|bright|smooth|light|fast|quick|well|enjoy|enjoyed|fun|gorgeous|"
+    r"brilliant|flawless|flawlessly|delighted|terrific)\b"
+    r"|好|喜欢|满意|棒|舒服|清晰|结实|漂亮|值得|喜爱|推荐|给力|精致|优秀|完美",
+    re.IGNORECASE,
+)
+
 
 def quotable_sentences(text: str) -> list[str]:
     """Return the sentences of a review that may stand alone, each a verbatim substring.
@@ -27,7 +38,7 @@ def quotable_sentences(text: str) -> list[str]:
     return [
         sentence
         for sentence in sentences
-        if _long_enough(sentence) and not _DOUBTFUL.search(sentence)
+        if _long_enough(sentence) and _PRAISE.search(sentence) and not _DOUBTFUL.search(sentence)
     ]
 
 

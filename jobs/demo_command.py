@@ -30,7 +30,7 @@ def demo(
     json: JsonOption = None,
 ) -> None:
     """Run everything: make or read a shop, train, publish, serve, and ask for one user."""
-    from jobs.result_tables import metrics_table, timings_table
+    from jobs.result_tables import metrics_table, sentiment_line, timings_table
     from jobs.run_demo import DemoConfig, recommendation_table, run_demo
 
     output = Output(json)
@@ -48,6 +48,7 @@ def demo(
             progress=bars.step,
         )
     output.console.print(metrics_table(result.content["metrics"]))
+    output.console.print(sentiment_line(result.content["data"].get("sentiment_gain")))
     output.console.print(recommendation_table(result.content["recommendation"]))
     output.console.print(timings_table(result.content["timings_s"]))
     output.console.print(f"report: {result.report}", highlight=False)

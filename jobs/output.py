@@ -22,7 +22,9 @@ class Output:
 
     def __init__(self, json_target: str | None) -> None:
         self._json_target = json_target
-        self.console = Console(stderr=json_target == STDOUT)
+        stream = Console(stderr=json_target == STDOUT)
+        # A pipe has no width of its own, and eighty columns would cut the tables.
+        self.console = stream if stream.is_terminal else Console(stderr=stream.stderr, width=120)
 
     def write_json(self, content: dict[str, Any]) -> None:
         """Write the machine's copy, if one is wanted.

@@ -12,13 +12,24 @@ _SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "mrr", "coverage@1
 def metrics_table(metrics: dict[str, dict[str, float]]) -> Table:
     """Return one row a peer, source, the fused candidates, and the ranker."""
     table = Table(title="full ranking, bought items excluded")
-    table.add_column("source")
+    table.add_column("source", no_wrap=True)
     for name in _SHOWN:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for source, values in metrics.items():
         style = "bold" if source == "ranker" else None
         table.add_row(source, *(f"{values[name]:.4f}" for name in _SHOWN), style=style)
     return table
+
+
+def sentiment_line(gain: dict[str, float] | None) -> str:
+    """Return what texts add to stars, in one sentence."""
+    if gain is None:
+        return "too few reviewed purchases to tell what texts add to stars"
+    return (
+        f"stars of {gain['num_purchases']:,.0f} held-out purchases, told beforehand: "
+        f"R2 {gain['r2_stars']:.3f} from stars, {gain['r2_stars_and_signals']:.3f} with sentiment; "
+        f"gain {gain['gain']:+.4f}, 95% [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+    )
 
 
 def timings_table(timings_s: dict[str, float]) -> Table:

@@ -99,12 +99,12 @@ def run_demo(
 
 
 def typical_user(store: Store) -> str:
-    """Return the user nearest to ten purchases of whom most were liked; ties by id."""
+    """Return the user nearest to ten purchases of whom most were reviewed and liked; ties by id."""
     users = (
         store.scan("purchase_history")
         .group_by("user_id")
-        .agg(num=pl.len(), felt=pl.col("polarity").mean().fill_null(0.0))
-        .sort((pl.col("num") - 10).abs(), -pl.col("felt"), "user_id")
+        .agg(num=pl.len(), felt=pl.col("polarity").fill_null(0.0).sum())
+        .sort((pl.col("num").cast(pl.Int64) - 10).abs(), -pl.col("felt"), "user_id")
         .head(1)
         .collect()
     )

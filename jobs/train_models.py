@@ -1,7 +1,7 @@
 """Fit everything and write a bundle; whether it goes live is for `publish` to say."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ def train(
         raise NotDecidableError(str(error)) from error
     assert fitted.recommender is not None
     progress("write bundle")
+    gain = None if fitted.sentiment is None else asdict(fitted.sentiment)
     folder = store.path("bundles", now.strftime("%Y%m%dT%H%M%S%fZ"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     manifest = write_bundle(
@@ -74,7 +75,11 @@ def train(
         created_at=now.isoformat(),
         metrics=fitted.metrics,
         data=data_versions(store, version)
-        | {"as_of": as_of.isoformat(), "num_test_users": fitted.num_test_users},
+        | {
+            "as_of": as_of.isoformat(),
+            "num_test_users": fitted.num_test_users,
+            "sentiment_gain": gain,
+        },
         code=code_version(),
     )
     return TrainReport(folder=folder, manifest=manifest, fitted=fitted)

@@ -4,6 +4,8 @@ import html
 from pathlib import Path
 from typing import Any
 
+from jobs.result_tables import sentiment_line
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3b7dd8; --best: #1f9d61; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
@@ -38,6 +40,7 @@ def write_report(path: Path, content: dict[str, Any], *, history: list[dict[str,
         f"<p>{content['data'].get('num_test_users', 0):,} users; each one's last item is hidden and "
         "looked for among all items they had not bought.</p>",
         _metrics(content["metrics"]),
+        f"<p>What texts add: {_text(sentiment_line(content['data'].get('sentiment_gain')))}.</p>",
         f"<h2>What user {_text(answer['user_id'])} is shown</h2>",
         _recommendation(answer),
         "<h2>What they bought, and how they felt</h2>",

@@ -30,6 +30,7 @@ from recsys.retrieval import (
     peers,
     tower_data,
 )
+from recsys.satisfaction import SentimentGain, sentiment_gain
 from recsys.world import ShopTables, World, build_world
 
 Progress = Callable[[str], None]
@@ -45,6 +46,7 @@ class Fitted:
         metrics: Metrics by source and peer, and of `candidates` and `ranker`, on held-out rows.
         ranker: The fitted ranker, with its validation figures.
         num_test_users: Users behind the metrics.
+        sentiment: What texts add to stars on the held-out purchases; None with too few reviews.
     """
 
     recommender: Recommender | None
@@ -52,6 +54,7 @@ class Fitted:
     metrics: dict[str, dict[str, float]]
     ranker: Ranker
     num_test_users: int
+    sentiment: SentimentGain | None
 
 
 def fit_and_test(
@@ -99,6 +102,7 @@ def fit_and_test(
     ranker = _fit_ranker(worlds[0], retrievals[0], config)
     progress("evaluate")
     metrics = evaluate_all(worlds[1], retrievals[1], ranker, config)
+    gain = sentiment_gain(cuts[:2], tables.reviews, tables.signals.lazy())
     recommender = None
     if as_of is not None:
         recommender = _recommender(worlds[2], retrievals[2], ranker, config)
@@ -108,6 +112,7 @@ def fit_and_test(
         metrics=metrics,
         ranker=ranker,
         num_test_users=len(worlds[1].asked),
+        sentiment=gain,
     )
 
 

@@ -23,15 +23,32 @@ fi
 [ -n "$python" ] || { echo "install.sh: Python 3.11 or 3.12 with venv is needed; set PYTHON=/path/to/python" >&2; exit 2; }
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --progress-bar off"
-echo "installing $(grep -c == "$lock") packages for $device into .venv (about 2.5 GB on CPU)"
-$pip "$(grep '^torch==' "$lock")"
-$pip --no-deps -r "$lock"
-if [ "$device" = cuda ]; then
-  $pip "$(grep '^faiss-gpu' "$lock")" # with its own CUDA runtime libraries, which no lock names
-fi
-if [ "${2:-}" = dev ]; then
-  $pip --no-deps -r requirements/dev.txt
+# Byte code is compiled when a module is first imported: most of 2.5 GB never is.
+pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --no-compile --progress-bar off"
+for other in cpu cuda; do
+  if [ "$other" != "$device" ] && [ -e ".venv/.installed-$other" ]; then
+    echo "install.sh: .venv is made for $other; 'make clean' first to make it for $device" >&2
+    exit 2
+  fi
+done
+if ! [ ".venv/.installed-$device" -nt "$lock" ]; then
+  echo "installing $(grep -c == "$lock") packages for $device into .venv (about 2.5 GB on CPU)"
+  $pip "$(grep '^torch==' "$lock")"
+  # Two installs at once, over disjoint halves of the lock.
+  halves=$(mktemp -d)
+  trap 'rm -rf "$halves"' EXIT
+  grep == "$lock" | grep -v '^torch==' | awk -v d="$halves" '{print > d "/" (NR % 2) ".txt"}'
+  $pip --no-deps -r "$halves/0.txt" &
+  first_half=$!
+  $pip --no-deps -r "$halves/1.txt"
+  wait "$first_half"
+  if [ "$device" = cuda ]; then
+    $pip "$(grep '^faiss-gpu' "$lock")" # with its own CUDA runtime libraries, which no lock names
+  fi
 fi
 $pip --no-deps --no-build-isolation --editable .
-touch ".venv/.installed-$device${2:+-$2}"
+touch ".venv/.installed-$device"
+if [ "${2:-}" = dev ]; then
+  $pip --no-deps -r requirements/dev.txt
+  touch ".venv/.installed-$device-dev"
+fi
