@@ -40,6 +40,8 @@ def prepare_haproxy(folder: Path, binary: str) -> dict[str, str]:
         rf"s|bind \*:{stats_port}$|bind 127.0.0.1:{stats_port}|",
         # No application is there: while starting and while stopping.
         r"s|^\( *http-request return\) status 404 .*|\1 status 503 default-errorfiles|",
+        # Ray's own proxy, the last resort without a replica, answers in plain text and with 404.
+        r"/^ *server SERVE_PROXY_ACTOR-fallback/d",
         r"/^ *log .* local0 info$/d",
         r"/^ *option httplog$/d",
         r"/^ *option log-health-checks$/d",

@@ -4,6 +4,7 @@ Ours are the descendants of this process, and whoever carries this run's mark in
 its own folder in its command line: a child whose parent died is found that way. Linux only.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -50,6 +51,19 @@ def our_processes(mark: str) -> set[Process]:
     return {process for process in ours | marked if process.pid != os.getpid()}
 
 
+def drain(processes: set[Process], program: str, *, limit_s: float) -> None:
+    """Let a program's processes take no new connections, finish what they have, and end.
+
+    Args:
+        processes: Where to look for the program.
+        program: Its name; it must understand SIGUSR1 that way, as HAProxy does.
+        limit_s: How long to wait.
+    """
+    running = {process for process in processes if _name(process.pid) == program}
+    _signal(running, signal.SIGUSR1)
+    _wait(running, limit_s)
+
+
 def end_processes(processes: set[Process], *, grace_s: float) -> set[Process]:
     """Ask processes to end, and kill those that are still there after the grace time.
 
@@ -77,7 +91,7 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
             probe.listen(1)
         except OSError as error:
-            if isinstance(error, socket.gaierror) or error.errno != 98:
+            if isinstance(error, socket.gaierror) or error.errno != errno.EADDRINUSE:
                 reason = error.strerror or str(error)
                 raise ServeConfigError(f"cannot listen on {host} port {port}: {reason}") from error
             holder = _holder(port)
@@ -112,6 +126,13 @@ def _is_marked(pid: int, mark: bytes) -> bool:
         except OSError:
             continue
     return False
+
+
+def _name(pid: int) -> str | None:
+    try:
+        return (_PROC / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return None
 
 
 def _is_alive(process: Process) -> bool:
@@ -154,7 +175,7 @@ def _holder(port: int) -> str | None:
             continue
         try:
             if any(os.readlink(held) in sockets for held in (entry / "fd").iterdir()):
-                return f"{(entry / 'comm').read_text().strip()} (process {entry.name})"
+                return f"{_name(int(entry.name))} (process {entry.name})"
         except OSError:
             continue
     return None

@@ -25,11 +25,12 @@ from recsys.bundle_versions import current_bundle
 from serving.config import ServeSection
 from serving.errors import NothingToServeError, StartError
 from serving.haproxy import prepare_haproxy
-from serving.processes import check_port, end_processes, our_processes
+from serving.processes import check_port, drain, end_processes, our_processes
 from serving.side_tables import REQUIRED
 from serving.state import BUNDLES
 
 START_LIMIT_S = 180.0
+DRAIN_LIMIT_S = 2.0
 END_GRACE_S = 5.0
 # Requests and answers never pass through it; 75 MiB is the least that Ray takes.
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
@@ -132,6 +133,7 @@ class Server:
             return
         folder, self._folder = self._folder, None
         ours = our_processes(str(folder)) if self._owns_ray else set()
+        drain(ours, "haproxy", limit_s=DRAIN_LIMIT_S)
         if "ray" in sys.modules:
             self._stop_ray()
         if self._owns_ray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.errors import StoreError
 from features.store import Store
 from serving.errors import NothingToServeError
 
@@ -65,16 +66,27 @@ def read_side_tables(store: Store) -> SideTables:
             "`sentirec publish` first"
         )
     return SideTables(
-        purchases=store.scan("purchase_history").collect(),
-        browsing=store.scan("browse_history").collect(),
-        profiles=store.scan("user_profiles").collect(),
-        quotes=store.scan("quotes").collect(),
+        purchases=_read(store, "purchase_history"),
+        browsing=_read(store, "browse_history"),
+        profiles=_read(store, "user_profiles"),
+        quotes=_read(store, "quotes"),
         in_stock=_read_stock(store, versions["items"]),
         versions=versions,
     )
 
 
+def _read(store: Store, table: str, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+    try:
+        frame = store.scan(table)
+        return (frame if columns is None else frame.select(columns)).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # Polars panics, past every `except Exception`, where a file is shorter than it says.
+        raise StoreError(
+            f"the table {table} in {store.root} cannot be read: {str(error).splitlines()[0]}"
+        ) from error
+
+
 def _read_stock(store: Store, version: int | None) -> pl.DataFrame:
     if version is None:
         return pl.DataFrame(schema={"item_id": pl.String, "in_stock": pl.Boolean})
-    return store.scan("items").select("item_id", "in_stock").collect()
+    return _read(store, "items", ("item_id", "in_stock"))

@@ -1,19 +1,17 @@
 """A real small bundle in a real store, built once a session."""
 
 import shutil
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
+from published_shop import AS_OF, Published
 
 from features.histories import browse_history, purchase_history
 from features.quotes import item_quotes
-from features.store import Store
 from features.visibility import everything
 from jobs.sample_shop import Shop, ShopConfig, generate_shop
-from recsys.bundle import write_bundle
 from recsys.bundle_versions import promote
 from recsys.fitting import Fitted, fit_and_test
 from recsys.ranker import RankerConfig
@@ -23,40 +21,6 @@ from recsys.two_tower_config import TrainingConfig
 from recsys.world import ShopTables
 from sentiment.encoder import EncoderConfig
 from sentiment.scorer import ReviewScorer
-
-AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """A store with a promoted bundle and its side tables, and what they were made from."""
-
-    root: Path
-    shop: Shop
-    fitted: Fitted
-    tables: dict[str, pl.DataFrame]
-
-    @property
-    def store(self) -> Store:
-        return Store(self.root)
-
-    @property
-    def bundles(self) -> Path:
-        return self.root / "bundles"
-
-    def add_bundle(self, version: str) -> Path:
-        """Write the same models once more under another version, without promoting it."""
-        assert self.fitted.recommender is not None
-        folder = self.bundles / version
-        write_bundle(
-            folder,
-            self.fitted.recommender,
-            created_at=AS_OF.isoformat(),
-            metrics=self.fitted.metrics,
-            data={"num_test_users": self.fitted.num_test_users},
-            code={"version": "test"},
-        )
-        return folder
 
 
 def _fit(shop: Shop, signals: pl.DataFrame) -> Fitted:

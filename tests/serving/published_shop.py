@@ -1,0 +1,46 @@
+"""A store that something is published in."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.store import Store
+from jobs.sample_shop import Shop
+from recsys.bundle import write_bundle
+from recsys.fitting import Fitted
+
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A store with a promoted bundle and its side tables, and what they were made from."""
+
+    root: Path
+    shop: Shop
+    fitted: Fitted
+    tables: dict[str, pl.DataFrame]
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root)
+
+    @property
+    def bundles(self) -> Path:
+        return self.root / "bundles"
+
+    def add_bundle(self, version: str) -> Path:
+        """Write the same models once more under another version, without promoting it."""
+        assert self.fitted.recommender is not None
+        folder = self.bundles / version
+        write_bundle(
+            folder,
+            self.fitted.recommender,
+            created_at=AS_OF.isoformat(),
+            metrics=self.fitted.metrics,
+            data={"num_test_users": self.fitted.num_test_users},
+            code={"version": "test"},
+        )
+        return folder
