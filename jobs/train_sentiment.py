@@ -31,6 +31,7 @@ from sentiment.training import (
 )
 
 UNSEEN_REVIEWS = 2000
+TRAINING_TOKENS = 256
 
 
 @dataclass(kw_only=True)
@@ -88,7 +89,7 @@ def calibration_error(probabilities: np.ndarray, actual: np.ndarray, num_bins: i
 
 
 def _train_english(data: Path, *, device: str, seed: int) -> dict[str, dict[str, float]]:
-    encoder = TextEncoder.load(EncoderConfig(device=device))
+    encoder = TextEncoder.load(EncoderConfig(device=device, max_tokens=TRAINING_TOKENS))
     sources = [_amazon_polarity(data), _office_products(data)]
     hidden = [encoder.pool(source.texts).hidden for source in sources]
     test = [held_out(source.texts) for source in sources]

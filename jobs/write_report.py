@@ -37,8 +37,8 @@ def write_report(path: Path, content: dict[str, Any], *, history: list[dict[str,
         f"<p class=dim>model {_text(answer['model_version'])}, "
         f"signals {_text(content['data'].get('model_version', ''))}</p>",
         "<h2>How good: leave-one-out, full ranking, bought items excluded</h2>",
-        f"<p>{content['data'].get('num_test_users', 0):,} users; each one's last item is hidden and "
-        "looked for among all items they had not bought.</p>",
+        f"<p>{content['data'].get('num_test_users', 0):,} users; each one's last item is hidden "
+        "and looked for among all items they had not bought.</p>",
         _metrics(content["metrics"]),
         f"<p>What texts add: {_text(sentiment_line(content['data'].get('sentiment_gain')))}.</p>",
         f"<h2>What user {_text(answer['user_id'])} is shown</h2>",
