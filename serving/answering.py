@@ -34,11 +34,9 @@ def answer(
     allowed = allowed_items(request.filters, snapshot.catalogue)
     query = snapshot.query(request.user_id, allowed)
     degraded = _degraded(request.user_id, query)
-    if query is None:
-        query = Query.of_stranger(allowed)
     items: list[RecommendedItem] = []
     if allowed is None or allowed.any():
-        found = snapshot.recommender_for(request.k).recommend(query, request.k)
+        found = snapshot.recommend(query, request.k, allowed)
         reasons = (
             _reasons(found, query, snapshot, request.user_id, is_personal=degraded is None)
             if request.explain
@@ -86,10 +84,18 @@ def _items(
 
 
 def _reasons(
-    found: Recommended, query: Query, snapshot: Snapshot, user_id: str | None, *, is_personal: bool
+    found: Recommended,
+    query: Query | None,
+    snapshot: Snapshot,
+    user_id: str | None,
+    *,
+    is_personal: bool,
 ) -> list[Reason]:
     catalogue = snapshot.catalogue
-    felt = dict(zip(query.bought.item_idx.tolist(), query.bought.sentiment.tolist(), strict=True))
+    felt: dict[int, float] = {}
+    if query is not None:
+        bought = query.bought
+        felt.update(zip(bought.item_idx.tolist(), bought.sentiment.tolist(), strict=True))
     reasons = []
     for idx, source, cause in zip(
         found.item_idx.tolist(), found.source, found.because.tolist(), strict=True

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from serving.answering import answer
@@ -98,7 +99,7 @@ def build_app(state: ServingState) -> FastAPI:
             reload_error=state.reload_error,
         )
 
-    _document_requests(app, RecommendationRequest)
+    _document(app, RecommendationRequest, RecommendationResponse, ProblemDetails)
     return app
 
 
@@ -136,8 +137,8 @@ def _request_body(model: type[RecommendationRequest]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _document_requests(app: FastAPI, model: type[RecommendationRequest]) -> None:
-    """Add to the OpenAPI page the models that FastAPI does not see: it parses no body here."""
+def _document(app: FastAPI, *models: type[BaseModel]) -> None:
+    """Add to the OpenAPI page the models that FastAPI does not see, or whose nulls it drops."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -148,10 +149,10 @@ def _document_requests(app: FastAPI, model: type[RecommendationRequest]) -> None
                 routes=app.routes,
             )
             schemas = page.setdefault("components", {}).setdefault("schemas", {})
-            for seen in (model, ProblemDetails):
-                schema = seen.model_json_schema(ref_template=_REF)
+            for model in models:
+                schema = model.model_json_schema(ref_template=_REF)
                 schemas.update(schema.pop("$defs", {}))
-                schemas[seen.__name__] = schema
+                schemas[model.__name__] = schema
             app.openapi_schema = page
         return app.openapi_schema
 

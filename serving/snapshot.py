@@ -7,7 +7,7 @@ import numpy as np
 from recsys.bundle import Manifest
 from recsys.interactions import IdMap
 from recsys.query import Population, Query
-from recsys.recommender import Recommender
+from recsys.recommender import Recommended, Recommender
 from recsys.sources import CandidateSource, TwoTowerSource
 from serving.catalogue import Catalogue
 from serving.reasons import Quotes, quotes_by_item
@@ -28,6 +28,8 @@ class Snapshot:
         user_index: User index by external id.
         quotes: Quotes by item id.
         versions: Versions of the side tables this was made of.
+        popular: The longest answer to a stranger who filters nothing, ready made: it is the same
+            for all of them. Making it also shows that the bundle can answer, before it is live.
     """
 
     recommender: Recommender
@@ -38,6 +40,7 @@ class Snapshot:
     user_index: dict[str, int]
     quotes: Quotes
     versions: Versions
+    popular: Recommended
 
     @classmethod
     def of(cls, recommender: Recommender, manifest: Manifest, tables: SideTables) -> "Snapshot":
@@ -47,9 +50,10 @@ class Snapshot:
             user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
         )
         items = recommender.items
+        deep = _deepened(recommender)
         return cls(
             recommender=recommender,
-            deep=_deepened(recommender),
+            deep=deep,
             manifest=manifest,
             catalogue=Catalogue.of(items, recommender.item_profiles, tables.in_stock),
             population=Population.from_frames(
@@ -58,6 +62,7 @@ class Snapshot:
             user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
             quotes=quotes_by_item(tables.quotes),
             versions=tables.versions,
+            popular=deep.recommend(Query.of_stranger(), MAX_K),
         )
 
     def query(self, user_id: str | None, allowed: np.ndarray | None) -> Query | None:
@@ -67,10 +72,22 @@ class Snapshot:
             return None
         return self.population.query(np.array([user_idx]), allowed)
 
-    def recommender_for(self, k: int) -> Recommender:
-        """Return the cheapest recommender that can name k items."""
+    def recommend(self, query: Query | None, k: int, allowed: np.ndarray | None) -> Recommended:
+        """Return the best k allowed items for a query, or for a stranger where it is None."""
+        if query is None and allowed is None:
+            return _first(self.popular, k)
         enough = k <= self.recommender.config.candidates.num_candidates
-        return self.recommender if enough else self.deep
+        recommender = self.recommender if enough else self.deep
+        return recommender.recommend(Query.of_stranger(allowed) if query is None else query, k)
+
+
+def _first(found: Recommended, k: int) -> Recommended:
+    return Recommended(
+        item_idx=found.item_idx[:k],
+        score=found.score[:k],
+        source=found.source[:k],
+        because=found.because[:k],
+    )
 
 
 def _deepened(recommender: Recommender) -> Recommender:

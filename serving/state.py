@@ -95,7 +95,8 @@ class ServingState:
                 if self._is_failed(seen):
                     return False
                 return self._take_over(seen)
-            except (FeaturesError, RecsysError, ServingError, OSError) as error:
+            except Exception as error:
+                # Whatever is wrong with what was published, what is live goes on answering.
                 self._fail(seen, error)
                 return False
 
@@ -116,11 +117,7 @@ class ServingState:
 
     def _poll(self, interval_s: float) -> None:
         while not self._ended.wait(interval_s):
-            try:
-                self.refresh()
-            except Exception:
-                # A defect in one look must not end all later ones; the live snapshot answers.
-                _logger.exception("looking for a newer bundle or table failed")
+            self.refresh()
 
     def _look(self) -> _Seen:
         bundle = current_bundle(self._bundles)
@@ -133,25 +130,19 @@ class ServingState:
 
     def _take_over(self, seen: _Seen) -> bool:
         live, snapshot = self._live, self._snapshot
-        broken: RecsysError | None = None
-        if live is None or snapshot is None:
-            recommender, manifest = load_bundle(seen.bundle)
-            bundle = seen.bundle
+        if live is None or snapshot is None or seen.bundle != live.bundle:
+            try:
+                recommender, manifest = load_bundle(seen.bundle)
+                self._swap(recommender, manifest, seen.bundle)
+            except Exception as error:
+                if live is None or snapshot is None or seen.versions == live.versions:
+                    raise
+                self._fail(seen, error)
+                self._swap(snapshot.recommender, snapshot.manifest, live.bundle)
+                return True
         else:
-            recommender, manifest, bundle = snapshot.recommender, snapshot.manifest, live.bundle
-            if seen.bundle != live.bundle:
-                try:
-                    recommender, manifest = load_bundle(seen.bundle)
-                    bundle = seen.bundle
-                except RecsysError as error:
-                    broken = error
-        if broken is not None:
-            self._fail(seen, broken)
-            if live is not None and seen.versions == live.versions:
-                return False
-        self._swap(recommender, manifest, bundle)
-        if broken is None:
-            self._reload_error = self._failed = None
+            self._swap(snapshot.recommender, snapshot.manifest, live.bundle)
+        self._reload_error = self._failed = None
         return True
 
     def _swap(self, recommender: Recommender, manifest: Manifest, bundle: Path) -> None:
@@ -167,6 +158,9 @@ class ServingState:
 
     def _fail(self, seen: _Seen | None, error: Exception) -> None:
         if str(error) != self._reload_error:
-            _logger.warning("still serving what was live: %s", error)
+            is_foreseen = isinstance(error, FeaturesError | RecsysError | ServingError | OSError)
+            _logger.warning(
+                "still serving what was live: %s", error, exc_info=None if is_foreseen else error
+            )
         self._reload_error = str(error)
         self._failed = (seen, time.monotonic())

@@ -12,6 +12,8 @@ from starlette.testclient import TestClient
 from features.store import Store
 from recsys.bundle_versions import promote
 from recsys.errors import BundleError
+from recsys.query import Query
+from recsys.recommender import Recommended, Recommender
 from serving.app import build_app
 from serving.errors import NothingToServeError
 from serving.state import ServingState
@@ -90,6 +92,22 @@ def test_a_corrupt_bundle_never_replaces_the_live_one(published: Published) -> N
     client = TestClient(build_app(state))
     assert client.post(PATH, json={}).status_code == 200
     assert "ranker.txt" in client.get("/v1/model").json()["reload_error"]
+
+
+def test_a_bundle_that_cannot_answer_never_replaces_the_live_one(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = loaded(published)
+    published.add_bundle("v2")
+    promote(published.bundles, "v2")
+
+    def fails(recommender: Recommender, query: Query, k: int) -> Recommended:
+        raise IndexError("item 7 of 5")
+
+    monkeypatch.setattr(Recommender, "recommend", fails)
+    assert not state.refresh()
+    assert version(state) == "v1"
+    assert state.reload_error == "item 7 of 5"
 
 
 def test_a_whole_bundle_after_a_corrupt_one_is_taken_over(published: Published) -> None:
