@@ -5,6 +5,8 @@ Positional (leave-one-out): order is (event_time, seq); a user's row at `offset`
 all that follows is held out, with the reviews that belong to held-out rows; other users contribute
 everything of theirs that is not held out. Where purchases carry a session, the user's other events
 of the held-out purchase's session are hidden too: the question is put when the session starts.
+Reviews have no place among the events of their own timestamp, so at the time of the question only
+those of purchases that are visible themselves are seen.
 """
 
 from dataclasses import dataclass
@@ -93,48 +95,50 @@ def hold_out(events: pl.DataFrame, reviews: pl.DataFrame, *, offset: int) -> Vis
             cut_time="event_time",
             cut_seq="seq",
             cut_session="session_id",
-            cut_from_end="from_end",
         )
     )
-    counts = firsts.group_by("user_id").len("num_items")
     session_start = (
         events.lazy()
         .filter(pl.col("session_id").is_not_null())
+        .sort(_ORDER)
         .group_by("user_id", pl.col("session_id").alias("cut_session"))
-        .agg(session_start=pl.col("event_time").min())
+        .agg(start_time=pl.col("event_time").first(), start_seq=pl.col("seq").first())
         .collect()
     )
     cuts = cuts.join(session_start, on=["user_id", "cut_session"], how="left").select(
         "user_id",
-        "cut_time",
-        "cut_seq",
-        question_time=pl.coalesce("session_start", "cut_time"),
-        asked=pl.col("cut_from_end") == offset,
+        question_time=pl.coalesce("start_time", "cut_time"),
+        question_seq=pl.coalesce("start_seq", "cut_seq"),
     )
     seen = (
         events.join(cuts, on="user_id", how="left")
         .filter(
-            pl.col("cut_time").is_null()
+            pl.col("question_time").is_null()
             | (pl.col("event_time") < pl.col("question_time"))
             | (
-                (pl.col("question_time") == pl.col("cut_time"))
-                & (pl.col("event_time") == pl.col("cut_time"))
-                & (pl.col("seq") < pl.col("cut_seq"))
+                (pl.col("event_time") == pl.col("question_time"))
+                & (pl.col("seq") < pl.col("question_seq"))
             )
         )
         .select(events.columns)
     )
     hidden = firsts.filter(pl.col("from_end") <= offset).select("user_id", "item_id")
+    owned = first_purchases(seen).select("user_id", "item_id", owned=pl.lit(True))
     seen_reviews = (
         reviews.join(hidden, on=["user_id", "item_id"], how="anti")
         .join(cuts, on="user_id", how="left")
-        .filter(pl.col("cut_time").is_null() | (pl.col("event_time") <= pl.col("question_time")))
+        .join(owned, on=["user_id", "item_id"], how="left")
+        .filter(
+            pl.col("question_time").is_null()
+            | (pl.col("event_time") < pl.col("question_time"))
+            | ((pl.col("event_time") == pl.col("question_time")) & pl.col("owned"))
+        )
         .select(reviews.columns)
     )
     targets = (
-        firsts.filter(pl.col("from_end") == offset)
-        .join(cuts.filter("asked").select("user_id"), on="user_id", how="semi")
-        .join(counts.filter(pl.col("num_items") > offset), on="user_id", how="semi")
+        firsts.with_columns(num_items=pl.len().over("user_id"))
+        .filter((pl.col("from_end") == offset) & (pl.col("num_items") > offset))
+        .join(seen, on="user_id", how="semi")
         .select("user_id", "item_id", "event_time")
     )
     return Visible(
