@@ -57,8 +57,8 @@ def item_profiles(
     `num_purchases_30d`, `num_purchases_90d`, `num_views`, `num_carts`, `num_returns`,
     `num_reviews`; shares `conversion` (purchases per view, null without views) and `return_rate`
     (per purchase); `stars_mean`, `polarity_mean` (null without reviews), `stars_smoothed`,
-    `polarity_smoothed`, `negative_share` (shrunk), `polarity_std`; `age_days` since the item was
-    first seen, `last_review_at`.
+    `polarity_smoothed`, `negative_share` (shrunk; `stars_smoothed` is null where the whole shop has
+    no stars), `polarity_std`; `age_days` since the item was first seen, `last_review_at`.
     """
     as_of = pl.lit(visible.as_of)
     events = visible.events.lazy().filter(pl.col("item_id").is_not_null())
@@ -103,7 +103,7 @@ def item_profiles(
             as_of=as_of,
             conversion=_ratio("num_purchases", "num_views"),
             return_rate=_ratio("num_returns", "num_purchases").fill_null(0.0).clip(0.0, 1.0),
-            stars_smoothed=pl.col("stars_smoothed").fill_null(shop["stars"].item()),
+            stars_smoothed=pl.col("stars_smoothed").fill_null(_number(shop["stars"].item())),
             polarity_smoothed=pl.col("polarity_smoothed").fill_null(shop["polarity"].item()),
             negative_share=pl.col("negative_share").fill_null(shop["negative"].item()),
             age_days=(as_of - pl.min_horizontal("created_at", "first_seen")).dt.total_seconds()
@@ -146,7 +146,9 @@ def user_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
         )
     )
     felt = felt_reviews(visible.reviews.lazy(), signals).with_columns(
-        above_crowd=pl.col("rating") - pl.col("rating").mean().over("item_id")
+        above_crowd=pl.when(pl.col("item_id").is_not_null()).then(
+            pl.col("rating") - pl.col("rating").mean().over("item_id")
+        )
     )
     opinion = felt.group_by("user_id").agg(
         num_reviews=pl.len(),
@@ -182,6 +184,10 @@ def _ratio(numerator: str, denominator: str) -> pl.Expr:
     return pl.when(pl.col(denominator) > 0).then(share)
 
 
+def _number(value: float | None) -> pl.Expr:
+    return pl.lit(value, dtype=pl.Float64)
+
+
 def _shop_means() -> dict[str, pl.Expr]:
     return {
         "stars": pl.col("rating").mean(),
@@ -196,8 +202,8 @@ def _shrunk(felt: pl.LazyFrame, prior: float) -> dict[str, pl.Expr]:
     negative = pl.col("polarity") < NEGATIVE_BELOW
 
     def shrink(total: pl.Expr, count: pl.Expr, mean: float | None) -> pl.Expr:
-        anchor = 0.0 if mean is None else mean
-        return (total + prior * anchor) / (count + prior)
+        shrunk = (total + prior * _number(mean)) / (count + prior)
+        return pl.when(count + prior > 0).then(shrunk)
 
     return {
         "stars_smoothed": shrink(
