@@ -30,9 +30,9 @@ def item_text_vectors(
         )
         .collect()
     )
-    counts = embedded["language"].value_counts(sort=True)
-    language = counts["language"][0] if len(counts) else None
-    embedded = embedded.filter(pl.col("language") == language)
+    language = _most_frequent(embedded["language"])
+    if language is not None:
+        embedded = embedded.filter(pl.col("language") == language)
     position = {item_id: row for row, item_id in enumerate(item_ids)}
     dim = signals.collect_schema()["embedding"].shape[0]  # type: ignore[attr-defined]
     total = np.zeros((len(item_ids), dim), dtype=np.float32)
@@ -44,6 +44,12 @@ def item_text_vectors(
         _add_mean(total, described, position)
     norm = np.linalg.norm(total, axis=1, keepdims=True)
     return total / np.maximum(norm, 1e-9)
+
+
+def _most_frequent(languages: pl.Series) -> str | None:
+    """Return the commonest language, of equals the first in the alphabet; None of nothing."""
+    counts = languages.value_counts().sort(["count", "language"], descending=[True, False])
+    return counts["language"][0] if len(counts) else None
 
 
 def _add_mean(total: np.ndarray, frame: pl.DataFrame, position: dict[str, int]) -> None:
