@@ -46,8 +46,8 @@ def tuned_ease(shop: ShopTables) -> tuple[dict[str, float], dict[str, float]]:
         build_world(shop, hold_out(shop.events, shop.reviews, offset=offset)) for offset in (2, 1)
     )
     grid = [(l2, decay) for l2 in EASE_L2 for decay in EASE_DECAY]
-    best = max(grid, key=lambda g: evaluate_source(valid, _ease(valid, *g))["ndcg@10"])
-    return evaluate_source(test, _ease(test, *best)), {"l2": best[0], "decay": best[1]}
+    best = max(grid, key=lambda g: evaluate_source(valid, _ease(valid, *g)).metrics["ndcg@10"])
+    return evaluate_source(test, _ease(test, *best)).metrics, {"l2": best[0], "decay": best[1]}
 
 
 def _ease(world: World, l2: float, decay: float) -> NeighbourSource:

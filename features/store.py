@@ -26,6 +26,10 @@ _MADE_BY = {
     "review_signals": "score",
     "user_profiles": "profiles",
     "item_profiles": "profiles",
+    "purchase_history": "profiles",
+    "browse_history": "profiles",
+    "quotes": "profiles",
+    "item_texts": "score",
 }
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=256 * 1024)
 

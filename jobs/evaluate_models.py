@@ -185,7 +185,8 @@ def _time_split(
         config=config.ranker,
     )
     progress("evaluate")
-    return evaluate_all(final, retrievals[1], ranker, config), len(final.asked)
+    metrics, _ = evaluate_all(final, retrievals[1], ranker, config)
+    return metrics, len(final.asked)
 
 
 def _published_split(store: Store, shop: ShopTables) -> datetime | None:

@@ -8,6 +8,7 @@ from recsys.bundle import Manifest, read_manifest
 from recsys.bundle_versions import check_gate, current_bundle, promote, rollback
 from recsys.errors import BundleError
 from recsys.errors import GateRefusedError as RefusedError
+from recsys.evaluation import Comparison
 
 
 def publish(
@@ -35,7 +36,8 @@ def publish(
         live = current_bundle(bundles)
         others = read_manifest(live).metrics if live and live.name != folder.name else None
         if not force:
-            check_gate(manifest.metrics, others, tolerance=tolerance)
+            comparison = Comparison(**manifest.data["comparison"])
+            check_gate(manifest.metrics, comparison, others, tolerance=tolerance)
         promote(bundles, folder.name)
     except RefusedError as error:
         raise GateRefusedError(str(error)) from error

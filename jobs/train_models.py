@@ -78,6 +78,7 @@ def train(
         | {
             "as_of": as_of.isoformat(),
             "num_test_users": fitted.num_test_users,
+            "comparison": asdict(fitted.comparison),
             "sentiment_gain": gain,
         },
         code=code_version(),

@@ -185,6 +185,7 @@ def _write_parts(folder: Path, r: Recommender) -> None:
     save_index(r.index, folder / "index.faiss")
     r.ranker.booster.save_model(folder / "ranker.txt")
     ranker = {
+        "base": r.ranker.base,
         "blend": r.ranker.blend,
         "validation": r.ranker.validation,
         "feature_names": r.ranker.feature_names,
@@ -217,7 +218,8 @@ def _write_parts(folder: Path, r: Recommender) -> None:
 
 def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
     arrays = {
-        path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain view of the mapping: `np.memmap` itself is slow to index.
+        path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         for path in sorted((folder / "arrays").glob("*.npy"))
     }
     config = read_config(manifest.config)

@@ -1,11 +1,12 @@
 """Full-ranking evaluation of sources, peers and the ranker on one world's questions."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.candidates import CandidateConfig, Candidates, fuse
-from recsys.metrics import coverage, summarise, target_ranks
+from recsys.metrics import coverage, ndcg, summarise, target_ranks
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.ranker import Ranker
@@ -41,8 +42,21 @@ def candidates_and_features(
     return joined, np.concatenate([features for _, features in parts])
 
 
-def evaluate_source(world: World, source: CandidateSource) -> dict[str, float]:
-    """Return metrics of one source ranking the whole catalogue, bought items excluded."""
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """How good one ranking is.
+
+    Attributes:
+        metrics: Means over users of NDCG@10, Recall@10/100/200 and MRR, and coverage@10.
+        ndcg: NDCG@10 of each asked user, for paired comparisons, shape (B,).
+    """
+
+    metrics: dict[str, float]
+    ndcg: np.ndarray
+
+
+def evaluate_source(world: World, source: CandidateSource) -> Evaluated:
+    """Measure one source ranking the whole catalogue, bought items excluded."""
     ranks, lists = [], []
     for part, query in user_batches(world):
         scores = source.score(query)
@@ -51,11 +65,11 @@ def evaluate_source(world: World, source: CandidateSource) -> dict[str, float]:
             ranks.append(target_ranks(scores[row], seen, _targets(world, b)))
             scores[row, seen] = -np.inf
         lists.append(np.argpartition(-scores, min(10, scores.shape[1] - 1), axis=1)[:, :10])
-    return summarise(ranks) | {"coverage@10": coverage(np.concatenate(lists), len(world.items))}
+    return _evaluated(ranks, np.concatenate(lists), len(world.items))
 
 
-def evaluate_lists(world: World, item_idx: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return metrics of scored candidate lists; what is not in a list is not found.
+def evaluate_lists(world: World, item_idx: np.ndarray, scores: np.ndarray) -> Evaluated:
+    """Measure scored candidate lists; what is not in a list is not found.
 
     Args:
         world: The questions.
@@ -66,17 +80,50 @@ def evaluate_lists(world: World, item_idx: np.ndarray, scores: np.ndarray) -> di
     ranked = np.take_along_axis(item_idx, order, 1)
     values = np.take_along_axis(scores, order, 1)
     ranks = [_list_ranks(ranked[b], values[b], _targets(world, b)) for b in range(len(world.asked))]
-    return summarise(ranks) | {"coverage@10": coverage(ranked[:, :10], len(world.items))}
+    return _evaluated(ranks, ranked[:, :10], len(world.items))
 
 
 def evaluate_ranker(
     world: World, candidates: Candidates, features: np.ndarray, ranker: Ranker
-) -> dict[str, dict[str, float]]:
-    """Return metrics of the fused candidate order (`candidates`) and of the ranker (`ranker`)."""
+) -> dict[str, Evaluated]:
+    """Measure the fused candidate order (`candidates`) and the ranker (`ranker`)."""
     return {
         "candidates": evaluate_lists(world, candidates.item_idx, candidates.fused),
         "ranker": evaluate_lists(world, candidates.item_idx, ranker.score(features, candidates)),
     }
+
+
+def _evaluated(ranks: list[np.ndarray], lists: np.ndarray, num_items: int) -> Evaluated:
+    return Evaluated(
+        metrics=summarise(ranks) | {"coverage@10": coverage(lists, num_items)},
+        ndcg=np.array([ndcg(r, 10) for r in ranks]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The ranker against its own best source, user by user.
+
+    Attributes:
+        best_source: Source with the highest mean NDCG@10.
+        difference: Mean of the ranker's NDCG@10 less the source's.
+        standard_error: Of that mean, over users.
+    """
+
+    best_source: str
+    difference: float
+    standard_error: float
+
+
+def compare_with_best(ranker: Evaluated, sources: dict[str, Evaluated]) -> Comparison:
+    """Compare the ranker with the best of its sources on the same users."""
+    best = max(sources, key=lambda name: sources[name].metrics["ndcg@10"])
+    paired = ranker.ndcg - sources[best].ndcg
+    return Comparison(
+        best_source=best,
+        difference=float(paired.mean()),
+        standard_error=float(paired.std() / np.sqrt(len(paired))),
+    )
 
 
 def _targets(world: World, b: int) -> np.ndarray:

@@ -17,7 +17,13 @@ import numpy as np
 from features.visibility import Visible, everything, hold_out
 from recsys.candidates import Candidates
 from recsys.errors import NotEnoughDataError
-from recsys.evaluation import candidates_and_features, evaluate_ranker, evaluate_source
+from recsys.evaluation import (
+    Comparison,
+    candidates_and_features,
+    compare_with_best,
+    evaluate_ranker,
+    evaluate_source,
+)
 from recsys.pair_features import feature_names
 from recsys.ranker import Ranker, fit_ranker
 from recsys.recommender import Recommender
@@ -44,6 +50,7 @@ class Fitted:
         recommender: Fitted on everything visible; None where only an evaluation was asked for.
         world: The world it was fitted on; None likewise.
         metrics: Metrics by source and peer, and of `candidates` and `ranker`, on held-out rows.
+        comparison: The ranker against its own best source on the same rows.
         ranker: The fitted ranker, with its validation figures.
         num_test_users: Users behind the metrics.
         sentiment: What texts add to stars on the held-out purchases; None with too few reviews.
@@ -52,6 +59,7 @@ class Fitted:
     recommender: Recommender | None
     world: World | None
     metrics: dict[str, dict[str, float]]
+    comparison: Comparison
     ranker: Ranker
     num_test_users: int
     sentiment: SentimentGain | None
@@ -101,7 +109,7 @@ def fit_and_test(
     progress("fit ranker")
     ranker = _fit_ranker(worlds[0], retrievals[0], config)
     progress("evaluate")
-    metrics = evaluate_all(worlds[1], retrievals[1], ranker, config)
+    metrics, comparison = evaluate_all(worlds[1], retrievals[1], ranker, config)
     gain = sentiment_gain(cuts[:2], tables.reviews, tables.signals.lazy())
     recommender = None
     if as_of is not None:
@@ -110,6 +118,7 @@ def fit_and_test(
         recommender=recommender,
         world=worlds[2] if as_of is not None else None,
         metrics=metrics,
+        comparison=comparison,
         ranker=ranker,
         num_test_users=len(worlds[1].asked),
         sentiment=gain,
@@ -118,14 +127,26 @@ def fit_and_test(
 
 def evaluate_all(
     world: World, retrieval: Retrieval, ranker: Ranker, config: RecommenderConfig
-) -> dict[str, dict[str, float]]:
-    """Return metrics of every peer, every source, the fused candidates and the ranker."""
-    metrics = {peer.name: evaluate_source(world, peer) for peer in peers(world)}
-    for source in retrieval.sources:
-        exact = _exact(source) if isinstance(source, TwoTowerSource) else source
-        metrics[source.name] = evaluate_source(world, exact)
+) -> tuple[dict[str, dict[str, float]], Comparison]:
+    """Measure every peer, every source, the fused candidates and the ranker.
+
+    Returns:
+        Metrics by name, and the ranker against its own best source.
+    """
+    of_peers = {peer.name: evaluate_source(world, peer) for peer in peers(world)}
+    of_sources = {
+        source.name: evaluate_source(
+            world, _exact(source) if isinstance(source, TwoTowerSource) else source
+        )
+        for source in retrieval.sources
+    }
     candidates, features = candidates_and_features(world, retrieval.sources, config.candidates)
-    return metrics | evaluate_ranker(world, candidates, features, ranker)
+    ours = evaluate_ranker(world, candidates, features, ranker)
+    everything_measured = of_peers | of_sources | ours
+    return (
+        {name: measured.metrics for name, measured in everything_measured.items()},
+        compare_with_best(ours["ranker"], of_sources),
+    )
 
 
 def _exact(source: TwoTowerSource) -> TwoTowerSource:

@@ -69,14 +69,17 @@ def linear_autoencoder(
 
 def keep_strongest(table: sp.csr_matrix, max_neighbours: int) -> sp.csr_matrix:
     """Keep the entries of largest magnitude of each row; float32, sorted indices."""
-    table = table.tocsr().astype(np.float32)
+    num_items = len(table.indptr) - 1
+    table = sp.csr_matrix(table, dtype=np.float32)
     lengths = np.diff(table.indptr)
     if lengths.max(initial=0) > max_neighbours:
-        row = np.repeat(np.arange(table.shape[0]), lengths)
+        row = np.repeat(np.arange(num_items), lengths)
         order = np.lexsort((-np.abs(table.data), row))
         place = np.arange(len(order)) - table.indptr[row[order]]
         kept = np.sort(order[place < max_neighbours])
-        table = sp.csr_matrix((table.data[kept], (row[kept], table.indices[kept])), table.shape)
+        table = sp.csr_matrix(
+            (table.data[kept], (row[kept], table.indices[kept])), (num_items, num_items)
+        )
     table.sort_indices()
     return table
 

@@ -1,4 +1,4 @@
-"""LightGBM LambdaMART over candidates, blended with the fused source order and gated.
+"""LightGBM LambdaMART over candidates, blended with the best order of its sources and gated.
 
 Only users whose positive was retrieved are trained on: adding the missed positive to the list
 would teach the ranker to prefer what the sources score low.
@@ -17,6 +17,7 @@ from recsys.errors import NotEnoughDataError
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NUM_FOLDS = 5
 MIN_USERS = 50
+FUSED = "fused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +51,15 @@ class Ranker:
 
     Attributes:
         booster: The trees.
-        blend: Weight of the trees against the fused order, in [0, 1]; 0 means that the trees did
-            not beat the sources on validation and the fused order answers (the gate).
-        validation: NDCG@10 over the training users by cross-validation: `fused`, `trees`, `blend`.
+        base: What the trees are blended with: `fused`, or the source that beat it on validation.
+        blend: Weight of the trees against the base order, in [0, 1]; 0 means that the trees did
+            not beat it on validation and the base order answers (the gate).
+        validation: NDCG@10 over the training users by cross-validation: `base`, `trees`, `blend`.
         feature_names: Names of the F features.
     """
 
     booster: lgb.Booster
+    base: str
     blend: float
     validation: dict[str, float]
     feature_names: list[str]
@@ -64,21 +67,29 @@ class Ranker:
     def score(self, features: np.ndarray, candidates: Candidates) -> np.ndarray:
         """Return final scores, higher is better, -inf for padding, float32, shape (B, K)."""
         shape = features.shape[:2]
-        fused = candidates.fused
+        base = base_scores(candidates, self.base)
         if self.blend == 0.0:
-            return np.where(candidates.item_idx < 0, -np.inf, fused)
+            return np.where(candidates.item_idx < 0, -np.inf, base)
         trees = self.booster.predict(features.reshape(-1, features.shape[2]), num_threads=1)
-        scores = blended(np.asarray(trees).reshape(shape), fused, candidates.item_idx, self.blend)
+        scores = blended(np.asarray(trees).reshape(shape), base, candidates.item_idx, self.blend)
         return scores.astype(np.float32)
 
 
-def blended(trees: np.ndarray, fused: np.ndarray, item_idx: np.ndarray, blend: float) -> np.ndarray:
-    """Return blend x z(trees) + (1 - blend) x z(fused), -inf for padding, shape (B, K).
+def base_scores(candidates: Candidates, base: str) -> np.ndarray:
+    """Return the fused scores, or one source's order as 1 / (10 + rank), float32, shape (B, K)."""
+    if base == FUSED:
+        return candidates.fused
+    rank = candidates.rank[:, :, candidates.sources.index(base)]
+    return (1.0 / (10.0 + rank)).astype(np.float32)
+
+
+def blended(trees: np.ndarray, base: np.ndarray, item_idx: np.ndarray, blend: float) -> np.ndarray:
+    """Return blend x z(trees) + (1 - blend) x z(base), -inf for padding, shape (B, K).
 
     z standardises over a user's real candidates, so the two are on one scale.
     """
     real = item_idx >= 0
-    mixed = blend * _standardise(trees, real) + (1.0 - blend) * _standardise(fused, real)
+    mixed = blend * _standardise(trees, real) + (1.0 - blend) * _standardise(base, real)
     return np.where(real, mixed, -np.inf)
 
 
@@ -116,10 +127,11 @@ def fit_ranker(
         held = users[fold == k]
         for trees, scores in out_of_fold.items():
             scores[held] = _predict(booster, features[held], trees)
+    orders = {name: base_scores(candidates, name)[users] for name in (FUSED, *candidates.sources)}
+    base = max(orders, key=lambda name: _mean_ndcg(orders[name], labels[users]))
     choices = {
         (trees, blend): _mean_ndcg(
-            blended(scores[users], candidates.fused[users], candidates.item_idx[users], blend),
-            labels[users],
+            blended(scores[users], orders[base], candidates.item_idx[users], blend), labels[users]
         )
         for trees, scores in out_of_fold.items()
         for blend in BLENDS
@@ -128,9 +140,10 @@ def fit_ranker(
     retrieved = len(users) / len(labels)
     return Ranker(
         booster=_boost(features, labels, users, trees, names, config),
+        base=base,
         blend=blend,
         validation={
-            "fused": choices[trees, 0.0] * retrieved,
+            "base": choices[trees, 0.0] * retrieved,
             "trees": choices[trees, 1.0] * retrieved,
             "blend": choices[trees, blend] * retrieved,
         },

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing import Any
+
 import faiss
 import numpy as np
 
 from recsys.errors import BundleError
+
+# FAISS adds keyword constructors to its SWIG classes at run time, which no type checker sees.
+_faiss: Any = faiss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +82,18 @@ def search(
     depth = min(depth, index.ntotal)
     if allowed is None:
         return index.search(vectors, depth)
-    selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    selector = _faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
     return index.search(vectors, depth, params=_search_parameters(index, selector))
 
 
-def _search_parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
+def _search_parameters(index: faiss.Index, selector: Any) -> Any:
     """Return the parameter class that this kind of index takes; others refuse the base class."""
-    inner = faiss.downcast_index(index)
-    if isinstance(inner, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
-    if isinstance(inner, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=inner.hnsw.efSearch)
-    return faiss.SearchParameters(sel=selector)
+    inner = _faiss.downcast_index(index)
+    if isinstance(inner, _faiss.IndexIVF):
+        return _faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
+    if isinstance(inner, _faiss.IndexHNSW):
+        return _faiss.SearchParametersHNSW(sel=selector, efSearch=inner.hnsw.efSearch)
+    return _faiss.SearchParameters(sel=selector)
 
 
 def save_index(index: faiss.Index, path: Path) -> None:

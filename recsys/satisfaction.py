@@ -116,7 +116,7 @@ def _opinions(felt: pl.DataFrame, key: str) -> pl.DataFrame:
     )
     expected = pl.col("polarity").mean().over("star")
     rated = rated.with_columns(beyond=(pl.col("polarity") - expected).fill_null(0.0))
-    shop = {star: (rated["star"] == star).mean() or 0.0 for star in _STARS}
+    shop = {star: float((rated["star"] == star).to_numpy().mean()) for star in _STARS}
     count = pl.len() + PRIOR
     return rated.group_by(key).agg(
         **{

@@ -41,10 +41,15 @@ class NeighbourSource:
     table: sp.csr_matrix
     weights: HistoryWeights
 
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue I."""
+        return len(self.table.indptr) - 1
+
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
         weights = self.weights.of(query.bought)
-        return _dense(query.bought.matrix(weights, self.table.shape[0]) @ self.table)
+        return _dense(query.bought.matrix(weights, self.num_items) @ self.table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +60,17 @@ class BrowseSource:
     table: sp.csr_matrix
     decay: float = 0.9
 
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue I."""
+        return len(self.table.indptr) - 1
+
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
         browsed = query.browsed
         strength = np.log1p(np.nan_to_num(browsed.sentiment))
         weights = (strength * self.decay**browsed.steps_back).astype(np.float32)
-        seen = browsed.matrix(weights, self.table.shape[0])
+        seen = browsed.matrix(weights, self.num_items)
         return _dense(seen @ self.table + seen)
 
 

@@ -22,7 +22,7 @@ from recsys.interactions import Histories, Interactions, concat_ranges
 from recsys.item_features import ItemFeatures
 from recsys.two_tower import TwoTower, to_kjt
 from recsys.two_tower_config import TowerData, TrainingConfig
-from recsys.two_tower_inputs import item_bags, query_bags
+from recsys.two_tower_inputs import NUM_QUERY_FEATURES, item_bags, query_bags
 
 
 def example_rows(interactions: Interactions) -> np.ndarray:
@@ -145,7 +145,8 @@ def train_two_tower(
             data, config, epoch=epoch, rank=rank, world_size=world_size, device=device
         ):
             optimizer.zero_grad()
-            loss = corrected_loss(*model(*batch.inputs), batch)
+            queries, items = model(*batch.inputs)
+            loss = corrected_loss(queries, items, batch)
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -164,7 +165,7 @@ def item_vectors(model: TwoTower, features: ItemFeatures, device: str) -> np.nda
     parts = []
     for start in range(0, len(features), 8192):
         bags = item_bags(np.arange(start, min(start + 8192, len(features))), features)
-        empty = torch.zeros((0, model.query[1].in_features - 4 * model.config.dim), device=device)
+        empty = torch.zeros((0, NUM_QUERY_FEATURES), device=device)
         _, vectors = model(
             to_kjt((bags,), device),
             empty,
