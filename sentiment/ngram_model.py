@@ -48,6 +48,8 @@ def ngram_buckets(text: str, num_buckets: int, max_n: int = 3) -> np.ndarray:
 class NgramModel(nn.Module):
     """Mean of n-gram vectors and a linear map to negative, neutral, positive."""
 
+    temperature: Tensor
+
     def __init__(self, num_buckets: int = 1 << 16, dim: int = 64) -> None:
         super().__init__()
         self.num_buckets, self.dim = num_buckets, dim

@@ -98,20 +98,21 @@ class ReviewScorer:
         languages = np.array([detect_language(text) for text in texts], dtype=object)
         empty = np.array([not text for text in texts], dtype=bool)
         chinese = languages == "zh"
-        probabilities = np.tile(np.float32([0.0, 1.0, 0.0]), (len(texts), 1))
+        probabilities = np.tile(np.array([0.0, 1.0, 0.0], dtype=np.float32), (len(texts), 1))
         stars = np.full(len(texts), 3.0, dtype=np.float32)
         embedding = np.zeros((len(texts), EMBEDDING_DIM), dtype=np.float32)
         truncated = np.zeros(len(texts), dtype=bool)
 
         rows = np.flatnonzero(chinese)
-        vectors, classes = self._ngrams.embed_and_classify([texts[row] for row in rows])
+        picked = [texts[row] for row in rows.tolist()]
+        vectors, classes = self._ngrams.embed_and_classify(picked)
         embedding[rows, : vectors.shape[1]] = vectors
         probabilities[rows] = classes
         stars[rows] = classes @ _CLASS_STARS
-        truncated[rows] = [len(texts[row]) > MAX_CHARACTERS for row in rows]
+        truncated[rows] = [len(text) > MAX_CHARACTERS for text in picked]
 
         rows = np.flatnonzero(~chinese & ~empty)
-        pooled = self._encoder.pool([texts[row] for row in rows])
+        pooled = self._encoder.pool([texts[row] for row in rows.tolist()])
         by_star = self._star_head.star_probabilities(pooled.hidden)
         embedding[rows] = pooled.embedding
         probabilities[rows] = polarity_probabilities(by_star)

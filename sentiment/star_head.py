@@ -48,6 +48,10 @@ class StarHeadConfig:
 class StarHead(nn.Module):
     """Standardise, one hidden layer, five logits, one temperature."""
 
+    mean: Tensor
+    scale: Tensor
+    temperature: Tensor
+
     def __init__(self, config: StarHeadConfig) -> None:
         super().__init__()
         self.config = config

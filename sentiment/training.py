@@ -77,13 +77,13 @@ def fit_star_head(
     model = StarHead(head)
     features = model.features(hidden)
     train, valid = _split(len(features), fit)
-    model.mean.copy_(features[train].mean(0))  # type: ignore[operator]
-    model.scale.copy_(features[train].std(0) + 1e-4)  # type: ignore[operator]
+    model.mean.copy_(features[train].mean(0))
+    model.scale.copy_(features[train].std(0) + 1e-4)
     allowed = torch.from_numpy(mask)
     _fit(model, lambda rows: model(features[rows]), allowed, train, valid, fit)
     with torch.no_grad():
         logits = model(features[valid])
-    model.temperature.fill_(fit_temperature(logits, allowed[valid]))  # type: ignore[operator]
+    model.temperature.fill_(fit_temperature(logits, allowed[valid]))
     return model.eval()
 
 
@@ -140,7 +140,7 @@ def fit_ngram_model(
     with torch.no_grad():
         logits = model.polarity(model([texts[row] for row in labelled.tolist()]))
     allowed = nn.functional.one_hot(targets[labelled, 0], 3).bool()
-    model.temperature.fill_(fit_temperature(logits, allowed))  # type: ignore[operator]
+    model.temperature.fill_(fit_temperature(logits, allowed))
     return model
 
 
