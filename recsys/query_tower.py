@@ -13,7 +13,7 @@ from scipy.special import erf
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Histories
 from recsys.item_features import ItemFeatures
-from recsys.two_tower_inputs import query_bags
+from recsys.two_tower_inputs import bag_sum, query_bags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class QueryTower:
         w = self.weights
         tables = (w.item_table, w.category_table, w.brand_table)
         pooled = [
-            _bag_sum(table, values, lengths, weights)
+            bag_sum(table, values, lengths, weights)
             for table, values, lengths, weights in zip(
                 tables, bags.values, bags.lengths, bags.weights, strict=True
             )
@@ -63,16 +63,6 @@ class QueryTower:
         query = (pooled[0] + hidden @ w.output_weight.T + w.output_bias) * w.scale
         ones = np.ones((len(query), 1), dtype=np.float32)
         return np.concatenate([query, ones], axis=1).astype(np.float32)
-
-
-def _bag_sum(
-    table: np.ndarray, values: np.ndarray, lengths: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return the weighted sum of table rows of each bag, float32, shape (B, D)."""
-    pooled = np.zeros((len(lengths), table.shape[1]), dtype=np.float32)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    np.add.at(pooled, row, table[values] * weights[:, None])
-    return pooled
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ Q query features.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from recsys.interactions import Histories, concat_ranges
 from recsys.item_features import ItemFeatures
@@ -88,8 +89,6 @@ def _bags(
     starts, ends = features.category_indptr[items], features.category_indptr[items + 1]
     num = ends - starts
     categories = features.category_idx[concat_ranges(starts, ends)]
-    text = np.zeros((num_rows, features.text.shape[1]), dtype=np.float32)
-    np.add.at(text, row, features.text[items] * weights[:, None])
     counts = np.bincount(row, minlength=num_rows).astype(np.int32)
     category_counts = np.bincount(row, num, minlength=num_rows).astype(np.int32)
     return Bags(
@@ -105,5 +104,21 @@ def _bags(
             weights.astype(np.float32),
         ),
         dense=dense,
-        text=text,
+        text=bag_sum(features.text, items, counts, weights),
     )
+
+
+def bag_sum(
+    table: np.ndarray, values: np.ndarray, lengths: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return the weighted sum of table rows of each bag, float32, shape (R, D).
+
+    Args:
+        table: Rows to sum, float32, shape (V, D).
+        values: Row indices of all bags, one bag after the other.
+        lengths: Indices per bag, shape (R,).
+        weights: A weight an index, float32.
+    """
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    bags = sp.csr_matrix((weights, values, indptr), shape=(len(lengths), len(table)))
+    return np.asarray(bags @ table, dtype=np.float32)
