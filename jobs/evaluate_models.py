@@ -1,6 +1,7 @@
 """Evaluate sources, peers and the ranker on a shop's store or on files, from scratch."""
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from features.visibility import before, hold_out
 from jobs.errors import BadInputError, NotDecidableError
 from jobs.ingest_tables import ingest
 from jobs.load_shop import load_shop
+from jobs.result_tables import quality_json
 from jobs.score_reviews import ScoreConfig, score
 from recsys.errors import NotEnoughDataError
 from recsys.evaluation import candidates_and_features
@@ -37,6 +39,7 @@ class EvaluationReport:
         num_test_users: Users the means are over.
         num_interactions: Distinct (user, item) purchases in the data.
         num_items: Size of the catalogue that is ranked.
+        timings_s: Seconds of fitting and testing.
     """
 
     protocol: str
@@ -44,12 +47,14 @@ class EvaluationReport:
     num_test_users: int
     num_interactions: int
     num_items: int
+    timings_s: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the machine's copy."""
         return {
             "protocol": self.protocol,
-            "metrics": self.metrics,
+            **quality_json(self.metrics),
+            "timings_s": self.timings_s,
             "data": {
                 "num_test_users": self.num_test_users,
                 "num_interactions": self.num_interactions,
@@ -87,6 +92,7 @@ def evaluate_store(
     if protocol not in PROTOCOLS:
         raise BadInputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
     shop = load_shop(store, version)
+    start = time.perf_counter()
     try:
         if protocol == LEAVE_ONE_OUT:
             fitted = fit_and_test(shop, config, trainer, as_of=None, progress=progress)
@@ -103,6 +109,7 @@ def evaluate_store(
         num_test_users=num_users,
         num_interactions=purchases.select("user_id", "item_id").n_unique(),
         num_items=len(shop.items),
+        timings_s={"fit and test": round(time.perf_counter() - start, 3)},
     )
 
 

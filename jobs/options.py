@@ -26,6 +26,10 @@ AsOfOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="Torch device: auto, cpu, cuda. Default: auto.")
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Training processes; above one the tables are sharded."),
+]
 
 
 def parse_moment(text: str | None) -> datetime | None:

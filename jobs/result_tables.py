@@ -43,8 +43,16 @@ def timings_table(timings_s: dict[str, float]) -> Table:
     return table
 
 
+def quality_json(metrics: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Return `metrics` of peers, sources and ranker, and `candidates`: all sources together."""
+    return {
+        "metrics": {name: values for name, values in metrics.items() if name != "candidates"},
+        "candidates": metrics.get("candidates", {}),
+    }
+
+
 def pipeline_json(report: PipelineReport) -> dict[str, Any]:
-    """Return `metrics`, `data`, `timings_s`, and what was published."""
+    """Return `metrics`, `candidates`, `data`, `timings_s`, and what was published."""
     manifest = report.train.manifest if report.train else None
     data: dict[str, Any] = dict(manifest.data) if manifest else {}
     if report.ingest:
@@ -54,8 +62,7 @@ def pipeline_json(report: PipelineReport) -> dict[str, Any]:
         data["model_version"] = report.score.model_version
     if report.profiles:
         data["profiles"] = report.profiles.rows
-    return {
-        "metrics": manifest.metrics if manifest else {},
+    return quality_json(manifest.metrics if manifest else {}) | {
         "data": data,
         "timings_s": report.timings_s,
         "published": report.published.version if report.published else None,

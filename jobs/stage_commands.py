@@ -14,6 +14,7 @@ from jobs.options import (
     DeviceOption,
     JsonOption,
     StoreOption,
+    WorkersOption,
     parse_moment,
 )
 from jobs.output import Output
@@ -78,17 +79,18 @@ def train(
     store: StoreOption = None,
     as_of: AsOfOption = None,
     device: DeviceOption = None,
+    workers: WorkersOption = None,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
     """Fit two-tower, index, sources and ranker, and write a bundle (not yet live)."""
-    from jobs.result_tables import metrics_table
+    from jobs.result_tables import metrics_table, quality_json
     from jobs.run_pipeline import after_last_row
     from jobs.settings import recommender_config, score_config, tower_trainer
     from jobs.train_models import train as train_models
     from sentiment.scorer import model_version
 
-    settings, output = load_settings(config, device), Output(json)
+    settings, output = load_settings(config, device, workers), Output(json)
     opened, now = open_store(store, settings), datetime.now(UTC)
     with StepBars() as bars:
         report = train_models(
@@ -103,11 +105,8 @@ def train(
     output.console.print(metrics_table(report.manifest.metrics))
     output.console.print(f"bundle {report.folder}; `sentirec publish` makes it live")
     output.write_json(
-        {
-            "version": report.manifest.version,
-            "metrics": report.manifest.metrics,
-            "data": report.manifest.data,
-        }
+        {"version": report.manifest.version, "data": report.manifest.data}
+        | quality_json(report.manifest.metrics)
     )
 
 
@@ -205,6 +204,7 @@ def run(
     ] = None,
     as_of: AsOfOption = None,
     device: DeviceOption = None,
+    workers: WorkersOption = None,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -214,7 +214,7 @@ def run(
     from jobs.run_pipeline import run as run_pipeline
     from jobs.settings import pipeline_config, tower_trainer
 
-    settings, output = load_settings(config, device), Output(json)
+    settings, output = load_settings(config, device, workers), Output(json)
     with StepBars() as bars, ray_session():
         report = run_pipeline(
             open_store(store, settings),
@@ -236,13 +236,18 @@ def run(
     output.write_json(pipeline_json(report))
 
 
-def load_settings(config: Path | None, device: str | None = None) -> Config:
-    """Read the configuration file; a device given on the command line wins."""
+def load_settings(
+    config: Path | None, device: str | None = None, workers: int | None = None
+) -> Config:
+    """Read the configuration file; what the command line says wins."""
     settings = load_config(config)
-    if device is None:
-        return settings
-    section = settings.score.model_copy(update={"device": device})
-    return settings.model_copy(update={"score": section})
+    if device is not None:
+        section = settings.score.model_copy(update={"device": device})
+        settings = settings.model_copy(update={"score": section})
+    if workers is not None:
+        section = settings.train.model_copy(update={"num_workers": workers})
+        settings = settings.model_copy(update={"train": section})
+    return settings
 
 
 def open_store(store: str | None, settings: Config) -> "Store":

@@ -24,7 +24,7 @@ fi
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 # Byte code is compiled when a module is first imported: most of 2.5 GB never is.
-pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --no-compile --progress-bar off"
+pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install -qq --no-compile --progress-bar off"
 for other in cpu cuda; do
   if [ "$other" != "$device" ] && [ -e ".venv/.installed-$other" ]; then
     echo "install.sh: .venv is made for $other; 'make clean' first to make it for $device" >&2

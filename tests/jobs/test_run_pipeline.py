@@ -177,7 +177,7 @@ def test_both_protocols_evaluate_the_same_store(world: World, protocol: str) -> 
         protocol=protocol,
     )
     assert report.num_test_users > 20
-    assert set(report.to_dict()) == {"protocol", "metrics", "data"}
+    assert set(report.to_dict()) == {"protocol", "metrics", "candidates", "timings_s", "data"}
     assert all(0.0 <= m["ndcg@10"] <= 1.0 for m in report.metrics.values())
 
 
