@@ -102,9 +102,9 @@ def change_reviews_of_targets(tables: ShopTables, visible: Visible) -> ShopTable
 
 
 def move_targets_later(tables: ShopTables, visible: Visible) -> ShopTables:
-    """Put the held-out purchases years later, at another price, several at a time."""
+    """Put what is held out years later, at another price, several at a time."""
     held = ~pl.col("event_id").is_in(visible.events["event_id"].to_list())
-    events = tables.events.with_columns(held=held & (pl.col("event_type") == "purchase"))
+    events = tables.events.with_columns(held=held)
     return dataclasses.replace(
         tables,
         events=events.with_columns(
