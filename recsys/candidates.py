@@ -97,9 +97,19 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
 
 
 def best_first(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of the k best scores of each row, best first; ties: lower column first."""
+    """Return the columns of the k best scores of each row, best first.
+
+    Ties go to the lower column; of zeros and -inf, which say nothing, any may fill the last places.
+    """
     if k < scores.shape[1]:
         part = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+        values = np.take_along_axis(scores, part, 1)
+        weakest = values.min(1)
+        # The partition takes any of those that tie for the last places.
+        for row in np.flatnonzero((weakest != 0) & np.isfinite(weakest)):
+            above = part[row, values[row] > weakest[row]]
+            tied = np.flatnonzero(scores[row] == weakest[row])[: k - len(above)]
+            part[row] = np.sort(np.concatenate([above, tied]))
     else:
         part = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
     values = np.take_along_axis(scores, part, 1)
