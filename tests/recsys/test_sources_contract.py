@@ -1,0 +1,225 @@
+"""What every candidate source can do, whatever its kind."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from tiny_shop import FittedShop, random_features, random_interactions, random_query, rows_of
+
+from recsys.history_weights import HistoryWeights
+from recsys.item_similarity import co_visitation, linear_autoencoder, transitions
+from recsys.query import USER_COLUMNS, Query
+from recsys.query_tower import QueryTower, QueryTowerWeights
+from recsys.retrieval_index import IndexConfig, build_index
+from recsys.sources import (
+    BrowseSource,
+    CandidateSource,
+    NeighbourSource,
+    PopularSource,
+    TextSource,
+    TwoTowerSource,
+    centred_text,
+)
+from recsys.two_tower_inputs import NUM_QUERY_FEATURES
+
+NUM_USERS, NUM_ITEMS, DIM = 6, 12, 4
+FEATURES = random_features(0)
+WEIGHTS = HistoryWeights()
+INTERACTIONS = random_interactions(5)
+
+
+def tower() -> QueryTower:
+    rng = np.random.default_rng(1)
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    return QueryTower(
+        weights=QueryTowerWeights(
+            item_table=weights(NUM_ITEMS, DIM),
+            category_table=weights(4, DIM),
+            brand_table=weights(3, DIM),
+            text_weight=weights(DIM, 6),
+            text_bias=weights(DIM),
+            hidden_weight=weights(8, 4 * DIM + NUM_QUERY_FEATURES),
+            hidden_bias=weights(8),
+            output_weight=weights(DIM, 8),
+            output_bias=weights(DIM),
+            scale=np.float32(2.0),
+        ),
+        features=FEATURES,
+        history=WEIGHTS,
+        max_history=5,
+    )
+
+
+def two_tower(index: str | None) -> TwoTowerSource:
+    vectors = np.random.default_rng(2).normal(size=(NUM_ITEMS, DIM + 1)).astype(np.float32)
+    return TwoTowerSource(
+        name="s",
+        tower=tower(),
+        item_vectors=vectors,
+        index=build_index(vectors, IndexConfig(factory=index)) if index else None,
+        depth=5,
+    )
+
+
+def neighbours(table) -> NeighbourSource:
+    return NeighbourSource(name="s", table=table, weights=WEIGHTS)
+
+
+SOURCES: dict[str, Callable[[], CandidateSource]] = {
+    "co_visitation": lambda: neighbours(
+        co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
+    ),
+    "transitions": lambda: neighbours(
+        transitions(INTERACTIONS, max_gap=3, shrinkage=1.0, max_neighbours=5)
+    ),
+    "linear": lambda: neighbours(linear_autoencoder(INTERACTIONS, l2=1.0, max_neighbours=12)),
+    "browse": lambda: BrowseSource(
+        name="s", table=co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
+    ),
+    "popular": lambda: PopularSource(name="s", popularity=INTERACTIONS.popularity()),
+    "text": lambda: TextSource(name="s", vectors=centred_text(FEATURES.text), weights=WEIGHTS),
+    "exact towers": lambda: two_tower(None),
+    "flat index": lambda: two_tower("Flat"),
+    "hnsw index": lambda: two_tower("HNSW8"),
+}
+
+
+@pytest.fixture(params=SOURCES, name="source")
+def any_source(request: pytest.FixtureRequest) -> CandidateSource:
+    return SOURCES[request.param]()
+
+
+@pytest.fixture(name="query")
+def any_query() -> Query:
+    return random_query(7, NUM_USERS, NUM_ITEMS)
+
+
+def test_scores_are_finite_float32_of_every_user_and_item(
+    source: CandidateSource, query: Query
+) -> None:
+    scores = source.score(query)
+    assert isinstance(scores, np.ndarray)
+    assert scores.shape == (NUM_USERS, NUM_ITEMS)
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    assert scores[:-1].any(), "somebody with a history is told something"
+
+
+def test_scores_are_the_same_each_time_and_the_question_stays(
+    source: CandidateSource, query: Query
+) -> None:
+    histories = query.bought.item_idx.copy(), query.bought.sentiment.copy()
+    first = source.score(query).copy()
+    np.testing.assert_array_equal(source.score(query), first)
+    np.testing.assert_array_equal(query.bought.item_idx, histories[0])
+    np.testing.assert_array_equal(query.bought.sentiment, histories[1])
+
+
+def test_callers_may_write_into_scores(source: CandidateSource, query: Query) -> None:
+    scores = source.score(query)
+    kept = scores.copy()
+    scores[:] = -np.inf
+    np.testing.assert_array_equal(source.score(query), kept)
+
+
+def test_a_stranger_is_answered(source: CandidateSource) -> None:
+    scores = source.score(Query.of_stranger())
+    assert scores.shape == (1, NUM_ITEMS)
+    assert np.isfinite(scores).all()
+
+
+def test_one_user_is_scored_as_in_a_batch(source: CandidateSource, query: Query) -> None:
+    batch = source.score(query)
+    for b in range(NUM_USERS):
+        alone = source.score(rows_of(query, np.array([b])))
+        np.testing.assert_allclose(alone[0], batch[b], atol=1e-5)
+
+
+def test_the_order_of_users_is_theirs(source: CandidateSource, query: Query) -> None:
+    order = np.array([3, 5, 0])
+    np.testing.assert_allclose(
+        source.score(rows_of(query, order)), source.score(query)[order], atol=1e-5
+    )
+
+
+def test_fitted_sources_answer_a_world_of_questions(shop: FittedShop) -> None:
+    query = shop.world.population.query(shop.world.asked)
+    names = [source.name for source in shop.retrieval.sources]
+    assert names == [
+        "two_tower",
+        "item_to_item",
+        "next_item",
+        "popular_recent",
+        "text",
+        "linear",
+        "browsed",
+    ]
+    for source in shop.retrieval.sources:
+        scores = source.score(query)
+        assert scores.shape == (len(shop.world.asked), len(shop.world.items))
+        assert np.isfinite(scores).all()
+        assert scores.any()
+
+
+def test_neighbours_are_the_weighted_sum_of_table_rows(query: Query) -> None:
+    table = co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
+    weights = WEIGHTS.of(query.bought)
+    wanted = np.zeros((NUM_USERS, NUM_ITEMS))
+    for row, item, weight in zip(query.bought.row, query.bought.item_idx, weights, strict=True):
+        wanted[row] += weight * table.toarray()[item]
+    np.testing.assert_allclose(neighbours(table).score(query), wanted, atol=1e-5)
+
+
+def test_browsing_counts_the_item_itself_and_its_neighbours(query: Query) -> None:
+    table = co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
+    browsed = query.browsed
+    wanted = np.zeros((NUM_USERS, NUM_ITEMS))
+    for b in range(NUM_USERS):
+        rows = range(browsed.indptr[b], browsed.indptr[b + 1])
+        for age, row in enumerate(reversed(rows)):
+            weight = np.log1p(browsed.sentiment[row]) * 0.9**age
+            wanted[b] += weight * table.toarray()[browsed.item_idx[row]]
+            wanted[b, browsed.item_idx[row]] += weight
+    np.testing.assert_allclose(BrowseSource(name="s", table=table).score(query), wanted, atol=1e-5)
+
+
+def test_an_index_scores_the_best_allowed_items_in_the_exact_order(query: Query) -> None:
+    allowed = np.arange(NUM_ITEMS) % 3 != 0
+    asked = Query(bought=query.bought, browsed=query.browsed, user=query.user, allowed=allowed)
+    exact = np.where(allowed, two_tower(None).score(asked), -np.inf)
+    found = two_tower("Flat").score(asked)
+    for b in range(NUM_USERS):
+        best = np.argsort(-exact[b])[:5]
+        assert set(np.flatnonzero(found[b])) == set(best)
+        assert np.argsort(-found[b])[:5].tolist() == best.tolist()
+        assert (found[b, best] > 0).all()
+
+
+@pytest.mark.parametrize("num_allowed", [0, 1])
+def test_an_index_of_hardly_anything_allowed(query: Query, num_allowed: int) -> None:
+    allowed = np.arange(NUM_ITEMS) < num_allowed
+    asked = Query(bought=query.bought, browsed=query.browsed, user=query.user, allowed=allowed)
+    assert ((two_tower("Flat").score(asked) > 0) == allowed).all()
+
+
+def test_centred_text_has_no_common_direction() -> None:
+    vectors = np.abs(np.random.default_rng(0).normal(size=(6, 4))).astype(np.float32)
+    vectors[2] = 0.0
+    centred = centred_text(vectors)
+    known = np.arange(6) != 2
+    np.testing.assert_allclose(np.linalg.norm(centred[known], axis=1), 1.0, atol=1e-6)
+    assert not centred[2].any()
+    wanted = vectors[known] - vectors[known].mean(0)
+    cosine = (centred[known] * wanted).sum(1) / np.linalg.norm(wanted, axis=1)
+    np.testing.assert_allclose(cosine, 1.0, atol=1e-6)
+    assert not centred_text(np.zeros((3, 4), dtype=np.float32)).any()
+
+
+def test_a_strangers_profile_is_unknown() -> None:
+    stranger = Query.of_stranger()
+    assert len(stranger) == 1
+    assert stranger.user.shape == (1, len(USER_COLUMNS))
+    assert np.isnan(stranger.user).all()
