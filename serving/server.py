@@ -199,6 +199,8 @@ class Server:
             _MARK: str(folder),
             "OMP_NUM_THREADS": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Ray would run what answers requests at the lowest priority but one.
+            "RAY_worker_niceness": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             **prepare_haproxy(folder / "haproxy", get_haproxy_binary()),
