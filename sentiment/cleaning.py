@@ -12,7 +12,9 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>|<!--.*?-->", re.DOTALL)
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>，。！？、\u3000]+", re.IGNORECASE)
 _AMAZON_WIDGET = re.compile(r"\[\[[A-Z0-9]+:[^\]]*\]\]")
 _REPEATED = re.compile(r"(\D)\1{3,}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\ufeff]")
+# Emoji names are put between control characters, which no text has any more by then.
+_EMOJI_NAME = re.compile(r"\x01([^\x02]*)\x02")
 _SPACE = re.compile(r"\s+")
 
 
@@ -31,8 +33,8 @@ def clean_text(text: str) -> str:
     text = _AMAZON_WIDGET.sub(" ", text)
     text = _URL.sub(" ", text)
     if not text.isascii():
-        text = emoji.demojize(text, delimiters=(" ", " "))
-        text = _unjoin_emoji_names(text)
+        text = emoji.demojize(text, delimiters=("\x01", "\x02"))
+        text = _EMOJI_NAME.sub(lambda m: f" {m[1].replace('_', ' ')} ", text)
     text = _REPEATED.sub(r"\1\1\1", text)
     return _SPACE.sub(" ", text).strip()
 
@@ -56,8 +58,3 @@ def review_text(title: str | None, text: str | None) -> str:
 def text_key(text: str) -> str:
     """Return a stable 128-bit hex key of a cleaned text; equal texts are scored once."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _unjoin_emoji_names(text: str) -> str:
-    """Turn `grinning_face` into `grinning face`, leaving other underscores alone."""
-    return re.sub(r"(?<= )[\w’-]+(?:_[\w’-]+)+(?= )", lambda m: m.group().replace("_", " "), text)
