@@ -36,16 +36,17 @@ def detect_language(text: str) -> str:
     """
     han, kana = len(_HAN.findall(text)), len(_KANA.findall(text))
     hangul, latin = len(_HANGUL.findall(text)), _LATIN_WORD.findall(text)
-    letters = han + kana + hangul + len(latin)
-    if kana and kana * 5 >= han:
+    cyrillic, arabic = len(_CYRILLIC.findall(text)), len(_ARABIC.findall(text))
+    letters = han + kana + hangul + cyrillic + arabic + len(latin)
+    if kana and kana * 5 >= han and (kana + han) * 5 >= letters:
         return "ja"
     if hangul * 3 > letters:
         return "ko"
     if han * 5 >= letters and han:
         return "zh"
-    if len(_CYRILLIC.findall(text)) > 2 * len(latin):
+    if cyrillic > 2 * len(latin):
         return "ru"
-    if len(_ARABIC.findall(text)) > 2 * len(latin):
+    if arabic > 2 * len(latin):
         return "ar"
     if len(latin) < 4:
         return DEFAULT_LANGUAGE if latin else UNDETERMINED
