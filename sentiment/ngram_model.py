@@ -62,7 +62,7 @@ class NgramModel(nn.Module):
         """Return the averaged n-gram vectors, shape (N, E)."""
         bags = [ngram_buckets(text, self.num_buckets) for text in texts]
         lengths = [len(bag) for bag in bags]
-        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+        offsets = np.cumsum([0, *lengths], dtype=np.int64)[:-1]
         flat = np.concatenate(bags) if bags else np.zeros(0, dtype=np.int64)
         return self.grams(torch.from_numpy(flat), torch.from_numpy(offsets))
 
