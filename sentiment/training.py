@@ -108,7 +108,7 @@ def fit_ngram_model(
         The model at its best validation epoch, temperature fitted.
     """
     torch.manual_seed(fit.seed)
-    topics = nn.Linear(model.dim, int(topic.max()) + 1)
+    topics = nn.Linear(model.dim, max(1, int(topic.max()) + 1))
     train, valid = _split(len(texts), fit)
     targets = torch.from_numpy(np.stack([polarity, topic], axis=1))
 
