@@ -29,7 +29,7 @@ def locate_encoder(name: str = DEFAULT_ENCODER) -> tuple[str, str]:
 
     Raises:
         EncoderNotFoundError: If a folder lacks the files, or a package is not installed.
-        WeightsError: If a pinned package's weights are not the known ones.
+        WeightsError: If a pinned package's weights are missing or not the known ones.
     """
     if name in _PACKAGES:
         return _locate_package(name)
@@ -66,6 +66,8 @@ def _locate_package(name: str) -> tuple[str, str]:
             "installed; install requirements/cpu.txt or name a folder or hub model instead"
         )
     path = Path(spec.origin).parent / folder
+    if not (path / "model.safetensors").is_file():
+        raise WeightsError(f"{path} lacks model.safetensors: the package is damaged; reinstall it")
     found = file_sha256(path / "model.safetensors")
     if found != wanted:
         raise WeightsError(
