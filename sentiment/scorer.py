@@ -109,7 +109,7 @@ class ReviewScorer:
         embedding[rows, : vectors.shape[1]] = vectors
         probabilities[rows] = classes
         stars[rows] = classes @ _CLASS_STARS
-        truncated[rows] = [len(text) > MAX_CHARACTERS for text in picked]
+        truncated[rows] = [len("".join(text.split())) > MAX_CHARACTERS for text in picked]
 
         rows = np.flatnonzero(~chinese & ~empty)
         pooled = self._encoder.pool([texts[row] for row in rows.tolist()])
