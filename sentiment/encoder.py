@@ -99,7 +99,8 @@ class TextEncoder:
                 if tokenizer_file.is_file()
                 else AutoTokenizer.from_pretrained(where, use_fast=True).backend_tokenizer
             )
-        except (OSError, ValueError) as error:
+        # Damaged files: tokenizers raises plain Exception, safetensors an error of its own.
+        except Exception as error:
             raise EncoderNotFoundError(
                 f"encoder {config.name!r} could not be loaded from {where}: {error}"
             ) from error
