@@ -10,6 +10,7 @@ import polars as pl
 from sentiment.cleaning import clean_text, review_text
 from sentiment.encoder import EncoderConfig, TextEncoder
 from sentiment.encoder_files import file_sha256, locate_encoder
+from sentiment.errors import WeightsError
 from sentiment.language import detect_language
 from sentiment.ngram_model import MAX_CHARACTERS, NgramModel
 from sentiment.schema import EMBEDDING_DIM, ReviewSignals
@@ -59,9 +60,17 @@ class ReviewScorer:
             EncoderNotFoundError: If the encoder cannot be found.
             WeightsError: If shipped weights are missing, altered, or do not fit the encoder.
         """
+        encoder, star_head = TextEncoder.load(config), StarHead.load(STAR_HEAD_FILE)
+        wanted = star_head.config
+        if encoder.dim != wanted.input_dim or encoder.num_layers < max(wanted.layers):
+            raise WeightsError(
+                f"encoder {config.name!r} has {encoder.num_layers} layers of width {encoder.dim}, "
+                f"but {STAR_HEAD_FILE.name} reads layers {wanted.layers} of width "
+                f"{wanted.input_dim}; choose the encoder that the head was trained on"
+            )
         return cls(
-            TextEncoder.load(config),
-            StarHead.load(STAR_HEAD_FILE),
+            encoder,
+            star_head,
             NgramModel.load(NGRAM_FILE),
             version=model_version(config),
         )
