@@ -10,10 +10,12 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torchrec.distributed.embedding_types import EmbeddingComputeKernel
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
+from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
 from torchrec.distributed.planner.types import ParameterConstraints
 from torchrec.distributed.types import ModuleSharder, ShardingType
 from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backward
@@ -96,6 +98,7 @@ def sharded_model(
     sharders: list[ModuleSharder[nn.Module]] = [EmbeddingBagCollectionSharder()]  # type: ignore[list-item]
     planner = EmbeddingShardingPlanner(
         topology=Topology(world_size=dist.get_world_size(), compute_device=kind),
+        storage_reservation=FixedPercentageStorageReservation(percentage=0.15),
         constraints={f"{key}_table": constraint for key in KEYS},
     )
     group = dist.group.WORLD
@@ -113,7 +116,7 @@ def _gather(
     is_first = dist.get_rank() == 0
     state = {}
     for name, value in model.state_dict().items():
-        if hasattr(value, "gather"):
+        if isinstance(value, ShardedTensor):
             full = torch.zeros(value.size()) if is_first else None
             value.gather(dst=0, out=full)
             state[name] = full
