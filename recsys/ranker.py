@@ -120,14 +120,21 @@ def fit_ranker(
             f"only {len(users)} users had their held-out item among the candidates; a ranker needs "
             f"{MIN_USERS}: bring more interactions or raise num_candidates"
         )
+    real = candidates.item_idx >= 0
     fold = np.random.default_rng(config.seed).permutation(len(users)) % NUM_FOLDS
     out_of_fold = {trees: np.zeros(labels.shape, dtype=np.float64) for trees in config.num_trees}
     for k in range(NUM_FOLDS):
-        booster = _boost(features, labels, users[fold != k], max(config.num_trees), names, config)
+        rest = users[fold != k]
+        booster = _boost(
+            features[rest], labels[rest], real[rest], max(config.num_trees), names, config
+        )
         held = users[fold == k]
         for trees, scores in out_of_fold.items():
             scores[held] = _predict(booster, features[held], trees)
-    orders = {name: base_scores(candidates, name)[users] for name in (FUSED, *candidates.sources)}
+    orders = {
+        name: np.where(real, base_scores(candidates, name), -np.inf)[users]
+        for name in (FUSED, *candidates.sources)
+    }
     base = max(orders, key=lambda name: _mean_ndcg(orders[name], labels[users]))
     choices = {
         (trees, blend): _mean_ndcg(
@@ -139,7 +146,7 @@ def fit_ranker(
     trees, blend = max(choices, key=lambda choice: (choices[choice], -choice[1]))
     retrieved = len(users) / len(labels)
     return Ranker(
-        booster=_boost(features, labels, users, trees, names, config),
+        booster=_boost(features[users], labels[users], real[users], trees, names, config),
         base=base,
         blend=blend,
         validation={
@@ -154,15 +161,16 @@ def fit_ranker(
 def _boost(
     features: np.ndarray,
     labels: np.ndarray,
-    users: np.ndarray,
+    real: np.ndarray,
     num_trees: int,
     names: list[str],
     config: RankerConfig,
 ) -> lgb.Booster:
+    """Fit trees on the real candidates of each user; padding is nobody's negative."""
     data = lgb.Dataset(
-        features[users].reshape(-1, features.shape[2]),
-        labels[users].ravel(),
-        group=[features.shape[1]] * len(users),
+        features[real],
+        labels[real],
+        group=real.sum(1),
         feature_name=[name.replace(":", "_") for name in names],
     )
     parameters = {
