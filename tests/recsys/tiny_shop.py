@@ -143,6 +143,21 @@ def random_interactions(seed: int, num_users: int = 20, num_items: int = 12) -> 
     )
 
 
+def walking_interactions(num_users: int = 60, num_items: int = 12) -> Interactions:
+    """Every user takes six items in the order of the catalogue: what comes next can be learned."""
+    user = np.repeat(np.arange(num_users), 6)
+    step = np.tile(np.arange(6), num_users)
+    return Interactions(
+        num_users=num_users,
+        num_items=num_items,
+        user_idx=user.astype(np.int32),
+        item_idx=((user + step) % num_items).astype(np.int32),
+        event_time=step.astype(np.int64) * 1_000_000,
+        sentiment=np.full(len(user), np.nan, dtype=np.float32),
+        stars=np.full(len(user), np.nan, dtype=np.float32),
+    )
+
+
 def random_features(seed: int, num_items: int = 12, text_dim: int = 6) -> ItemFeatures:
     """Items with no, one or two categories, and brands."""
     rng = np.random.default_rng(seed)

@@ -1,0 +1,254 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_shop import random_features, random_interactions, walking_interactions
+
+from recsys.errors import NotEnoughDataError
+from recsys.history_weights import HistoryWeights
+from recsys.query_tower import QueryTower
+from recsys.tower_fitting import fit_towers
+from recsys.two_tower import (
+    TwoTower,
+    fused_tables,
+    plain_tables,
+    query_tower_weights,
+    to_kjt,
+)
+from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
+from recsys.two_tower_inputs import item_bags, query_bags, query_features
+from recsys.two_tower_training import (
+    Batch,
+    batches,
+    corrected_loss,
+    example_rows,
+    histories_before,
+    item_vectors,
+    make_batch,
+)
+
+NUM_ITEMS, TEXT_DIM = 12, 6
+CONFIG = TwoTowerConfig(dim=8, hidden_dim=16, dropout=0.0)
+TRAINING = TrainingConfig(batch_size=16, num_uniform_negatives=4, epochs=6, max_history=4, seed=3)
+DATA = TowerData(
+    interactions=random_interactions(1, num_users=40),
+    features=random_features(2),
+    weights=HistoryWeights(),
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> TwoTower:
+    torch.manual_seed(0)
+    tables = fused_tables(DATA.features, CONFIG, "cpu")
+    return TwoTower(tables, text_dim=TEXT_DIM, config=CONFIG).eval()
+
+
+def one_batch(rows: np.ndarray, training: TrainingConfig = TRAINING) -> Batch:
+    popularity = DATA.interactions.popularity()
+    return make_batch(DATA, training, rows, popularity, np.random.default_rng(0), "cpu")
+
+
+def test_fused_and_plain_tables_compute_the_same(model: TwoTower) -> None:
+    plain = TwoTower(
+        plain_tables(DATA.features, CONFIG, "cpu"), text_dim=TEXT_DIM, config=CONFIG
+    ).eval()
+    plain.load_state_dict(model.state_dict())
+    batch = one_batch(example_rows(DATA.interactions)[:20])
+    with torch.no_grad():
+        for fused_out, plain_out in zip(model(*batch.inputs), plain(*batch.inputs), strict=True):
+            torch.testing.assert_close(fused_out, plain_out, atol=1e-6, rtol=1e-5)
+
+
+def test_the_query_tower_in_numpy_agrees_with_torch(model: TwoTower) -> None:
+    with torch.no_grad():
+        model.log_temperature.fill_(-0.7)
+    tower = QueryTower(
+        weights=query_tower_weights(model),
+        features=DATA.features,
+        history=DATA.weights,
+        max_history=4,
+    )
+    histories = DATA.interactions.histories(np.arange(40))
+    assert (histories.lengths == 0).any() or histories.lengths.min() > 0
+    last = histories.last(4)
+    bags = query_bags(last, DATA.weights.normalised(last), DATA.features)
+    with torch.no_grad():
+        wanted, none = model(
+            to_kjt((bags,), "cpu"),
+            torch.from_numpy(bags.dense),
+            torch.zeros((0, DATA.features.dense.shape[1])),
+            torch.from_numpy(bags.text),
+        )
+        model.log_temperature.zero_()
+    assert len(none) == 0
+    found = tower.vectors(histories)
+    assert found.shape == (40, CONFIG.dim + 1)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    assert (found[:, -1] == 1.0).all()
+
+
+def test_item_vectors_of_the_whole_catalogue(model: TwoTower) -> None:
+    vectors = item_vectors(model, DATA.features, "cpu")
+    assert vectors.shape == (NUM_ITEMS, CONFIG.dim + 1)
+    assert vectors.dtype == np.float32
+    batch = one_batch(
+        example_rows(DATA.interactions)[:3], replace(TRAINING, num_uniform_negatives=99)
+    )
+    with torch.no_grad():
+        _, items = model(*batch.inputs)
+    np.testing.assert_allclose(vectors, items.numpy(), atol=1e-6)
+
+
+def test_item_rows_are_bags_of_one() -> None:
+    bags = item_bags(np.array([3, 0]), DATA.features)
+    starts, ends = DATA.features.category_indptr[[3, 0]], DATA.features.category_indptr[[4, 1]]
+    assert bags.values[0].tolist() == [3, 0]
+    assert bags.lengths[1].tolist() == (ends - starts).tolist()
+    assert bags.values[2].tolist() == DATA.features.brand_idx[[3, 0]].tolist()
+    sums = np.bincount(np.repeat([0, 1], bags.lengths[1]), bags.weights[1], minlength=2)
+    np.testing.assert_allclose(sums, (ends > starts).astype(float))
+    np.testing.assert_allclose(bags.text, DATA.features.text[[3, 0]])
+
+
+def test_query_features_by_hand() -> None:
+    histories = random_interactions(1).histories(np.arange(2))
+    length = histories.lengths[0]
+    felt = histories.sentiment[:length]
+    known = felt[~np.isnan(felt)]
+    wanted = [
+        np.log1p(length) / 5,
+        len(known) / max(length, 1),
+        known.mean() if len(known) else 0.0,
+        (known < 0).mean() if len(known) else 0.0,
+    ]
+    np.testing.assert_allclose(query_features(histories)[0], wanted, rtol=1e-5)
+
+
+@given(st.integers(0, 30), st.integers(1, 6))
+def test_an_example_is_a_row_with_all_that_came_before(seed: int, max_history: int) -> None:
+    interactions = random_interactions(seed)
+    rows = example_rows(interactions)
+    histories = histories_before(interactions, rows, max_history)
+    wanted = [
+        row
+        for row in range(1, len(interactions))
+        if interactions.user_idx[row] == interactions.user_idx[row - 1]
+    ]
+    assert rows.tolist() == wanted
+    for b, row in enumerate(wanted):
+        mine = np.flatnonzero(interactions.user_idx[:row] == interactions.user_idx[row])
+        start, end = histories.indptr[b], histories.indptr[b + 1]
+        times = histories.event_time[start:end]
+        assert times.tolist() == interactions.event_time[mine][-max_history:].tolist()
+        assert interactions.item_idx[row] not in histories.item_idx[start:end]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(0, 3), st.integers(5, 40))
+def test_workers_share_out_the_examples_of_an_epoch(
+    world_size: int, epoch: int, batch_size: int
+) -> None:
+    training = replace(TRAINING, batch_size=batch_size)
+    seen, steps = [], []
+    for rank in range(world_size):
+        step = 0
+        for batch in batches(
+            DATA, training, epoch=epoch, rank=rank, world_size=world_size, device="cpu"
+        ):
+            queries = batch.inputs[1]
+            items = batch.inputs[0].values()[batch.inputs[0].offset_per_key()[0] :]
+            num_history = int(batch.inputs[0].lengths()[: len(queries)].sum())
+            candidates = items[num_history : batch.inputs[0].offset_per_key()[1]]
+            seen += candidates[batch.positive_B].tolist()
+            step += 1
+        steps.append(step)
+    rows = example_rows(DATA.interactions)
+    usable = len(rows) // world_size * world_size
+    assert len(seen) == usable
+    assert len(set(steps)) == 1, "a worker with fewer steps would leave the others waiting"
+    left = np.bincount(DATA.interactions.item_idx[rows], minlength=NUM_ITEMS)
+    left -= np.bincount(seen, minlength=NUM_ITEMS)
+    assert (left >= 0).all()
+    assert left.sum() == len(rows) - usable
+
+
+def test_the_order_of_examples_depends_on_seed_and_epoch_only() -> None:
+    def positives(seed: int, epoch: int) -> list[float]:
+        training = replace(TRAINING, seed=seed)
+        parts = batches(DATA, training, epoch=epoch, rank=0, world_size=1, device="cpu")
+        return [value for batch in parts for value in batch.inputs[1].flatten().tolist()]
+
+    assert positives(1, 0) == positives(1, 0)
+    assert positives(1, 0) != positives(2, 0)
+    assert positives(1, 0) != positives(1, 1)
+
+
+def test_with_all_items_as_candidates_the_loss_is_the_full_softmax(model: TwoTower) -> None:
+    rows = example_rows(DATA.interactions)[:20]
+    batch = one_batch(rows, replace(TRAINING, num_uniform_negatives=NUM_ITEMS))
+    assert batch.log_chance_C.tolist() == [0.0] * NUM_ITEMS
+    with torch.no_grad():
+        query_BD, item_CD = model(*batch.inputs)
+        logits = (query_BD @ item_CD.T).numpy()
+        loss = corrected_loss(query_BD, item_CD, batch).item()
+    targets = DATA.interactions.item_idx[rows]
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert loss == pytest.approx(-log_p[np.arange(20), targets].mean(), rel=1e-5)
+
+
+def test_the_chance_of_a_candidate_is_what_sampling_gives_it() -> None:
+    rows = example_rows(DATA.interactions)
+    popularity = DATA.interactions.popularity()
+    share = popularity / popularity.sum()
+    wanted = 1 - (1 - 4 / NUM_ITEMS) * (1 - share) ** 8
+    batch = one_batch(rows[:8])
+    values = batch.inputs[0].values().numpy()
+    num_history = int(batch.inputs[0].lengths()[:8].sum())
+    candidates = values[num_history : num_history + len(batch.log_chance_C)]
+    assert candidates.tolist() == sorted(set(candidates.tolist()))
+    np.testing.assert_allclose(batch.log_chance_C.exp().numpy(), wanted[candidates], rtol=1e-5)
+    positives = candidates[batch.positive_B.numpy()]
+    assert positives.tolist() == DATA.interactions.item_idx[rows[:8]].tolist()
+
+
+def test_training_learns_and_repeats_itself() -> None:
+    epochs = []
+    walks = replace(DATA, interactions=walking_interactions())
+    first, again = (
+        fit_towers(walks, CONFIG, TRAINING, on_epoch=lambda epoch, loss: epochs.append(epoch))
+        for _ in range(2)
+    )
+    other = fit_towers(walks, CONFIG, replace(TRAINING, seed=4))
+    assert epochs == [*range(6), *range(6)]
+    assert first.losses[-1] < 0.7 * first.losses[0]
+    assert first.losses == again.losses
+    np.testing.assert_array_equal(first.item_vectors, again.item_vectors)
+    assert other.losses != first.losses
+    assert not np.isnan(first.item_vectors).any()
+
+
+def test_users_of_one_item_teach_nothing() -> None:
+    interactions = DATA.interactions
+    firsts = np.diff(interactions.user_idx, prepend=-1) != 0
+    lonely = replace(DATA, interactions=interactions.keep(firsts))
+    with pytest.raises(NotEnoughDataError, match="at least two distinct items"):
+        fit_towers(lonely, CONFIG, TRAINING)
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong", "message"),
+    [
+        (TwoTowerConfig, {"dim": 6}, "dim must be a positive multiple of 4, not 6"),
+        (TwoTowerConfig, {"dropout": 1.0}, "dropout must be within"),
+        (TrainingConfig, {"epochs": 0}, "epochs must be at least 1, not 0"),
+        (TrainingConfig, {"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_a_config_out_of_range_is_refused(config: type, wrong: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**wrong)
