@@ -102,8 +102,10 @@ def test_plain_sentences_that_are_misread(scorer: ReviewScorer, text: str, sign:
 
 
 def test_an_encoder_of_another_shape_is_refused(tmp_path: Path) -> None:
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    BertModel(BertConfig(intermediate_size=32, **shape)).save_pretrained(tmp_path)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
+    BertModel(config).save_pretrained(tmp_path)
     where, _ = locate_encoder()
     copy(Path(where) / "tokenizer.json", tmp_path)
     with pytest.raises(WeightsError, match="2 layers of width 32"):
