@@ -7,8 +7,9 @@
     items.arrow                   item profiles in index order
     arrays/*.npy                  item features and source tables, row-major, memory-mapped
 
-Hashes are checked before anything is parsed. A bundle is written under a temporary name, synced and
-renamed, so a folder with a version's name is always whole.
+Hashes are checked before anything is parsed; the manifest carries one of itself. A bundle is
+written under a temporary name, synced and renamed, so a folder with a version's name is always
+whole.
 """
 
 import dataclasses
@@ -46,7 +47,7 @@ from recsys.sources import (
 )
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 _CONFIG_PARTS = {
     "history": HistoryWeights,
@@ -71,6 +72,7 @@ class Manifest:
         config: The resolved `RecommenderConfig`.
         files: SHA-256 of every other file, by relative name.
         schema_version: Of the bundle's layout.
+        digest: SHA-256 of all the above.
     """
 
     version: str
@@ -81,6 +83,13 @@ class Manifest:
     config: dict[str, Any]
     files: dict[str, str]
     schema_version: int = SCHEMA_VERSION
+    digest: str = ""
+
+    def computed_digest(self) -> str:
+        """Return what `digest` should be."""
+        # By way of JSON, so that what is written and what is read back are of one form.
+        fields = json.loads(json.dumps(dataclasses.asdict(self) | {"digest": ""}))
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def write_bundle(
@@ -112,6 +121,7 @@ def write_bundle(
         config=dataclasses.asdict(recommender.config),
         files=_hashes(staging),
     )
+    manifest = dataclasses.replace(manifest, digest=manifest.computed_digest())
     text = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True)
     (staging / MANIFEST).write_text(text + "\n")
     _sync_tree(staging)
@@ -124,21 +134,24 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a bundle's manifest without touching its other files.
 
     Raises:
-        BundleError: If there is none, or it is of another schema version.
+        BundleError: If there is none, it was altered, or it is of another schema version.
     """
     path = folder / MANIFEST
     try:
         fields = json.loads(path.read_text())
+        schema_version = fields["schema_version"]
+        if schema_version != SCHEMA_VERSION:
+            raise BundleError(
+                f"{path} has schema version {schema_version}, this code reads {SCHEMA_VERSION}: "
+                "train and publish again"
+            )
         manifest = Manifest(**fields)
     except FileNotFoundError as error:
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise BundleError(f"{path} is damaged: {error}") from error
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise BundleError(
-            f"bundle {manifest.version} has schema version {manifest.schema_version}, this code "
-            f"reads {SCHEMA_VERSION}: train and publish again"
-        )
+    if manifest.digest != manifest.computed_digest():
+        raise BundleError(f"{path} is damaged: it does not have the digest it says it has")
     return manifest
 
 

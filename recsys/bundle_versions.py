@@ -46,13 +46,14 @@ def check_gate(
     ranker = metrics["ranker"][GATE_METRIC]
     best = metrics[comparison.best_source][GATE_METRIC]
     at_most = comparison.difference + ONE_SIDED_5_PERCENT * comparison.standard_error
-    if at_most < -tolerance * best:
+    # Written so that a metric that is not a number refuses too.
+    if not at_most >= -tolerance * best:
         raise GateRefusedError(
             f"the ranker's {GATE_METRIC} is {ranker:.4f}, below its own source "
             f"{comparison.best_source} at {best:.4f}, beyond noise (standard error "
             f"{comparison.standard_error:.4f}): the bundle is kept and not promoted"
         )
-    if live is not None and ranker < live["ranker"][GATE_METRIC] * (1.0 - tolerance):
+    if live is not None and not ranker >= live["ranker"][GATE_METRIC] * (1.0 - tolerance):
         raise GateRefusedError(
             f"the ranker's {GATE_METRIC} is {ranker:.4f}, the live bundle's is "
             f"{live['ranker'][GATE_METRIC]:.4f}: the bundle is kept and not promoted"
@@ -65,7 +66,8 @@ def promote(bundles: Path, version: str) -> None:
     Raises:
         BundleError: If the version is missing or damaged; the live bundle stays.
     """
-    if not version or Path(version).name != version or version in (CURRENT, _HISTORY):
+    is_name = bool(version) and Path(version).name == version and version.isprintable()
+    if not is_name or version.startswith(".") or version in (CURRENT, _HISTORY):
         raise BundleError(f"{version!r} is no bundle version")
     verify_bundle(bundles / version)
     _append_history(bundles, version)
@@ -91,7 +93,7 @@ def rollback(bundles: Path) -> str:
 def read_history(bundles: Path) -> list[str]:
     """Return promoted versions, oldest first; the last one is live."""
     path = bundles / _HISTORY
-    return path.read_text().split() if path.exists() else []
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _append_history(bundles: Path, version: str) -> None:
