@@ -19,6 +19,8 @@ from sentiment.star_head import StarHead, polarity_probabilities
 WEIGHTS = Path(__file__).parent / "weights"
 STAR_HEAD_FILE = WEIGHTS / "en_star_head.safetensors"
 NGRAM_FILE = WEIGHTS / "zh_ngrams.safetensors"
+# Raise it when cleaning, language routing or pooling changes what a text is scored as.
+READING_VERSION = 1
 _STAR_VALUES = np.arange(1, 6, dtype=np.float32)
 # The Chinese model knows three classes: the middle of the stars that each of them covers.
 _CLASS_STARS = np.array([1.5, 3.0, 4.5], dtype=np.float32)
@@ -28,7 +30,8 @@ _SIGNAL_COLUMNS = [name for name in ReviewSignals.columns() if name != "review_i
 def model_version(config: EncoderConfig) -> str:
     """Return the version stamped on every row: it changes when anything that moves a value does.
 
-    It names the encoder and carries eight hex digits over its weights, both heads and `max_tokens`.
+    It names the encoder and carries eight hex digits over its weights, both heads, `max_tokens` and
+    `READING_VERSION`.
     """
     _, weights_id = locate_encoder(config.name)
     parts = [
@@ -36,6 +39,7 @@ def model_version(config: EncoderConfig) -> str:
         file_sha256(STAR_HEAD_FILE),
         file_sha256(NGRAM_FILE),
         f"{config.max_tokens}",
+        f"{READING_VERSION}",
     ]
     digest = hashlib.sha256("|".join(parts).encode()).hexdigest()[:8]
     return f"{Path(config.name).name}-{digest}"
