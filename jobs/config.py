@@ -66,7 +66,7 @@ class TrainSection(Section):
 class PublishSection(Section):
     """`[publish]`: the gate."""
 
-    tolerance: float = Field(default=0.02, ge=0, lt=1)
+    tolerance: float = Field(default=0.05, ge=0, lt=1)
     """How much lower NDCG@10 may be than the live bundle's or the best source's, as a share."""
 
 

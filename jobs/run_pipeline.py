@@ -42,7 +42,7 @@ class PipelineConfig:
 
     score: ScoreConfig
     recommender: RecommenderConfig = field(default_factory=RecommenderConfig)
-    gate_tolerance: float = 0.02
+    gate_tolerance: float = 0.05
 
 
 @dataclass(kw_only=True)
