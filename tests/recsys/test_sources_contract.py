@@ -45,7 +45,7 @@ def tower() -> QueryTower:
             hidden_bias=weights(8),
             output_weight=weights(DIM, 8),
             output_bias=weights(DIM),
-            scale=np.float32(2.0),
+            scale=np.array(2.0, dtype=np.float32),
         ),
         features=FEATURES,
         history=WEIGHTS,

@@ -207,7 +207,7 @@ def rows_of(query: Query, users: np.ndarray) -> Query:
 
 
 def _pick(histories: Histories, users: np.ndarray) -> Histories:
-    parts = [np.arange(histories.indptr[u], histories.indptr[u + 1]) for u in users]
+    parts = [np.arange(*histories.indptr[[u, u + 1]].tolist()) for u in users]
     rows = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
     return Histories(
         indptr=np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64),

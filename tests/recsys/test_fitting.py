@@ -1,0 +1,121 @@
+"""The whole fit of a tiny shop: what it promises about rows, figures and refusals."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+from tiny_shop import CONFIG, NUM_USERS, FittedShop, fit_tiny, tiny_shop
+
+from recsys.candidates import CandidateConfig
+from recsys.errors import NotEnoughDataError
+from recsys.evaluation import Evaluated, compare_with_best, evaluate_source, user_batches
+from recsys.fitting import fit_and_test
+from recsys.metrics import ndcg, summarise, target_ranks
+from recsys.retrieval import peers, recent_popularity
+from recsys.sources import NeighbourSource, PopularSource
+from recsys.tower_fitting import fit_towers
+
+
+def test_everything_is_measured_on_the_same_users(shop: FittedShop) -> None:
+    fitted = shop.fitted
+    assert fitted.num_test_users == NUM_USERS
+    sources = {source.name for source in shop.retrieval.sources}
+    assert set(fitted.metrics) == sources | {"popular", "item_knn", "candidates", "ranker"}
+    for metrics in fitted.metrics.values():
+        assert all(0.0 <= value <= 1.0 for value in metrics.values())
+        assert metrics["ndcg@10"] <= metrics["recall@10"] <= metrics["recall@100"]
+    assert fitted.comparison.best_source in sources
+
+
+def test_what_is_published_has_seen_everything(shop: FittedShop) -> None:
+    world = shop.fitted.world
+    assert world is not None
+    purchases = shop.tables.events.filter(pl.col("event_type") == "purchase")
+    assert len(world.population.bought) == purchases.n_unique(["user_id", "item_id"])
+    assert len(world.asked) == 0
+
+
+def test_an_evaluation_alone_publishes_nothing_and_measures_the_same(shop: FittedShop) -> None:
+    steps: list[str] = []
+    fitted = fit_and_test(
+        shop.tables,
+        CONFIG,
+        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        as_of=None,
+        progress=steps.append,
+    )
+    assert fitted.recommender is None
+    assert fitted.world is None
+    assert fitted.metrics == shop.fitted.metrics
+    assert steps == ["cut worlds", "train two-tower", "fit sources", "fit ranker", "evaluate"]
+
+
+def test_a_source_is_ranked_over_the_catalogue_without_what_was_bought(shop: FittedShop) -> None:
+    world = shop.world
+    source = shop.retrieval.sources[1]
+    found = evaluate_source(world, source)
+    ranks = []
+    for b, user in enumerate(world.asked):
+        query = world.population.query(np.array([user]))
+        scores = source.score(query)[0]
+        targets = world.target_item[world.target_indptr[b] : world.target_indptr[b + 1]]
+        ranks.append(target_ranks(scores, query.bought.item_idx, targets))
+    wanted = summarise(ranks)
+    assert {name: found.metrics[name] for name in wanted} == pytest.approx(wanted)
+    assert found.ndcg.tolist() == pytest.approx([ndcg(r, 10) for r in ranks])
+
+
+def test_batches_cover_every_asked_user_once(shop: FittedShop) -> None:
+    parts = list(user_batches(shop.world))
+    assert sum(len(query) for _, query in parts) == NUM_USERS
+    assert [part.start for part, _ in parts] == [0]
+
+
+def test_too_few_purchases_are_refused() -> None:
+    tables = tiny_shop()
+    firsts = tables.events.filter(pl.col("event_type") == "purchase").unique(
+        "user_id", keep="first", maintain_order=True
+    )
+    with pytest.raises(NotEnoughDataError, match="more than 2 distinct items"):
+        fit_tiny(dataclasses.replace(tables, events=firsts))
+
+
+def test_too_few_retrieved_targets_are_refused() -> None:
+    narrow = dataclasses.replace(CONFIG, candidates=CandidateConfig(num_candidates=1, depth=1))
+    with pytest.raises(NotEnoughDataError, match="a ranker needs 50"):
+        fit_tiny(tiny_shop(), narrow)
+
+
+def test_recent_purchases_count_more(shop: FittedShop) -> None:
+    bought = shop.world.population.bought
+    found = recent_popularity(bought, half_life_days=10.0)
+    wanted = np.zeros(bought.num_items)
+    last = bought.event_time.max()
+    for item, time in zip(bought.item_idx, bought.event_time, strict=True):
+        wanted[item] += 0.5 ** ((last - time) / 86_400e6 / 10.0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    nobody = bought.keep(np.zeros(len(bought), dtype=bool))
+    assert not recent_popularity(nobody).any()
+
+
+def test_peers_are_plain_popularity_and_cosine(shop: FittedShop) -> None:
+    popular, knn = peers(shop.world)
+    bought = shop.world.population.bought
+    assert isinstance(popular, PopularSource)
+    assert popular.popularity.tolist() == bought.popularity().tolist()
+    assert isinstance(knn, NeighbourSource)
+    assert set(knn.weights.of(bought.histories(np.arange(NUM_USERS))).tolist()) == {1.0}
+
+
+def measured(values: list[float]) -> Evaluated:
+    return Evaluated(metrics={"ndcg@10": float(np.mean(values))}, ndcg=np.array(values))
+
+
+def test_the_comparison_is_paired_with_the_best_source() -> None:
+    sources = {"a": measured([0.0, 0.1, 0.2]), "b": measured([0.5, 0.5, 0.2])}
+    found = compare_with_best(measured([0.6, 0.4, 0.5]), sources)
+    differences = [0.1, -0.1, 0.3]
+    assert found.best_source == "b"
+    assert found.difference == pytest.approx(np.mean(differences))
+    assert found.standard_error == pytest.approx(np.std(differences) / 3**0.5)
