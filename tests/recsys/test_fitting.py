@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 from tiny_shop import CONFIG, NUM_USERS, FittedShop, fit_tiny, tiny_shop
 
-from recsys.candidates import CandidateConfig
 from recsys.errors import NotEnoughDataError
 from recsys.evaluation import Evaluated, compare_with_best, evaluate_source, user_batches
 from recsys.fitting import fit_and_test
@@ -79,12 +78,6 @@ def test_too_few_purchases_are_refused() -> None:
     )
     with pytest.raises(NotEnoughDataError, match="more than 2 distinct items"):
         fit_tiny(dataclasses.replace(tables, events=firsts))
-
-
-def test_too_few_retrieved_targets_are_refused() -> None:
-    narrow = dataclasses.replace(CONFIG, candidates=CandidateConfig(num_candidates=1, depth=1))
-    with pytest.raises(NotEnoughDataError, match="a ranker needs 50"):
-        fit_tiny(tiny_shop(), narrow)
 
 
 def test_recent_purchases_count_more(shop: FittedShop) -> None:
