@@ -1,6 +1,7 @@
 """The chain for a shop: only what is new, resumable, gated, and put back."""
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +52,13 @@ class World:
     first: PipelineReport
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One Ray for all tests here: runs inside join it."""
+    with ray_session():
+        yield
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A small shop after its first run, with the two-tower trained by Ray Train."""
@@ -60,14 +68,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     files = sorted(path for path in (folder / "files").iterdir() if path.is_file())
     store = Store(folder / "store")
     trainer = TrainerConfig(threads=1)
-    with ray_session():
-        first = run(
-            store,
-            files,
-            CONFIG,
-            lambda progress: ray_tower_trainer(trainer, progress=progress),
-            now=at(1),
-        )
+    first = run(
+        store,
+        files,
+        CONFIG,
+        lambda progress: ray_tower_trainer(trainer, progress=progress),
+        now=at(1),
+    )
     return World(store, files, first)
 
 
@@ -96,8 +103,7 @@ def test_metrics_name_every_source_and_the_ranker(world: World) -> None:
 
 
 def test_a_second_run_finds_nothing_new(world: World) -> None:
-    with ray_session():
-        again = run(world.store, world.files, CONFIG, in_process, now=at(2))
+    again = run(world.store, world.files, CONFIG, in_process, now=at(2))
     assert again.ingest is not None
     assert all(counts.added == 0 for counts in again.ingest.tables.values())
     assert again.score is not None
@@ -121,8 +127,7 @@ def test_a_new_purchase_makes_a_new_bundle_and_rollback_brings_the_old_one(
     )
     file = tmp_path / "new.jsonl"
     event.with_columns(pl.col("event_time").dt.to_string("iso:strict")).write_ndjson(file)
-    with ray_session():
-        second = run(world.store, [file], CONFIG, in_process, format="events", now=at(3))
+    second = run(world.store, [file], CONFIG, in_process, format="events", now=at(3))
     assert second.published is not None
     after = current_bundle(bundles)
     assert before is not None
@@ -138,8 +143,7 @@ def test_a_run_that_ended_before_publishing_is_finished_by_the_next(world: World
     newest = newest_bundle(bundles)
     assert newest is not None
     (bundles / "current").unlink()
-    with ray_session():
-        resumed = run(world.store, [], CONFIG, in_process, now=at(4))
+    resumed = run(world.store, [], CONFIG, in_process, now=at(4))
     assert resumed.train is None
     assert resumed.published is not None
     assert resumed.published.version == newest.name
@@ -201,5 +205,5 @@ def test_too_little_data_is_not_decidable(world: World, tmp_path: Path) -> None:
     store = Store(tmp_path)
     for table in ("items", "reviews", "events"):
         store.append(table, world.store.scan(table).head(3).collect())
-    with ray_session(), pytest.raises(NotDecidableError, match="leave-one-out"):
+    with pytest.raises(NotDecidableError, match="leave-one-out"):
         run(store, [], CONFIG, in_process, now=at(1))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def assert_same_signals(left: pl.DataFrame, right: pl.DataFrame) -> None:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One Ray for all tests here: runs inside join it."""
+    with ray_session():
+        yield
+
+
 @pytest.fixture(scope="module")
 def frame() -> pl.DataFrame:
     return reviews(640)
@@ -87,8 +95,7 @@ def frame() -> pl.DataFrame:
 def clean(frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     """Signals of a run that nothing disturbed."""
     store = store_with(tmp_path_factory.mktemp("clean"), frame)
-    with ray_session():
-        report = score(store, CONFIG)
+    report = score(store, CONFIG)
     assert report.scored == len(frame)
     return signals(store)
 
@@ -102,12 +109,11 @@ def test_only_new_reviews_are_scored_and_equal_words_are_copied(
     frame: pl.DataFrame, clean: pl.DataFrame, tmp_path: Path
 ) -> None:
     store = store_with(tmp_path, frame.head(64))
-    with ray_session():
-        first = score(store, CONFIG)
-        twin = frame.head(1).with_columns(review_id=pl.lit("twin"))
-        store.append("reviews", pl.concat([frame[64:96], twin]))
-        second = score(store, CONFIG)
-        third = score(store, CONFIG)
+    first = score(store, CONFIG)
+    twin = frame.head(1).with_columns(review_id=pl.lit("twin"))
+    store.append("reviews", pl.concat([frame[64:96], twin]))
+    second = score(store, CONFIG)
+    third = score(store, CONFIG)
     assert (first.scored, first.copied, first.unchanged) == (64, 0, 0)
     assert (second.scored, second.copied, second.unchanged) == (32, 1, 64)
     assert (third.scored, third.copied, third.unchanged) == (0, 0, 97)
@@ -140,8 +146,7 @@ def test_driver_killed_half_way_then_run_again(
     driver.stdout.close()
     committed = len(signals(store))
     assert 128 <= committed < len(frame)
-    with ray_session():
-        report = score(store, CONFIG)
+    report = score(store, CONFIG)
     assert report.unchanged == committed
     assert report.scored == len(frame) - committed
     assert_same_signals(signals(store), clean)
@@ -162,8 +167,7 @@ def test_worker_killed_half_way_loses_and_doubles_nothing(
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    with ray_session():
-        report = score(store, CONFIG, progress=kill_the_actor_once)
+    report = score(store, CONFIG, progress=kill_the_actor_once)
     assert killed
     assert report.scored == len(frame)
     assert_same_signals(signals(store), clean)
