@@ -201,6 +201,18 @@ def test_with_all_items_as_candidates_the_loss_is_the_full_softmax(model: TwoTow
     assert loss == pytest.approx(-log_p[np.arange(20), targets].mean(), rel=1e-5)
 
 
+def test_a_sampled_candidate_is_corrected_by_its_log_chance(model: TwoTower) -> None:
+    batch = one_batch(example_rows(DATA.interactions)[:8])
+    log_chance = batch.log_chance_C.numpy()
+    assert (log_chance < -0.1).any()
+    with torch.no_grad():
+        query_BD, item_CD = model(*batch.inputs)
+        loss = corrected_loss(query_BD, item_CD, batch).item()
+    logits = (query_BD @ item_CD.T).numpy() - log_chance
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert loss == pytest.approx(-log_p[np.arange(8), batch.positive_B.numpy()].mean(), rel=1e-5)
+
+
 def test_the_chance_of_a_candidate_is_what_sampling_gives_it() -> None:
     rows = example_rows(DATA.interactions)
     popularity = DATA.interactions.popularity()
