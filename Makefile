@@ -7,6 +7,9 @@ STAMP := .venv/.installed-$(DEVICE)
 DEMO := $(if $(REVIEWS),--reviews $(REVIEWS)) $(if $(SEED),--shop-seed $(SEED)) \
 	$(if $(EFFECT),--sentiment-effect $(EFFECT)) $(if $(JSON),--json $(JSON))
 
+# Ray starts many processes: without stored byte code each of them would compile its imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lock clean
 
