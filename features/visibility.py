@@ -50,6 +50,18 @@ def first_purchases(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def session_starts(events: pl.DataFrame) -> pl.DataFrame:
+    """Return when each session began: `user_id, session_id, start_time, start_seq`."""
+    return (
+        events.lazy()
+        .filter(pl.col("session_id").is_not_null())
+        .sort(_ORDER)
+        .group_by("user_id", "session_id")
+        .agg(start_time=pl.col("event_time").first(), start_seq=pl.col("seq").first())
+        .collect()
+    )
+
+
 def everything(events: pl.DataFrame, reviews: pl.DataFrame, *, as_of: datetime) -> Visible:
     """Return all rows before `as_of`, with nothing held out: what production is fitted on."""
     visible = before(events, reviews, as_of=as_of)
@@ -97,15 +109,8 @@ def hold_out(events: pl.DataFrame, reviews: pl.DataFrame, *, offset: int) -> Vis
             cut_session="session_id",
         )
     )
-    session_start = (
-        events.lazy()
-        .filter(pl.col("session_id").is_not_null())
-        .sort(_ORDER)
-        .group_by("user_id", pl.col("session_id").alias("cut_session"))
-        .agg(start_time=pl.col("event_time").first(), start_seq=pl.col("seq").first())
-        .collect()
-    )
-    cuts = cuts.join(session_start, on=["user_id", "cut_session"], how="left").select(
+    starts = session_starts(events).rename({"session_id": "cut_session"})
+    cuts = cuts.join(starts, on=["user_id", "cut_session"], how="left").select(
         "user_id",
         question_time=pl.coalesce("start_time", "cut_time"),
         question_seq=pl.coalesce("start_seq", "cut_seq"),

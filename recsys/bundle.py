@@ -47,7 +47,7 @@ from recsys.sources import (
 )
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 _CONFIG_PARTS = {
     "history": HistoryWeights,

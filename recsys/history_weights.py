@@ -1,10 +1,15 @@
-"""How much each past item counts: recency by steps back, and how the user felt about it."""
+"""How much each past item counts: recency by steps back, and how the user felt about it.
+
+What was browsed counts by recency and by how strongly it was browsed.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.interactions import Histories
+
+BROWSE_DECAY = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +41,17 @@ class HistoryWeights:
         felt = 1.0 + self.sentiment_strength * np.nan_to_num(histories.sentiment)
         return (recency * felt).astype(np.float32)
 
-    def normalised(self, histories: Histories) -> np.ndarray:
-        """Return weights that sum to one over each user's rows, float32, shape (H,)."""
-        weights = self.of(histories)
-        totals = np.bincount(histories.row, weights, minlength=len(histories))
-        return (weights / np.maximum(totals, 1e-9)[histories.row]).astype(np.float32)
+
+def browse_weights(browsed: Histories, decay: float = BROWSE_DECAY) -> np.ndarray:
+    """Return the weight of every browsed row, float32, shape (H,).
+
+    Log of one plus the browse strength, times `decay` for each row that came after it.
+    """
+    strength = np.log1p(np.nan_to_num(browsed.sentiment))
+    return (strength * decay**browsed.steps_back).astype(np.float32)
+
+
+def normalised(weights: np.ndarray, histories: Histories) -> np.ndarray:
+    """Return weights that sum to one over each user's rows, float32, shape (H,)."""
+    totals = np.bincount(histories.row, weights, minlength=len(histories))
+    return (weights / np.maximum(totals, 1e-9)[histories.row]).astype(np.float32)

@@ -94,6 +94,23 @@ class Histories:
             sentiment=self.sentiment[keep],
         )
 
+    def merged(self) -> "Histories":
+        """Return one row a user and item, at its last place, with the sum of its `sentiment`."""
+        base = int(self.item_idx.max(initial=0)) + 1
+        keys = self.row * base + self.item_idx
+        _, last, group = np.unique(keys[::-1], return_index=True, return_inverse=True)
+        sums = np.bincount(group, self.sentiment[::-1])
+        places = len(keys) - 1 - last
+        order = np.argsort(places)
+        keep = places[order]
+        lengths = np.bincount(self.row[keep], minlength=len(self))
+        return Histories(
+            indptr=np.concatenate([[0], np.cumsum(lengths)]),
+            item_idx=self.item_idx[keep],
+            event_time=self.event_time[keep],
+            sentiment=sums[order].astype(np.float32),
+        )
+
     def matrix(self, weights: np.ndarray, num_items: int) -> sp.csr_matrix:
         """Return row weights as a sparse (B, I) matrix; repeats of an item add up."""
         return sp.csr_matrix((weights, self.item_idx, self.indptr), shape=(len(self), num_items))
@@ -101,7 +118,7 @@ class Histories:
 
 @dataclass(frozen=True, kw_only=True)
 class Interactions:
-    """All interactions, sorted by (user_idx, event_time, seq); one row a user and item.
+    """All interactions, sorted by (user_idx, event_time, seq).
 
     Attributes:
         num_users: U.
@@ -110,8 +127,10 @@ class Interactions:
         item_idx: int32, shape (N,).
         event_time: Microseconds since the epoch, int64, shape (N,).
         sentiment: Polarity of the review that belongs to the row in [-1, 1]; NaN where there is
-            none, float32, shape (N,).
+            none, float32, shape (N,). For browsing: its strength.
         stars: Stars of that review, NaN where there is none, float32, shape (N,).
+        session_start: When the session of the row began, the row's own time where it has none;
+            microseconds since the epoch, int64, shape (N,).
     """
 
     num_users: int
@@ -121,14 +140,19 @@ class Interactions:
     event_time: np.ndarray
     sentiment: np.ndarray
     stars: np.ndarray
+    session_start: np.ndarray
 
     @classmethod
-    def from_frame(cls, frame: pl.DataFrame, *, users: IdMap, items: IdMap) -> "Interactions":
-        """Build from `user_id, item_id, event_time, seq, polarity, stars`.
+    def from_frame(
+        cls, frame: pl.DataFrame, *, users: IdMap, items: IdMap, repeats: bool = False
+    ) -> "Interactions":
+        """Build from `user_id, item_id, event_time, seq, polarity, stars[, session_start]`.
 
-        Only the first row of a user and item is kept: what is recommended is something new.
-        Rows of users or items outside the maps are left out.
+        Rows of users or items outside the maps are left out. Of a user and item only the first row
+        is kept, as what is recommended is something new, unless `repeats` are wanted.
         """
+        if "session_start" not in frame.columns:
+            frame = frame.with_columns(session_start="event_time")
         frame = (
             frame.with_columns(
                 user_idx=pl.Series(users.index(frame["user_id"])),
@@ -136,8 +160,9 @@ class Interactions:
             )
             .filter((pl.col("user_idx") >= 0) & (pl.col("item_idx") >= 0))
             .sort("user_idx", "event_time", "seq")
-            .unique(["user_idx", "item_idx"], keep="first", maintain_order=True)
         )
+        if not repeats:
+            frame = frame.unique(["user_idx", "item_idx"], keep="first", maintain_order=True)
         return cls(
             num_users=len(users),
             num_items=len(items),
@@ -146,6 +171,7 @@ class Interactions:
             event_time=frame["event_time"].dt.epoch("us").to_numpy().astype(np.int64),
             sentiment=_floats(frame["polarity"]),
             stars=_floats(frame["stars"]),
+            session_start=frame["session_start"].dt.epoch("us").to_numpy().astype(np.int64),
         )
 
     def __len__(self) -> int:
@@ -169,8 +195,10 @@ class Interactions:
 
     def histories(self, users: np.ndarray) -> Histories:
         """Return the rows of the given users, one batch row a user, in the order given."""
-        indptr = self.indptr
-        starts, ends = indptr[users], indptr[users + 1]
+        return self.between(self.indptr[users], self.indptr[users + 1])
+
+    def between(self, starts: np.ndarray, ends: np.ndarray) -> Histories:
+        """Return rows starts[b]:ends[b] as the history of batch row b."""
         rows = concat_ranges(starts, ends)
         return Histories(
             indptr=np.concatenate([[0], np.cumsum(ends - starts)]),
@@ -178,6 +206,18 @@ class Interactions:
             event_time=self.event_time[rows],
             sentiment=self.sentiment[rows],
         )
+
+    def ends_before(self, users: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Return where the rows of users[b] strictly before times[b] end, int64, shape (B,)."""
+        keys, distinct = self._time_keys
+        place = np.searchsorted(distinct, times, side="left")
+        return np.searchsorted(keys, users.astype(np.int64) * (len(distinct) + 1) + place)
+
+    @cached_property
+    def _time_keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """One sortable key a row, by user and time, and the distinct times behind it."""
+        distinct, place = np.unique(self.event_time, return_inverse=True)
+        return self.user_idx.astype(np.int64) * (len(distinct) + 1) + place, distinct
 
     def popularity(self) -> np.ndarray:
         """Return the number of interactions of each item, int64, shape (I,)."""

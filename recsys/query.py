@@ -49,6 +49,14 @@ class Query:
         )
 
 
+def browsing_interactions(
+    browsing: pl.DataFrame, *, users: IdMap, items: IdMap, repeats: bool = False
+) -> Interactions:
+    """Build from `features.histories` frames of browsing; `sentiment` carries the strength."""
+    frame = browsing.with_columns(polarity=pl.col("strength"), stars=pl.lit(None, dtype=pl.Float32))
+    return Interactions.from_frame(frame, users=users, items=items, repeats=repeats)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Population:
     """All users of one visible world, from which queries are cut.
@@ -76,9 +84,6 @@ class Population:
         items: IdMap,
     ) -> "Population":
         """Build from `features.histories` frames and user profiles (missing users allowed)."""
-        browsing = browsing.with_columns(
-            polarity=pl.col("strength"), stars=pl.lit(None, dtype=pl.Float32)
-        )
         frame = pl.DataFrame({"user_id": pl.Series(users.ids.tolist(), dtype=pl.String)}).join(
             profiles, on="user_id", how="left", maintain_order="left"
         )
@@ -89,7 +94,7 @@ class Population:
         return cls(
             users=users,
             bought=Interactions.from_frame(purchases, users=users, items=items),
-            browsed=Interactions.from_frame(browsing, users=users, items=items),
+            browsed=browsing_interactions(browsing, users=users, items=items),
             user=np.stack(columns, axis=1).astype(np.float32),
         )
 

@@ -13,7 +13,7 @@ from scipy.special import erf
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Histories
 from recsys.item_features import ItemFeatures
-from recsys.two_tower_inputs import bag_sum, query_bags
+from recsys.two_tower_inputs import Bags, bag_sum, query_bags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class QueryTowerWeights:
     hidden_bias: np.ndarray
     output_weight: np.ndarray
     output_bias: np.ndarray
+    browsed_share: np.ndarray
     scale: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -45,10 +46,27 @@ class QueryTower:
     history: HistoryWeights
     max_history: int
 
-    def vectors(self, bought: Histories) -> np.ndarray:
+    def vectors(self, bought: Histories, browsed: Histories) -> np.ndarray:
         """Return query vectors, float32, shape (B, D + 1)."""
-        bought = bought.last(self.max_history)
-        bags = query_bags(bought, self.history.normalised(bought), self.features)
+        bags = query_bags(
+            bought.last(self.max_history),
+            browsed.last(self.max_history),
+            self.history,
+            self.features,
+        )
+        w = self.weights
+        (bought_items, *bought_rest), (browsed_items, *browsed_rest) = map(self._pooled, bags)
+        inputs = np.concatenate(
+            [bought_items, *bought_rest, browsed_items, *browsed_rest, bags[0].dense], axis=1
+        )
+        hidden = _gelu(inputs @ w.hidden_weight.T + w.hidden_bias)
+        items = bought_items + w.browsed_share * browsed_items
+        query = (items + hidden @ w.output_weight.T + w.output_bias) * w.scale
+        ones = np.ones((len(query), 1), dtype=np.float32)
+        return np.concatenate([query, ones], axis=1).astype(np.float32)
+
+    def _pooled(self, bags: Bags) -> list[np.ndarray]:
+        """Return pooled items, categories and brands, then text, each (B, D)."""
         w = self.weights
         tables = (w.item_table, w.category_table, w.brand_table)
         pooled = [
@@ -57,12 +75,7 @@ class QueryTower:
                 tables, bags.values, bags.lengths, bags.weights, strict=True
             )
         ]
-        text = bags.text @ w.text_weight.T + w.text_bias
-        inputs = np.concatenate([*pooled, text, bags.dense], axis=1)
-        hidden = _gelu(inputs @ w.hidden_weight.T + w.hidden_bias)
-        query = (pooled[0] + hidden @ w.output_weight.T + w.output_bias) * w.scale
-        ones = np.ones((len(query), 1), dtype=np.float32)
-        return np.concatenate([query, ones], axis=1).astype(np.float32)
+        return [*pooled, bags.text @ w.text_weight.T + w.text_bias]
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

@@ -87,7 +87,10 @@ class Retrieval:
 def tower_data(world: World, config: RecommenderConfig) -> TowerData:
     """Return what the two-tower is trained on in this world."""
     return TowerData(
-        interactions=world.population.bought, features=world.features, weights=config.history
+        interactions=world.population.bought,
+        browse_log=world.browse_log,
+        features=world.features,
+        weights=config.history,
     )
 
 

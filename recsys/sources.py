@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.history_weights import HistoryWeights
+from recsys.history_weights import HistoryWeights, browse_weights, normalised
 from recsys.interactions import Histories
 from recsys.query import Query
 from recsys.query_tower import QueryTower
@@ -58,7 +58,6 @@ class BrowseSource:
 
     name: str
     table: sp.csr_matrix
-    decay: float = 0.9
 
     @property
     def num_items(self) -> int:
@@ -68,9 +67,7 @@ class BrowseSource:
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
         browsed = query.browsed
-        strength = np.log1p(np.nan_to_num(browsed.sentiment))
-        weights = (strength * self.decay**browsed.steps_back).astype(np.float32)
-        seen = browsed.matrix(weights, self.num_items)
+        seen = browsed.matrix(browse_weights(browsed), self.num_items)
         return _dense(seen @ self.table + seen)
 
 
@@ -114,7 +111,7 @@ class TwoTowerSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
-        vectors = self.tower.vectors(query.bought)
+        vectors = self.tower.vectors(query.bought, query.browsed)
         if self.index is None:
             scores = vectors @ self.item_vectors.T
             return scores - scores.min(1, keepdims=True)
@@ -140,7 +137,7 @@ def centred_text(vectors: np.ndarray) -> np.ndarray:
 
 def text_taste(bought: Histories, vectors: np.ndarray, weights: HistoryWeights) -> np.ndarray:
     """Return the weighted mean of the text vectors of what was bought, float32, shape (B, D)."""
-    rows = bought.matrix(weights.normalised(bought), len(vectors))
+    rows = bought.matrix(normalised(weights.of(bought), bought), len(vectors))
     return np.asarray(rows @ vectors, dtype=np.float32)
 
 

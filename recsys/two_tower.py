@@ -1,14 +1,15 @@
 """Two towers over one set of TorchRec tables.
 
 A row is a weighted bag of items with the categories and brands of those items. An item is a bag of
-one; a query is the user's history, weighted by recency and sentiment. One call of the embedding
-collection therefore serves both towers, and they share their tables.
+one; a query is two bags: what the user bought, weighted by recency and sentiment, and what the user
+browsed, weighted by recency and strength. One call of the embedding collection therefore serves
+both towers, and they share their tables.
 
 The score is an inner product: q . v + b, with the item's bias b carried as the last dimension of
 its vector against a constant 1 in the query, so FAISS needs no special case.
 
-Shape suffixes: R rows, B query rows, C candidate items, D embedding width, T text width, F dense
-features, Q query features.
+Shape suffixes: R rows (2 B + C), B queries, C candidate items, D embedding width, T text width,
+F dense features, Q query features.
 """
 
 from typing import Any
@@ -92,8 +93,9 @@ class TwoTower(nn.Module):
         self.tables = tables
         width = config.dim
         self.text = nn.Linear(text_dim, width)
-        self.query = _tower(4 * width + NUM_QUERY_FEATURES, width, config)
+        self.query = _tower(8 * width + NUM_QUERY_FEATURES, width, config)
         self.item = _tower(4 * width + len(DENSE_COLUMNS), width + 1, config)
+        self.browsed_share = nn.Parameter(torch.ones(()))
         self.log_temperature = nn.Parameter(torch.zeros(()))
 
     def forward(
@@ -103,15 +105,19 @@ class TwoTower(nn.Module):
         item_dense_CF: Tensor,
         text_RT: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return query vectors (B, D + 1) and item vectors (C, D + 1); B + C = R rows."""
+        """Return query vectors (B, D + 1) and item vectors (C, D + 1).
+
+        The rows are what B users bought, what they browsed, and C items.
+        """
         pooled = self.tables(rows).to_dict()
         inputs_RX = torch.cat([*(pooled[key] for key in KEYS), self.text(text_RT)], dim=1)
-        num_queries = len(query_dense_BQ)
-        query_BX = torch.cat([inputs_RX[:num_queries], query_dense_BQ], dim=1)
-        item_CX = torch.cat([inputs_RX[num_queries:], item_dense_CF], dim=1)
-        query_BD = pooled["item"][:num_queries] + self.query(query_BX)
-        item_CE = self.item(item_CX)
-        item_CD = pooled["item"][num_queries:] + item_CE[:, :-1]
+        sizes = [len(query_dense_BQ), len(query_dense_BQ), len(item_dense_CF)]
+        bought_BX, browsed_BX, item_CX = inputs_RX.split(sizes)
+        bought_BD, browsed_BD, item_CD = pooled["item"].split(sizes)
+        query_BX = torch.cat([bought_BX, browsed_BX, query_dense_BQ], dim=1)
+        query_BD = bought_BD + self.browsed_share * browsed_BD + self.query(query_BX)
+        item_CE = self.item(torch.cat([item_CX, item_dense_CF], dim=1))
+        item_CD = item_CD + item_CE[:, :-1]
         scale = torch.exp(-self.log_temperature)
         ones_B1 = torch.ones_like(query_BD[:, :1])
         return (
@@ -146,5 +152,6 @@ def query_tower_weights(model: TwoTower) -> QueryTowerWeights:
         hidden_bias=state["query.1.bias"],
         output_weight=state["query.3.weight"],
         output_bias=state["query.3.bias"],
+        browsed_share=state["browsed_share"],
         scale=np.exp(-state["log_temperature"]),
     )

@@ -22,7 +22,7 @@ class TwoTowerConfig:
     dim: int = 64
     hidden_dim: int = 128
     dropout: float = 0.2
-    table_learning_rate: float = 0.1
+    table_learning_rate: float = 0.05
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -48,8 +48,8 @@ class TrainingConfig:
 
     batch_size: int = 256
     num_uniform_negatives: int = 1024
-    epochs: int = 12
-    learning_rate: float = 2e-3
+    epochs: int = 6
+    learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_history: int = 50
     seed: int = 0
@@ -63,8 +63,16 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TowerData:
-    """What one fit reads: the visible interactions, the items, and how history is weighted."""
+    """What one fit reads.
+
+    Attributes:
+        interactions: Visible purchases: each but a user's first is an example.
+        browse_log: Every visible browse event; `sentiment` carries its strength.
+        features: Of the items.
+        weights: How past purchases are weighted.
+    """
 
     interactions: Interactions
+    browse_log: Interactions
     features: ItemFeatures
     weights: HistoryWeights

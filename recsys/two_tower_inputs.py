@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from recsys.history_weights import HistoryWeights, browse_weights, normalised
 from recsys.interactions import Histories, concat_ranges
 from recsys.item_features import ItemFeatures
 
 KEYS = ("item", "category", "brand")
-NUM_QUERY_FEATURES = 4
+NUM_QUERY_FEATURES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,8 @@ class Bags:
         values: For each key of `KEYS`, ids of all rows, int64.
         lengths: For each key, ids per row, int32, shape (R,).
         weights: For each key, a weight an id, float32.
-        dense: Item rows: profile features (R, F). Query rows: history features (R, Q).
+        dense: Item rows: profile features (R, F). Rows of what was bought: history features (R, Q).
+            Rows of what was browsed: none, (R, 0).
         text: Weighted mean of item text vectors, float32, shape (R, T).
     """
 
@@ -44,34 +46,41 @@ def item_bags(items: np.ndarray, features: ItemFeatures) -> Bags:
     return _bags(rows, items, ones, len(items), features, dense=features.dense[items])
 
 
-def query_bags(histories: Histories, weights: np.ndarray, features: ItemFeatures) -> Bags:
-    """Return one row a user; `weights` should sum to one over each user's rows."""
-    return _bags(
-        histories.row,
-        histories.item_idx,
-        weights,
-        len(histories),
-        features,
-        dense=query_features(histories),
+def query_bags(
+    bought: Histories, browsed: Histories, history: HistoryWeights, features: ItemFeatures
+) -> tuple[Bags, Bags]:
+    """Return one row a user for what was bought, and one for what was browsed.
+
+    The weights of each row sum to one, or to zero where there is no history.
+    """
+    weights = normalised(history.of(bought), bought)
+    dense = query_features(bought, browsed)
+    none = np.zeros((len(browsed), 0), dtype=np.float32)
+    looks = normalised(browse_weights(browsed), browsed)
+    return (
+        _bags(bought.row, bought.item_idx, weights, len(bought), features, dense=dense),
+        _bags(browsed.row, browsed.item_idx, looks, len(browsed), features, dense=none),
     )
 
 
-def query_features(histories: Histories) -> np.ndarray:
-    """Return what a history says beside its items, float32, shape (B, Q).
+def query_features(bought: Histories, browsed: Histories) -> np.ndarray:
+    """Return what histories say beside their items, float32, shape (B, Q).
 
-    Log of its length, share of rows with a review, mean polarity, share of negative polarity.
+    Log of the number bought, share of those with a review, mean polarity, share of negative
+    polarity, log of the number browsed.
     """
-    row, num = histories.row, np.maximum(histories.lengths, 1)
-    known = ~np.isnan(histories.sentiment)
-    felt = np.nan_to_num(histories.sentiment)
-    size = len(histories)
+    row, num = bought.row, np.maximum(bought.lengths, 1)
+    known = ~np.isnan(bought.sentiment)
+    felt = np.nan_to_num(bought.sentiment)
+    size = len(bought)
     reviewed = np.bincount(row, known, minlength=size)
     return np.stack(
         [
-            np.log1p(histories.lengths) / 5.0,
+            np.log1p(bought.lengths) / 5.0,
             reviewed / num,
             np.bincount(row, felt, minlength=size) / np.maximum(reviewed, 1),
             np.bincount(row, felt < 0, minlength=size) / np.maximum(reviewed, 1),
+            np.log1p(browsed.lengths) / 5.0,
         ],
         axis=1,
     ).astype(np.float32)

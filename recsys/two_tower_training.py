@@ -1,9 +1,10 @@
 """Sampled-softmax training of the two towers. No clock, no Ray: those enter as arguments.
 
-Every row of a user but the first is a training example: the history before it is the query, its
-item the positive. Negatives are the other positives of the batch and items drawn uniformly; each
-candidate's logit is corrected by the log of its chance to be in the candidate set, so popular items
-are not punished for being everybody's in-batch negative.
+Every row of a user but the first is a training example: what was bought before it and browsed
+before its session is the query, its item the positive. What is browsed in the session of a purchase
+would give it away, and is not known when the session starts. Negatives are the other positives of
+the batch and items drawn uniformly; each candidate's logit is corrected by the log of its chance to
+be in the candidate set, so popular items are not punished for being everybody's in-batch negative.
 Source: Yi et al. 2019, "Sampling-bias-corrected neural modeling"; Yang et al. 2020, "Mixed negative
 sampling for learning two-tower neural networks".
 
@@ -18,11 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from recsys.errors import NotEnoughDataError
-from recsys.interactions import Histories, Interactions, concat_ranges
+from recsys.interactions import Histories, Interactions
 from recsys.item_features import ItemFeatures
 from recsys.two_tower import TwoTower, to_kjt
 from recsys.two_tower_config import TowerData, TrainingConfig
 from recsys.two_tower_inputs import NUM_QUERY_FEATURES, item_bags, query_bags
+
+_EVENTS_AN_ITEM = 8
 
 
 def example_rows(interactions: Interactions) -> np.ndarray:
@@ -34,13 +37,19 @@ def example_rows(interactions: Interactions) -> np.ndarray:
 def histories_before(interactions: Interactions, rows: np.ndarray, max_history: int) -> Histories:
     """Return, for every row, the same user's rows before it (at most `max_history`)."""
     starts = np.maximum(interactions.indptr[interactions.user_idx[rows]], rows - max_history)
-    picked = concat_ranges(starts, rows)
-    return Histories(
-        indptr=np.concatenate([[0], np.cumsum(rows - starts)]),
-        item_idx=interactions.item_idx[picked],
-        event_time=interactions.event_time[picked],
-        sentiment=interactions.sentiment[picked],
-    )
+    return interactions.between(starts, rows)
+
+
+def browsing_before(data: TowerData, rows: np.ndarray, max_history: int) -> Histories:
+    """Return, for every purchase row, what its user browsed before the row's session.
+
+    One row an item, the last `max_history` of them; at most `_EVENTS_AN_ITEM` times as many events
+    are read.
+    """
+    users, times = data.interactions.user_idx[rows], data.interactions.session_start[rows]
+    ends = data.browse_log.ends_before(users, times)
+    starts = np.maximum(data.browse_log.indptr[users], ends - _EVENTS_AN_ITEM * max_history)
+    return data.browse_log.between(starts, ends).merged().last(max_history)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +93,14 @@ def make_batch(
     share = popularity[candidates] / max(1, popularity.sum())
     missed = (1.0 - num_uniform / num_items) * (1.0 - share) ** len(rows)
     histories = histories_before(data.interactions, rows, config.max_history)
-    queries = query_bags(histories, data.weights.normalised(histories), data.features)
+    browsed = browsing_before(data, rows, config.max_history)
+    bought, looks = query_bags(histories, browsed, data.weights, data.features)
     items = item_bags(candidates, data.features)
-    text = np.concatenate([queries.text, items.text])
+    text = np.concatenate([bought.text, looks.text, items.text])
     return Batch(
         inputs=(
-            to_kjt((queries, items), device),
-            torch.from_numpy(queries.dense).to(device),
+            to_kjt((bought, looks, items), device),
+            torch.from_numpy(bought.dense).to(device),
             torch.from_numpy(items.dense).to(device),
             torch.from_numpy(text).to(device),
         ),

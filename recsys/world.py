@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.histories import browse_history, purchase_history
+from features.histories import browse_history, browse_log, purchase_history
 from features.profiles import item_profiles, user_profiles
 from features.text_vectors import item_text_vectors
 from features.visibility import Visible
-from recsys.interactions import IdMap
+from recsys.interactions import IdMap, Interactions
 from recsys.item_features import ItemFeatures
-from recsys.query import Population
+from recsys.query import Population, browsing_interactions
 from recsys.sources import centred_text
 
 
@@ -41,6 +41,7 @@ class World:
     Attributes:
         items: Item ids and indices; the whole catalogue, visible or not.
         population: Users with their visible histories.
+        browse_log: Every visible browse event; `sentiment` carries its strength.
         features: Item features from visible profiles.
         text: Centred unit text vectors, float32, shape (I, D).
         item_profiles: The profile frame the features came from.
@@ -52,6 +53,7 @@ class World:
 
     items: IdMap
     population: Population
+    browse_log: Interactions
     features: ItemFeatures
     text: np.ndarray
     item_profiles: pl.DataFrame
@@ -81,6 +83,9 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
     return World(
         items=items,
         population=population,
+        browse_log=browsing_interactions(
+            browse_log(visible), users=users, items=items, repeats=True
+        ),
         features=ItemFeatures.from_profiles(of_items, text, items),
         text=text,
         item_profiles=of_items,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_shop import random_interactions
 
-from recsys.history_weights import HistoryWeights
+from recsys.history_weights import HistoryWeights, normalised
 from recsys.interactions import Histories, IdMap, Interactions, concat_ranges
 
 IDS = st.text(alphabet="abé中0 ", max_size=3)
@@ -145,7 +145,9 @@ def test_history_weights_against_a_loop(lengths: list[int], decay: float, streng
     weights = config.of(histories)
     np.testing.assert_allclose(weights, wanted, rtol=1e-5, atol=1e-7)
     assert weights.dtype == np.float32
-    totals = np.bincount(histories.row, config.normalised(histories), minlength=len(lengths))
+    totals = np.bincount(
+        histories.row, normalised(config.of(histories), histories), minlength=len(lengths)
+    )
     sums = np.bincount(histories.row, np.array(wanted), minlength=len(lengths))
     np.testing.assert_allclose(totals[sums > 1e-6], 1.0, rtol=1e-4)
 

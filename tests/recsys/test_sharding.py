@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from tiny_shop import random_features, walking_interactions
+from tiny_shop import random_browsing, random_features, walking_interactions
 
 from recsys.history_weights import HistoryWeights
 from recsys.retrieval import TrainedTowers
@@ -26,6 +26,7 @@ DIM = {"table_wise": 8, "column_wise": 256}
 def data() -> TowerData:
     return TowerData(
         interactions=walking_interactions(),
+        browse_log=random_browsing(7, num_users=60),
         features=random_features(2),
         weights=HistoryWeights(),
     )

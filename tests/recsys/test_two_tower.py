@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_shop import random_features, random_interactions, walking_interactions
+from tiny_shop import random_browsing, random_features, random_interactions, walking_interactions
 
 from recsys.errors import NotEnoughDataError
 from recsys.history_weights import HistoryWeights
@@ -23,6 +23,7 @@ from recsys.two_tower_inputs import item_bags, query_bags, query_features
 from recsys.two_tower_training import (
     Batch,
     batches,
+    browsing_before,
     corrected_loss,
     example_rows,
     histories_before,
@@ -35,6 +36,7 @@ CONFIG = TwoTowerConfig(dim=8, hidden_dim=16, dropout=0.0)
 TRAINING = TrainingConfig(batch_size=16, num_uniform_negatives=4, epochs=6, max_history=4, seed=3)
 DATA = TowerData(
     interactions=random_interactions(1, num_users=40),
+    browse_log=random_browsing(7, num_users=40),
     features=random_features(2),
     weights=HistoryWeights(),
 )
@@ -66,6 +68,7 @@ def test_fused_and_plain_tables_compute_the_same(model: TwoTower) -> None:
 def test_the_query_tower_in_numpy_agrees_with_torch(model: TwoTower) -> None:
     with torch.no_grad():
         model.log_temperature.fill_(-0.7)
+        model.browsed_share.fill_(0.3)
     tower = QueryTower(
         weights=query_tower_weights(model),
         features=DATA.features,
@@ -73,19 +76,19 @@ def test_the_query_tower_in_numpy_agrees_with_torch(model: TwoTower) -> None:
         max_history=4,
     )
     histories = DATA.interactions.histories(np.arange(40))
-    assert (histories.lengths == 0).any() or histories.lengths.min() > 0
-    last = histories.last(4)
-    bags = query_bags(last, DATA.weights.normalised(last), DATA.features)
+    browsed = DATA.browse_log.histories(np.arange(40)).merged()
+    bags, looks = query_bags(histories.last(4), browsed.last(4), DATA.weights, DATA.features)
     with torch.no_grad():
         wanted, none = model(
-            to_kjt((bags,), "cpu"),
+            to_kjt((bags, looks), "cpu"),
             torch.from_numpy(bags.dense),
             torch.zeros((0, DATA.features.dense.shape[1])),
-            torch.from_numpy(bags.text),
+            torch.from_numpy(np.concatenate([bags.text, looks.text])),
         )
+        found = tower.vectors(histories, browsed)
         model.log_temperature.zero_()
+        model.browsed_share.fill_(1.0)
     assert len(none) == 0
-    found = tower.vectors(histories)
     assert found.shape == (40, CONFIG.dim + 1)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
@@ -117,6 +120,7 @@ def test_item_rows_are_bags_of_one() -> None:
 
 def test_query_features_by_hand() -> None:
     histories = random_interactions(1).histories(np.arange(2))
+    browsed = random_browsing(7).histories(np.arange(2))
     length = histories.lengths[0]
     felt = histories.sentiment[:length]
     known = felt[~np.isnan(felt)]
@@ -125,8 +129,9 @@ def test_query_features_by_hand() -> None:
         len(known) / max(length, 1),
         known.mean() if len(known) else 0.0,
         (known < 0).mean() if len(known) else 0.0,
+        np.log1p(browsed.lengths[0]) / 5,
     ]
-    np.testing.assert_allclose(query_features(histories)[0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(query_features(histories, browsed)[0], wanted, rtol=1e-5)
 
 
 @given(st.integers(0, 30), st.integers(1, 6))
@@ -148,6 +153,47 @@ def test_an_example_is_a_row_with_all_that_came_before(seed: int, max_history: i
         assert interactions.item_idx[row] not in histories.item_idx[start:end]
 
 
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 6))
+def test_an_example_sees_what_was_browsed_strictly_before(
+    seed: int, browse_seed: int, max_history: int
+) -> None:
+    bought, browsed = random_interactions(seed), random_browsing(browse_seed)
+    data = replace(DATA, interactions=bought, browse_log=browsed)
+    rows = example_rows(bought)
+    histories = browsing_before(data, rows, max_history)
+    for b, row in enumerate(rows):
+        seen = (browsed.user_idx == bought.user_idx[row]) & (
+            browsed.event_time < bought.session_start[row]
+        )
+        start, end = histories.indptr[b], histories.indptr[b + 1]
+        wanted: dict[int, float] = {}
+        for item, strength in zip(browsed.item_idx[seen], browsed.sentiment[seen], strict=True):
+            wanted[item] = wanted.pop(item, 0.0) + strength
+        assert histories.item_idx[start:end].tolist() == list(wanted)[-max_history:]
+        assert histories.sentiment[start:end].tolist() == list(wanted.values())[-max_history:]
+
+
+def test_later_browsing_changes_no_example() -> None:
+    rows = example_rows(DATA.interactions)
+    last = DATA.interactions.event_time[rows].max()
+    later = replace(DATA.browse_log, event_time=DATA.browse_log.event_time + last + 1)
+    none = DATA.browse_log.keep(np.zeros(len(DATA.browse_log), dtype=bool))
+    with_later, without = (
+        make_batch(
+            replace(DATA, browse_log=browsed),
+            TRAINING,
+            rows,
+            DATA.interactions.popularity(),
+            np.random.default_rng(0),
+            "cpu",
+        )
+        for browsed in (later, none)
+    )
+    torch.testing.assert_close(with_later.inputs[0].values(), without.inputs[0].values())
+    torch.testing.assert_close(with_later.inputs[1], without.inputs[1])
+    torch.testing.assert_close(with_later.inputs[3], without.inputs[3])
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3), st.integers(0, 3), st.integers(5, 40))
 def test_workers_share_out_the_examples_of_an_epoch(
@@ -162,7 +208,7 @@ def test_workers_share_out_the_examples_of_an_epoch(
         ):
             queries = batch.inputs[1]
             items = batch.inputs[0].values()[batch.inputs[0].offset_per_key()[0] :]
-            num_history = int(batch.inputs[0].lengths()[: len(queries)].sum())
+            num_history = int(batch.inputs[0].lengths()[: 2 * len(queries)].sum())
             candidates = items[num_history : batch.inputs[0].offset_per_key()[1]]
             seen += candidates[batch.positive_B].tolist()
             step += 1
@@ -220,7 +266,7 @@ def test_the_chance_of_a_candidate_is_what_sampling_gives_it() -> None:
     wanted = 1 - (1 - 4 / NUM_ITEMS) * (1 - share) ** 8
     batch = one_batch(rows[:8])
     values = batch.inputs[0].values().numpy()
-    num_history = int(batch.inputs[0].lengths()[:8].sum())
+    num_history = int(batch.inputs[0].lengths()[:16].sum())
     candidates = values[num_history : num_history + len(batch.log_chance_C)]
     assert candidates.tolist() == sorted(set(candidates.tolist()))
     np.testing.assert_allclose(batch.log_chance_C.exp().numpy(), wanted[candidates], rtol=1e-5)
@@ -230,7 +276,9 @@ def test_the_chance_of_a_candidate_is_what_sampling_gives_it() -> None:
 
 def test_training_learns_and_repeats_itself() -> None:
     epochs = []
-    walks = replace(DATA, interactions=walking_interactions())
+    walks = replace(
+        DATA, interactions=walking_interactions(), browse_log=random_browsing(7, num_users=60)
+    )
     first, again = (
         fit_towers(walks, CONFIG, TRAINING, on_epoch=lambda epoch, loss: epochs.append(epoch))
         for _ in range(2)

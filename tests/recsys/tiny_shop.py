@@ -1,6 +1,6 @@
 """A shop small enough to fit in a second, in which likes, words and browsing go together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -138,9 +138,19 @@ def random_interactions(seed: int, num_users: int = 20, num_items: int = 12) -> 
         user_idx=user[shuffled],
         item_idx=item[shuffled],
         event_time=np.arange(len(user), dtype=np.int64) * 1_000_000,
+        session_start=np.maximum(np.arange(len(user), dtype=np.int64) - seed % 3, 0) * 1_000_000,
         sentiment=polarity,
         stars=np.full(len(user), np.nan, dtype=np.float32),
     )
+
+
+def random_browsing(seed: int, num_users: int = 20, num_items: int = 12) -> Interactions:
+    """Browse events of random strength, items repeating."""
+    once = random_interactions(seed, num_users, num_items)
+    rng = np.random.default_rng(seed)
+    item = rng.integers(0, num_items, len(once)).astype(np.int32)
+    strength = rng.choice([1.0, 2.0, 3.0], len(once)).astype(np.float32)
+    return replace(once, item_idx=item, sentiment=strength)
 
 
 def walking_interactions(num_users: int = 60, num_items: int = 12) -> Interactions:
@@ -153,6 +163,7 @@ def walking_interactions(num_users: int = 60, num_items: int = 12) -> Interactio
         user_idx=user.astype(np.int32),
         item_idx=((user + step) % num_items).astype(np.int32),
         event_time=step.astype(np.int64) * 1_000_000,
+        session_start=step.astype(np.int64) * 1_000_000,
         sentiment=np.full(len(user), np.nan, dtype=np.float32),
         stars=np.full(len(user), np.nan, dtype=np.float32),
     )
