@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fits import fit_with_seed
 from benchmarks.harness import spread, write
 from features.store import Store
 from features.visibility import hold_out
@@ -26,13 +27,11 @@ from jobs.ingest_tables import ingest
 from jobs.load_shop import load_shop
 from jobs.ray_session import ray_session
 from jobs.score_reviews import score
-from jobs.settings import recommender_config, score_config
+from jobs.settings import score_config
 from recsys.evaluation import evaluate_source
-from recsys.fitting import fit_and_test
 from recsys.history_weights import HistoryWeights
 from recsys.item_similarity import linear_autoencoder
 from recsys.sources import NeighbourSource
-from recsys.tower_fitting import fit_towers
 from recsys.world import ShopTables, World, build_world
 
 SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "mrr")
@@ -65,7 +64,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
-    settings, console = Config(), Console(width=110)
+    console = Console(width=110)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         start = time.perf_counter()
@@ -73,25 +72,14 @@ def main(
         assert not report.errors, report.errors
         ingested = time.perf_counter()
         with ray_session():
-            scored = score(store, score_config(settings))
+            scored = score(store, score_config(Config()))
         timings = {"ingest": ingested - start, "score": time.perf_counter() - ingested}
         shop = load_shop(store, scored.model_version)
     ease, chosen = tuned_ease(shop)
     runs, gains = [], []
     for seed in range(seeds):
-        config = recommender_config(settings)
-        config = dataclasses.replace(
-            config,
-            training=dataclasses.replace(config.training, seed=seed),
-            ranker=dataclasses.replace(config.ranker, seed=seed),
-        )
         begin = time.perf_counter()
-        fitted = fit_and_test(
-            shop,
-            config,
-            lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
-            as_of=None,
-        )
+        fitted = fit_with_seed(shop, seed)
         timings[f"fit and test, seed {seed}"] = time.perf_counter() - begin
         runs.append(fitted.metrics | {"ease_recency": ease})
         gains.append(fitted.sentiment)

@@ -1,9 +1,15 @@
-"""Delta commits that survive a power cut: deltalake itself never calls fsync."""
+"""Delta commits that survive a power cut, and tables that did not.
+
+deltalake itself never calls fsync, and Polars panics over a file that was cut short.
+"""
 
 import json
 import os
 from pathlib import Path
 from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable
 
 
 def sync_commits(folder: Path, before: int | None, after: int) -> None:
@@ -27,6 +33,27 @@ def sync_commits(folder: Path, before: int | None, after: int) -> None:
     touched |= {path.parent for path in touched if path.is_relative_to(folder)}
     for path in sorted(touched, key=lambda path: len(path.parts), reverse=True):
         _sync(path)
+
+
+def damaged_files(folder: Path, table: DeltaTable) -> list[str]:
+    """Name the data files that are missing or not as long as their commit says.
+
+    Args:
+        folder: The table.
+        table: The same, opened.
+
+    Returns:
+        A line a file: its path, its size, and the size it should have.
+    """
+    actions = pl.DataFrame(table.get_add_actions(flatten=True))
+    lines = []
+    for name, size in actions.select("path", "size_bytes").iter_rows():
+        path = folder / unquote(name)
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            has = "is missing" if found is None else f"has {found:,} bytes"
+            lines.append(f"{path} {has}, {size:,} were committed")
+    return lines
 
 
 def _added_files(commit: Path) -> list[str]:

@@ -14,7 +14,7 @@ import polars as pl
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from features.durability import sync_commits
+from features.durability import damaged_files, sync_commits
 from features.errors import StoreError
 from features.schema import TABLES
 
@@ -104,7 +104,8 @@ class Store:
             The newest version; `Array` columns, which Delta keeps as lists, are arrays again.
 
         Raises:
-            StoreError: The table does not exist; the message names the command that makes it.
+            StoreError: The table does not exist; the message names the command that makes it. Or a
+                file of it is missing or was cut.
         """
         opened = self._open(table)
         if opened is None:
@@ -112,6 +113,8 @@ class Store:
             raise StoreError(
                 f"the store {self.root} has no table {table}: run `sentirec {command}` first"
             )
+        if self.is_local and (damage := damaged_files(Path(self._address(table)), opened)):
+            raise StoreError(f"the table {table} is damaged: {'; '.join(damage)}")
         frame = pl.scan_delta(opened)
         if table not in TABLES:
             return frame

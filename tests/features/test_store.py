@@ -171,6 +171,21 @@ def test_a_damaged_log_is_a_store_error(store: Store) -> None:
         store.scan("users").collect()
 
 
+@pytest.mark.parametrize(("keep", "message"), [(100, "has 100 bytes"), (None, "is missing")])
+def test_a_cut_or_missing_file_is_a_store_error(
+    store: Store, keep: int | None, message: str
+) -> None:
+    store.append("users", users(user_id=["u"], consents=[[]]))
+    store.append("users", users(user_id=["v"], consents=[[]]))
+    path = next(store.path("tables", "users").glob("*.parquet"))
+    if keep is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(StoreError, match=f"users is damaged: .*{message}, .* were committed"):
+        store.scan("users")
+
+
 def _append_some(root: str, name: str) -> None:
     for number in range(5):
         Store(root).append("users", users(user_id=[f"{name}{number}"], consents=[[]]))
