@@ -5,44 +5,34 @@ hash of the text, is never trained on; the card's figures come from it, and from
 (musical instruments) that no head has seen at all.
 """
 
-import gzip
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import polars as pl
 import typer
 
-from sentiment.cleaning import clean_text, review_text, text_key
+from jobs.sentiment_sources import (
+    amazon_polarity,
+    held_out,
+    musical_instruments,
+    office_products,
+    online_shopping,
+    star_sets,
+    weibo,
+)
 from sentiment.encoder import EncoderConfig, TextEncoder
 from sentiment.ngram_model import NgramModel
 from sentiment.scorer import NGRAM_FILE, STAR_HEAD_FILE, WEIGHTS
 from sentiment.star_head import StarHeadConfig, polarity_probabilities
 from sentiment.training import (
-    NEGATIVE_STARS,
-    POSITIVE_STARS,
     FitConfig,
     fit_ngram_model,
     fit_star_head,
     star_mask,
 )
 
-UNSEEN_REVIEWS = 2000
 TRAINING_TOKENS = 256
-
-
-@dataclass(kw_only=True)
-class Labelled:
-    """Texts of one source with their labels; `label` is stars for English, 0/1/2 for Chinese."""
-
-    name: str
-    texts: list[str]
-    label: np.ndarray
-    two_classes: bool
-    topic: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 def train_all(data: Path, *, device: str = "cpu", seed: int = 0) -> dict[str, dict[str, float]]:
@@ -51,11 +41,6 @@ def train_all(data: Path, *, device: str = "cpu", seed: int = 0) -> dict[str, di
     figures |= _train_chinese(data, seed=seed)
     (WEIGHTS / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
-
-
-def held_out(texts: Sequence[str]) -> np.ndarray:
-    """Return which texts belong to the tenth that is never trained on, bool, shape (N,)."""
-    return np.array([int(text_key(text)[:8], 16) % 10 == 0 for text in texts])
 
 
 def two_class_accuracy(probabilities: np.ndarray, positive: np.ndarray) -> float:
@@ -90,10 +75,10 @@ def calibration_error(probabilities: np.ndarray, actual: np.ndarray, num_bins: i
 
 def _train_english(data: Path, *, device: str, seed: int) -> dict[str, dict[str, float]]:
     encoder = TextEncoder.load(EncoderConfig(device=device, max_tokens=TRAINING_TOKENS))
-    sources = [_amazon_polarity(data), _office_products(data)]
+    sources = [amazon_polarity(data), office_products(data)]
     hidden = [encoder.pool(source.texts).hidden for source in sources]
     test = [held_out(source.texts) for source in sources]
-    mask = [star_mask(_star_sets(source)) for source in sources]
+    mask = [star_mask(star_sets(source)) for source in sources]
     head = fit_star_head(
         np.concatenate([h[~t] for h, t in zip(hidden, test, strict=True)]),
         np.concatenate([m[~t] for m, t in zip(mask, test, strict=True)]),
@@ -104,7 +89,7 @@ def _train_english(data: Path, *, device: str, seed: int) -> dict[str, dict[str,
     figures = {}
     for source, h, t in zip(sources, hidden, test, strict=True):
         figures[source.name] = _star_figures(head.star_probabilities(h[t]), source.label[t])
-    unseen = _musical_instruments(data)
+    unseen = musical_instruments(data)
     stars = head.star_probabilities(encoder.pool(unseen.texts).hidden)
     figures[unseen.name] = _star_figures(stars, unseen.label)
     return figures
@@ -125,7 +110,7 @@ def _star_figures(stars: np.ndarray, label: np.ndarray) -> dict[str, float]:
 
 
 def _train_chinese(data: Path, *, seed: int) -> dict[str, dict[str, float]]:
-    sources = [_online_shopping(data), _weibo(data)]
+    sources = [online_shopping(data), weibo(data)]
     test = [held_out(source.texts) for source in sources]
     texts = [
         text
@@ -158,96 +143,6 @@ def _train_chinese(data: Path, *, seed: int) -> dict[str, dict[str, float]]:
                 probabilities.argmax(1), actual
             )
     return figures
-
-
-def _star_sets(source: Labelled) -> list[tuple[int, ...]]:
-    if source.two_classes:
-        return [POSITIVE_STARS if label > 3 else NEGATIVE_STARS for label in source.label]
-    return [(int(label),) for label in source.label]
-
-
-def _amazon_polarity(data: Path) -> Labelled:
-    frame = pl.read_csv(data / "sentiment_en/amazon_polarity_train.csv.gz").unique(
-        "text", keep="first", maintain_order=True
-    )
-    return Labelled(
-        name="amazon_polarity",
-        texts=[clean_text(text) for text in frame["text"]],
-        label=np.where(frame["label"].to_numpy() == 1, 5, 1),
-        two_classes=True,
-    )
-
-
-def _office_products(data: Path) -> Labelled:
-    return _star_reviews(
-        data / "reviews/amazon_office_products_2018_ratingbalanced_sample.jsonl.gz",
-        "office_products",
-    )
-
-
-def _musical_instruments(data: Path) -> Labelled:
-    """A fixed sample balanced over stars as far as the data allows; never trained on."""
-    source = _star_reviews(
-        data / "reviews/amazon_musical_instruments_2014_5core.jsonl.gz",
-        "musical_instruments_unseen",
-    )
-    rng = np.random.default_rng(0)
-    rows = []
-    for star in range(1, 6):
-        of_star = np.flatnonzero(source.label == star)
-        rows.append(rng.permutation(of_star)[: UNSEEN_REVIEWS // 5])
-    keep = np.concatenate(rows)
-    return Labelled(
-        name=source.name,
-        texts=[source.texts[row] for row in keep],
-        label=source.label[keep],
-        two_classes=False,
-    )
-
-
-def _star_reviews(path: Path, name: str) -> Labelled:
-    with gzip.open(path) as file:
-        frame = (
-            pl.read_ndjson(file.read())
-            .select("title", "text", "rating")
-            .unique(maintain_order=True)
-        )
-    texts = [review_text(title, text) for title, text in frame.select("title", "text").iter_rows()]
-    return Labelled(name=name, texts=texts, label=frame["rating"].to_numpy(), two_classes=False)
-
-
-def _online_shopping(data: Path) -> Labelled:
-    frame = (
-        pl.read_csv(data / "reviews_zh/online_shopping_10_cats.csv.gz")
-        .drop_nulls("review")
-        .unique("review", keep="first", maintain_order=True)
-    )
-    return Labelled(
-        name="online_shopping_10_cats",
-        texts=[clean_text(text) for text in frame["review"]],
-        label=frame["label"].to_numpy() * 2,
-        two_classes=True,
-        topic=frame["cat"].rank("dense").cast(pl.Int64).to_numpy() - 1,
-    )
-
-
-def _weibo(data: Path) -> Labelled:
-    """Posts give the neutral class that shop reviews lack."""
-    classes = {"happy": 2, "angry": 0, "sad": 0, "fear": 0, "neutral": 1}
-    frame = (
-        pl.read_csv(data / "emotion/smp2020_weibo.csv.gz")
-        .drop_nulls("text")
-        .filter(pl.col("label").is_in(list(classes)))
-        .unique("text", keep="first", maintain_order=True)
-    )
-    label = frame["label"].replace_strict(classes, return_dtype=pl.Int64).to_numpy()
-    return Labelled(
-        name="smp2020_weibo",
-        texts=[clean_text(text) for text in frame["text"]],
-        label=label,
-        two_classes=False,
-        topic=np.full(len(label), -1, dtype=np.int64),
-    )
 
 
 def main(

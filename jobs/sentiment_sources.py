@@ -1,0 +1,235 @@
+"""The public data that sentiment models are trained on, read into texts and labels.
+
+A tenth of every source, chosen by a hash of the text, is never trained on.
+"""
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from sentiment.cleaning import clean_text, review_text, text_key
+from sentiment.tasks import Span
+from sentiment.training import NEGATIVE_STARS, POSITIVE_STARS
+
+UNSEEN_REVIEWS = 2000
+
+
+@dataclass(kw_only=True)
+class Labelled:
+    """Texts of one source with their labels; `label` is stars for English, 0/1/2 for Chinese."""
+
+    name: str
+    texts: list[str]
+    label: np.ndarray
+    two_classes: bool
+    topic: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def held_out(texts: Sequence[str]) -> np.ndarray:
+    """Return which texts belong to the tenth that is never trained on, bool, shape (N,)."""
+    return np.array([int(text_key(text)[:8], 16) % 10 == 0 for text in texts])
+
+
+def star_sets(source: Labelled) -> list[tuple[int, ...]]:
+    """Return the stars that each label allows: one, or those of its class."""
+    if source.two_classes:
+        return [POSITIVE_STARS if label > 3 else NEGATIVE_STARS for label in source.label]
+    return [(int(label),) for label in source.label]
+
+
+def amazon_polarity(data: Path) -> Labelled:
+    """Amazon reviews of every kind of product; stars 1 and 5 stand for the two classes."""
+    frame = pl.read_csv(data / "sentiment_en/amazon_polarity_train.csv.gz").unique(
+        "text", keep="first", maintain_order=True
+    )
+    return Labelled(
+        name="amazon_polarity",
+        texts=[clean_text(text) for text in frame["text"]],
+        label=np.where(frame["label"].to_numpy() == 1, 5, 1),
+        two_classes=True,
+    )
+
+
+def office_products(data: Path) -> Labelled:
+    """Office products, balanced over stars."""
+    return _star_reviews(
+        data / "reviews/amazon_office_products_2018_ratingbalanced_sample.jsonl.gz",
+        "office_products",
+    )
+
+
+def musical_instruments(data: Path) -> Labelled:
+    """A fixed sample balanced over stars as far as the data allows; never trained on."""
+    source = _star_reviews(
+        data / "reviews/amazon_musical_instruments_2014_5core.jsonl.gz",
+        "musical_instruments_unseen",
+    )
+    rng = np.random.default_rng(0)
+    rows = []
+    for star in range(1, 6):
+        of_star = np.flatnonzero(source.label == star)
+        rows.append(rng.permutation(of_star)[: UNSEEN_REVIEWS // 5])
+    keep = np.concatenate(rows)
+    return Labelled(
+        name=source.name,
+        texts=[source.texts[row] for row in keep],
+        label=source.label[keep],
+        two_classes=False,
+    )
+
+
+def product_reviews(data: Path) -> Labelled:
+    """Product reviews of many shops, mostly electronics and household; skewed to five stars."""
+    frame = _csv(data / "reviews/product_reviews_30k.csv.gz")
+    return _of_stars("product_reviews", frame, "reviews_title", "reviews_text", "reviews_rating")
+
+
+def clothing(data: Path) -> Labelled:
+    """Women's clothing, skewed to five stars."""
+    frame = _csv(data / "reviews/womens_clothing.csv.gz")
+    return _of_stars("clothing", frame, "Title", "Review Text", "Rating")
+
+
+def magazines(data: Path) -> Labelled:
+    """Magazine subscriptions."""
+    return _star_reviews(data / "reviews/amazon_magazine_2018_5core.jsonl.gz", "magazines")
+
+
+def beauty(data: Path) -> Labelled:
+    """Beauty products, very skewed to five stars."""
+    return _star_reviews(data / "reviews/amazon_all_beauty_2018_5core.jsonl.gz", "beauty")
+
+
+def stanford_sentences(data: Path) -> Labelled:
+    """Single sentences of film reviews in five classes, which stand for one to five stars."""
+    frame = _csv(data / "sentiment_en/sst_fine.csv.gz").filter(pl.col("split") == "train")
+    frame = frame.with_columns(stars=pl.col("label") + 1, title=pl.lit(None, dtype=pl.String))
+    return _of_stars("stanford_sentences", frame, "title", "text", "stars")
+
+
+def balanced(source: Labelled, per_star: int, *, seed: int = 0) -> Labelled:
+    """Return at most `per_star` texts of each label, in the order of the source."""
+    rng = np.random.default_rng(seed)
+    keep = [
+        rng.permutation(np.flatnonzero(source.label == star))[:per_star]
+        for star in np.unique(source.label)
+    ]
+    rows = np.sort(np.concatenate(keep))
+    return replace(source, texts=[source.texts[row] for row in rows], label=source.label[rows])
+
+
+def without(source: Labelled, out: np.ndarray) -> Labelled:
+    """Return the texts that a mask does not mark."""
+    kept = np.flatnonzero(~out)
+    return replace(source, texts=[source.texts[row] for row in kept], label=source.label[kept])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emotional:
+    """Texts with emotions: names in order, and which of them each text carries, (N, names)."""
+
+    names: list[str]
+    texts: list[str]
+    labels: np.ndarray
+
+
+def emotions(data: Path, split: str) -> Emotional:
+    """GoEmotions: comments with any of 28 labels; `split` is `train` or `dev`."""
+    frame = _csv(data / "emotion/goemotions.csv.gz")
+    of_text = frame["labels"].str.split(" ")
+    names = sorted(of_text.explode().unique())
+    place = {name: number for number, name in enumerate(names)}
+    labels = np.zeros((len(frame), len(names)), dtype=bool)
+    for row, found in enumerate(of_text):
+        labels[row, [place[name] for name in found]] = True
+    rows = np.flatnonzero((frame["split"] == split).to_numpy())
+    texts = [clean_text(text) for text in frame["text"][rows]]
+    return Emotional(names=names, texts=texts, labels=labels[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """Sentences with every aspect term in them."""
+
+    texts: list[str]
+    spans: list[list[Span]]
+
+
+def aspect_terms(data: Path, domains: Sequence[str] | None = None) -> Terms:
+    """English sentences with aspect terms of the given domains, of all without any."""
+    frame = _csv(data / "aspects_en/aspect_terms.csv.gz")
+    if domains is not None:
+        frame = frame.filter(pl.col("domain").is_in(list(domains)))
+    classes = {"Negative": 0, "Neutral": 1, "Positive": 2}
+    of_text: dict[str, set[tuple[int, int, int]]] = {}
+    for text, term, start, polarity in frame.select(
+        "text", "aspect", "char_pos", "polarity"
+    ).iter_rows():
+        spans = of_text.setdefault(text, set())
+        if text[start : start + len(term)] == term:
+            spans.add((start, start + len(term), classes[polarity]))
+    return Terms(
+        texts=list(of_text),
+        spans=[
+            [Span(start=a, end=b, polarity=c) for a, b, c in sorted(spans)]
+            for spans in of_text.values()
+        ],
+    )
+
+
+def _csv(path: Path) -> pl.DataFrame:
+    with gzip.open(path) as file:
+        return pl.read_csv(file.read())
+
+
+def _of_stars(name: str, frame: pl.DataFrame, title: str, text: str, stars: str) -> Labelled:
+    frame = frame.select(title, text, stars).drop_nulls(stars).unique(maintain_order=True)
+    texts = [review_text(head, body) for head, body in frame.select(title, text).iter_rows()]
+    return Labelled(
+        name=name, texts=texts, label=frame[stars].cast(pl.Float64).to_numpy(), two_classes=False
+    )
+
+
+def _star_reviews(path: Path, name: str) -> Labelled:
+    with gzip.open(path) as file:
+        frame = pl.read_ndjson(file.read())
+    return _of_stars(name, frame, "title", "text", "rating")
+
+
+def online_shopping(data: Path) -> Labelled:
+    """Chinese reviews of ten product categories, positive or negative."""
+    frame = (
+        pl.read_csv(data / "reviews_zh/online_shopping_10_cats.csv.gz")
+        .drop_nulls("review")
+        .unique("review", keep="first", maintain_order=True)
+    )
+    return Labelled(
+        name="online_shopping_10_cats",
+        texts=[clean_text(text) for text in frame["review"]],
+        label=frame["label"].to_numpy() * 2,
+        two_classes=True,
+        topic=frame["cat"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+    )
+
+
+def weibo(data: Path) -> Labelled:
+    """Posts give the neutral class that shop reviews lack."""
+    classes = {"happy": 2, "angry": 0, "sad": 0, "fear": 0, "neutral": 1}
+    frame = (
+        pl.read_csv(data / "emotion/smp2020_weibo.csv.gz")
+        .drop_nulls("text")
+        .filter(pl.col("label").is_in(list(classes)))
+        .unique("text", keep="first", maintain_order=True)
+    )
+    label = frame["label"].replace_strict(classes, return_dtype=pl.Int64).to_numpy()
+    return Labelled(
+        name="smp2020_weibo",
+        texts=[clean_text(text) for text in frame["text"]],
+        label=label,
+        two_classes=False,
+        topic=np.full(len(label), -1, dtype=np.int64),
+    )

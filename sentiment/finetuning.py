@@ -1,0 +1,230 @@
+"""Fine-tuning of a review model on several tasks at once, keeping its embedding that of the base.
+
+Every batch holds texts of one task; batches of all tasks are shuffled together. On a share of the
+batches the base encoder reads the same texts, and the model's embedding is pulled towards its own:
+fine-tuning for sentiment alone destroys an encoder as an embedder within a hundred steps.
+No clock and no files: checkpoints are handed to the caller.
+
+Shape suffixes: B texts, L tokens, D hidden width.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sentiment.batching import token_budget_batches
+from sentiment.review_model import ReviewModel
+from sentiment.tasks import Task
+
+# Texts that are sorted by length together; between stretches the order is random.
+_STRETCH = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """How a review model is trained.
+
+    Attributes:
+        epochs: Passes over every task.
+        batch_tokens: Padded tokens of a step.
+        learning_rate: Peak rate of the encoder's layers; linear warm-up, then a cosine to zero.
+        head_learning_rate: Peak rate of the heads.
+        warm_up: Share of the steps that warm up.
+        weight_decay: Decoupled decay of matrices.
+        distillation: Weight of (1 - cosine) between the embedding and the base's.
+        distilled_share: Share of the batches on which it is computed.
+        max_gradient: Gradients are cut to this norm.
+        bf16: Autocast to bfloat16; for GPUs, and CPUs that have it.
+        seed: Of the order, the dropout and the initial heads.
+    """
+
+    epochs: int = 1
+    batch_tokens: int = 3072
+    learning_rate: float = 8e-5
+    head_learning_rate: float = 5e-4
+    warm_up: float = 0.06
+    weight_decay: float = 0.01
+    distillation: float = 4.0
+    distilled_share: float = 0.5
+    max_gradient: float = 1.0
+    bf16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        for name in ("warm_up", "distilled_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What is known after a step.
+
+    Attributes:
+        number: Steps done, from 1.
+        total: Steps in all.
+        task: Whose batch it was.
+        loss: Of the task alone.
+        distance: 1 - cosine to the base's embedding; NaN where it was not computed.
+    """
+
+    number: int
+    total: int
+    task: str
+    loss: float
+    distance: float
+
+
+def schedule_batches(tasks: Sequence[Task], config: FineTuning) -> list[tuple[int, np.ndarray]]:
+    """Return (task, rows) of every step, the same for the same tasks and config."""
+    rng = np.random.default_rng(config.seed)
+    steps: list[tuple[int, np.ndarray]] = []
+    for _ in range(config.epochs):
+        epoch: list[tuple[int, np.ndarray]] = []
+        for number, task in enumerate(tasks):
+            lengths = np.array([len(row) for row in task.ids])
+            order = rng.permutation(len(lengths))
+            for start in range(0, len(order), _STRETCH):
+                stretch = order[start : start + _STRETCH]
+                epoch += [
+                    (number, stretch[rows])
+                    for rows in token_budget_batches(lengths[stretch], config.batch_tokens)
+                ]
+        rng.shuffle(epoch)  # type: ignore[arg-type]
+        steps += epoch
+    return steps
+
+
+def fine_tune(
+    model: ReviewModel,
+    tasks: Sequence[Task],
+    config: FineTuning,
+    *,
+    device: str,
+    resume: dict[str, Any] | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_checkpoint: Callable[[Callable[[], dict[str, Any]], int], None] = lambda state, step: None,
+) -> ReviewModel:
+    """Train in place.
+
+    Args:
+        model: Fresh over the base encoder, or with earlier weights.
+        tasks: What to learn; rows are sampled as they are, so balance them before.
+        config: How.
+        device: Torch device.
+        resume: What an earlier `on_checkpoint` was given; goes on after its step, with the same
+            batches as if it had never stopped.
+        on_step: Called after each step.
+        on_checkpoint: Called after each step with a function that makes the state to keep.
+
+    Returns:
+        The model, in evaluation mode.
+    """
+    torch.manual_seed(config.seed)
+    base = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
+    model.to(device).train()
+    steps = schedule_batches(tasks, config)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, config))
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(len(steps), config.warm_up))
+    first = 0
+    if resume is not None:
+        model.load_state_dict(resume["model"], strict=False)
+        optimizer.load_state_dict(resume["optimizer"])
+        rates.load_state_dict(resume["rates"])
+        torch.set_rng_state(resume["random"])
+        first = resume["step"]
+    distilled = np.random.default_rng([config.seed, 1]).random(len(steps)) < config.distilled_share
+    for number in range(first, len(steps)):
+        task, rows = tasks[steps[number][0]], steps[number][1]
+        ids_BL, mask_BL = padded([task.ids[row] for row in rows], device)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bf16):
+            encoded = model.encode(ids_BL, mask_BL)
+            loss = task.loss(model, encoded, rows)
+            total, distance = task.weight * loss, torch.full((), torch.nan)
+            if distilled[number]:
+                with torch.no_grad():
+                    wanted_BD = _mean_embedding(base, ids_BL, mask_BL)
+                distance = 1 - (model.embed(encoded).float() * wanted_BD.float()).sum(1).mean()
+                total = total + config.distillation * distance
+        optimizer.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient)
+        optimizer.step()
+        rates.step()
+        on_step(
+            Step(
+                number=number + 1,
+                total=len(steps),
+                task=task.name,
+                loss=loss.item(),
+                distance=distance.item(),
+            )
+        )
+        on_checkpoint(_keeper(model, optimizer, rates, number + 1), number + 1)
+    return model.eval()
+
+
+def padded(ids: Sequence[Sequence[int]], device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """Return token ids and mask, int64, shape (B, L)."""
+    lengths = torch.tensor([len(row) for row in ids])
+    mask_BL = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids_BL = torch.zeros(mask_BL.shape, dtype=torch.long)
+    ids_BL[mask_BL] = torch.tensor([token for row in ids for token in row])
+    return ids_BL.to(device), mask_BL.long().to(device)
+
+
+def _mean_embedding(encoder: nn.Module, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+    tokens_BLD = encoder(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
+    weight_BL1 = mask_BL.unsqueeze(-1).to(tokens_BLD.dtype)
+    return nn.functional.normalize((tokens_BLD * weight_BL1).sum(1) / weight_BL1.sum(1), dim=1)
+
+
+def _parameter_groups(model: ReviewModel, config: FineTuning) -> Iterator[dict[str, Any]]:
+    for of_encoder, rate in ((True, config.learning_rate), (False, config.head_learning_rate)):
+        for of_matrices in (True, False):
+            yield {
+                "params": [
+                    parameter
+                    for name, parameter in model.named_parameters()
+                    if parameter.requires_grad
+                    and name.startswith("encoder.") is of_encoder
+                    and (parameter.dim() > 1) is of_matrices
+                ],
+                "lr": rate,
+                "weight_decay": config.weight_decay if of_matrices else 0.0,
+            }
+
+
+def _rate(num_steps: int, warm_up: float) -> Callable[[int], float]:
+    rising = max(1, round(num_steps * warm_up))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        share = (step - rising) / max(1, num_steps - rising)
+        return 0.5 * (1 + float(np.cos(np.pi * min(1.0, share))))
+
+    return factor
+
+
+def _keeper(
+    model: ReviewModel, optimizer: torch.optim.Optimizer, rates: Any, step: int
+) -> Callable[[], dict[str, Any]]:
+    def state() -> dict[str, Any]:
+        return {
+            "model": model.trained_state(),
+            "optimizer": optimizer.state_dict(),
+            "rates": rates.state_dict(),
+            "random": torch.get_rng_state(),
+            "step": step,
+        }
+
+    return state
