@@ -86,10 +86,11 @@ def review_tasks(
         for source in star_sources(data, per_star)
     ]
     felt = emotions(data, "train")
-    ids = tokenise(tokenizer, felt.texts, 64)
+    kept = np.flatnonzero(~held_out(felt.texts))
+    ids = tokenise(tokenizer, [felt.texts[row] for row in kept], 64)
     terms = training_terms(data)
     for _ in range(passes):
-        tasks.append(EmotionTask(name="emotions", ids=ids, labels=felt.labels, weight=0.5))
+        tasks.append(EmotionTask(name="emotions", ids=ids, labels=felt.labels[kept], weight=0.5))
         tasks.append(aspect_task("aspects", tokenizer, terms.texts, terms.spans))
     return tasks
 

@@ -22,6 +22,7 @@ from jobs.sentiment_sources import (
     weibo,
 )
 from sentiment.encoder import EncoderConfig, TextEncoder
+from sentiment.metrics import calibration_error, macro_f1, two_class_accuracy
 from sentiment.ngram_model import NgramModel
 from sentiment.scorer import NGRAM_FILE, STAR_HEAD_FILE, WEIGHTS
 from sentiment.star_head import StarHeadConfig, polarity_probabilities
@@ -41,36 +42,6 @@ def train_all(data: Path, *, device: str = "cpu", seed: int = 0) -> dict[str, di
     figures |= _train_chinese(data, seed=seed)
     (WEIGHTS / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
-
-
-def two_class_accuracy(probabilities: np.ndarray, positive: np.ndarray) -> float:
-    """Share of texts where p_positive > p_negative agrees with the label."""
-    return float(((probabilities[:, 2] > probabilities[:, 0]) == positive).mean())
-
-
-def macro_f1(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Mean over the three classes of 2 TP / (2 TP + FP + FN)."""
-    scores = []
-    for label in range(3):
-        hits = ((predicted == label) & (actual == label)).sum()
-        scores.append(2 * hits / max(1, (predicted == label).sum() + (actual == label).sum()))
-    return float(np.mean(scores))
-
-
-def calibration_error(probabilities: np.ndarray, actual: np.ndarray, num_bins: int = 15) -> float:
-    """Expected calibration error over equal-width bins of the top probability.
-
-    Source: Naeini et al. 2015; sum over bins of (share of rows) x |accuracy - mean confidence|.
-    """
-    confidence, predicted = probabilities.max(1), probabilities.argmax(1)
-    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    error = 0.0
-    for index in range(num_bins):
-        rows = bins == index
-        if rows.any():
-            gap = (predicted[rows] == actual[rows]).mean() - confidence[rows].mean()
-            error += rows.mean() * abs(gap)
-    return float(error)
 
 
 def _train_english(data: Path, *, device: str, seed: int) -> dict[str, dict[str, float]]:
