@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.errors import ConfigError
-from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
 DEFAULT_FILE = Path("sentirec.toml")
 
@@ -55,8 +54,9 @@ class TrainSection(Section):
     """One GPU a worker; absent, as `[score] device` says."""
     storage_path: str | None = None
     """Where workers of several machines leave checkpoints."""
-    epochs: int = Field(default=TrainingConfig.epochs, ge=1)
-    dim: int = Field(default=TwoTowerConfig.dim, ge=4, multiple_of=4)
+    epochs: int | None = Field(default=None, ge=1)
+    dim: int | None = Field(default=None, ge=4, multiple_of=4)
+    """Of the two-tower; absent, the defaults of `recsys.two_tower_config`."""
     num_candidates: int = Field(default=200, ge=10)
     index: str = "Flat"
     """FAISS factory string."""

@@ -47,8 +47,8 @@ def recommender_config(config: Config) -> RecommenderConfig:
     return RecommenderConfig(
         history=HistoryWeights(sentiment_strength=section.sentiment_strength),
         candidates=CandidateConfig(num_candidates=section.num_candidates),
-        towers=TwoTowerConfig(dim=section.dim),
-        training=TrainingConfig(epochs=section.epochs, seed=section.seed),
+        towers=TwoTowerConfig(dim=section.dim or TwoTowerConfig.dim),
+        training=TrainingConfig(epochs=section.epochs or TrainingConfig.epochs, seed=section.seed),
         ranker=RankerConfig(seed=section.seed, num_threads=config.score.threads),
         index=IndexConfig(factory=section.index, gpu=on_gpu),
     )
