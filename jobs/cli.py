@@ -3,6 +3,7 @@
 Exit codes: 0 ok, 1 crash, 2 bad input, 3 gate refused, 4 not decidable.
 """
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from jobs import demo_command, stage_commands
+from jobs import demo_command, sentiment_commands, stage_commands
 from jobs.command_plugins import PluginGroup
 from jobs.config import load_config
 from jobs.errors import BadInputError, JobsError
@@ -97,10 +98,17 @@ for _command in (
     app.command()(_command)
 
 
+app.add_typer(sentiment_commands.app, name="sentiment")
+
+
 def main() -> None:
     """Run the command line and end the process with the exit code of the outcome."""
     try:
         app()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         code = exit_code_of(error)
         if code is None:

@@ -37,7 +37,8 @@ def held_out(texts: Sequence[str]) -> np.ndarray:
 def star_sets(source: Labelled) -> list[tuple[int, ...]]:
     """Return the stars that each label allows: one, or those of its class."""
     if source.two_classes:
-        return [POSITIVE_STARS if label > 3 else NEGATIVE_STARS for label in source.label]
+        classes = (NEGATIVE_STARS, (3,), POSITIVE_STARS)
+        return [classes[int(label >= 3) + int(label > 3)] for label in source.label]
     return [(int(label),) for label in source.label]
 
 
@@ -111,6 +112,18 @@ def stanford_sentences(data: Path) -> Labelled:
     return _of_stars("stanford_sentences", frame, "title", "text", "stars")
 
 
+def tweets(data: Path) -> Labelled:
+    """Posts of three classes, which stand for two, three and four stars."""
+    frame = _csv(data / "sentiment_en/tweeteval_sentiment_val.csv.gz")
+    stars = {"negative": 2, "neutral": 3, "positive": 4}
+    return Labelled(
+        name="tweets",
+        texts=[clean_text(text) for text in frame["text"]],
+        label=frame["label"].replace_strict(stars, return_dtype=pl.Int64).to_numpy(),
+        two_classes=True,
+    )
+
+
 def balanced(source: Labelled, per_star: int, *, seed: int = 0) -> Labelled:
     """Return at most `per_star` texts of each label, in the order of the source."""
     rng = np.random.default_rng(seed)
@@ -149,6 +162,33 @@ def emotions(data: Path, split: str) -> Emotional:
     rows = np.flatnonzero((frame["split"] == split).to_numpy())
     texts = [clean_text(text) for text in frame["text"][rows]]
     return Emotional(names=names, texts=texts, labels=labels[rows])
+
+
+# fmt: off
+POSITIVE_EMOTIONS = frozenset((
+    "admiration", "amusement", "approval", "caring", "excitement", "gratitude", "joy", "love",
+    "optimism", "pride", "relief",
+))
+NEGATIVE_EMOTIONS = frozenset((
+    "anger", "annoyance", "disappointment", "disapproval", "disgust", "embarrassment", "fear",
+    "grief", "nervousness", "remorse", "sadness",
+))
+# fmt: on
+
+
+def stars_of_emotions(felt: Emotional) -> np.ndarray:
+    """Return the stars that a text's emotions allow, bool, shape (N, 5).
+
+    Positive emotions allow four and five, negative ones one and two, `neutral` three; ambiguous
+    emotions, and positive and negative ones together, allow all.
+    """
+    has = {name: felt.labels[:, place] for place, name in enumerate(felt.names)}
+    positive = np.any([has[name] for name in POSITIVE_EMOTIONS], axis=0)
+    negative = np.any([has[name] for name in NEGATIVE_EMOTIONS], axis=0)
+    neutral = has["neutral"]
+    open_ended = (positive & negative) | ~(positive | negative | neutral)
+    allowed = np.stack([negative, negative, neutral, positive, positive], axis=1)
+    return allowed | open_ended[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)

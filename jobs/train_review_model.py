@@ -32,6 +32,8 @@ from jobs.sentiment_sources import (
     product_reviews,
     stanford_sentences,
     star_sets,
+    stars_of_emotions,
+    tweets,
     without,
 )
 from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
@@ -54,6 +56,7 @@ def star_sources(data: Path, per_star: int) -> list[Labelled]:
         balanced(magazines(data), 300),
         balanced(beauty(data), 200),
         stanford_sentences(data),
+        tweets(data),
     ]
     return [without(source, held_out(source.texts)) for source in sources]
 
@@ -88,9 +91,12 @@ def review_tasks(
     felt = emotions(data, "train")
     kept = np.flatnonzero(~held_out(felt.texts))
     ids = tokenise(tokenizer, [felt.texts[row] for row in kept], 64)
+    stars = stars_of_emotions(felt)[kept]
     terms = training_terms(data)
     for _ in range(passes):
-        tasks.append(EmotionTask(name="emotions", ids=ids, labels=felt.labels[kept], weight=0.5))
+        tasks.append(
+            EmotionTask(name="emotions", ids=ids, labels=felt.labels[kept], stars=stars, weight=0.5)
+        )
         tasks.append(aspect_task("aspects", tokenizer, terms.texts, terms.spans))
     return tasks
 

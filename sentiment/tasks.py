@@ -59,22 +59,29 @@ class StarTask:
 
 @dataclass(frozen=True, kw_only=True)
 class EmotionTask:
-    """Texts with emotions, any number each, bool, shape (N, E)."""
+    """Texts with emotions, any number each.
+
+    Attributes:
+        labels: Which emotions a text carries, bool, shape (N, E).
+        stars: Stars that those emotions allow, bool, shape (N, 5); learned by the star head beside.
+    """
 
     name: str
     ids: list[list[int]]
     labels: np.ndarray
+    stars: np.ndarray | None = None
     weight: float = 1.0
 
     def loss(self, model: ReviewModel, encoded: Encoded, rows: np.ndarray) -> Tensor:
-        """Return the cross-entropy summed over emotions."""
+        """Return the cross-entropy summed over emotions, and that of the stars if there are any."""
         logits = model.emotions(encoded.summary_BX).float()
         wanted = torch.from_numpy(self.labels[rows]).to(logits)
-        return (
-            nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-            .sum(1)
-            .mean()
-        )
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        if self.stars is None:
+            return loss.sum(1).mean()
+        allowed = torch.from_numpy(self.stars[rows]).to(logits.device)
+        by_star = model.stars(encoded.summary_BX).float()
+        return loss.sum(1).mean() + set_likelihood_loss(by_star, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

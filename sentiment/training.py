@@ -154,6 +154,13 @@ def fit_temperature(logits: Tensor, allowed: Tensor) -> float:
     return float(grid[int(np.argmin(losses))])
 
 
+def fit_probability_temperature(probabilities: np.ndarray, actual: np.ndarray) -> float:
+    """Return the temperature that best calibrates probabilities, shape (N, C), after the fact."""
+    logits = torch.from_numpy(np.log(np.maximum(probabilities, 1e-12)))
+    allowed = nn.functional.one_hot(torch.from_numpy(actual), probabilities.shape[1]).bool()
+    return fit_temperature(logits, allowed)
+
+
 def _split(num_rows: int, fit: FitConfig) -> tuple[Tensor, Tensor]:
     order = torch.randperm(num_rows, generator=torch.Generator().manual_seed(fit.seed))
     num_valid = max(1, round(num_rows * fit.validation_share))

@@ -1,0 +1,149 @@
+"""The commands `sentirec sentiment ...`: signals of any texts, and how good they are."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+from rich.table import Table
+
+from jobs.errors import BadInputError
+from jobs.options import ConfigOption, DeviceOption, JsonOption
+from jobs.output import Output
+from jobs.progress import StepBars
+from jobs.stage_commands import load_settings
+
+if TYPE_CHECKING:
+    from sentiment.scorer import ReviewScorer
+
+app = typer.Typer(help="Signals of any texts, and how good they are.", no_args_is_help=True)
+_LINES_AT_ONCE = 512
+_STDIO = Path("-")
+
+
+@app.command()
+def analyze(
+    file: Annotated[
+        Path, typer.Argument(help="Lines of text, or JSON lines with a `text`; - is stdin.")
+    ] = _STDIO,
+    out: Annotated[
+        Path, typer.Option("--out", help="File of JSON lines; - is standard output.")
+    ] = _STDIO,
+    embedding: Annotated[
+        bool, typer.Option("--embedding", help="Write the embedding of each text too.")
+    ] = False,
+    device: DeviceOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the signals of each line as a line of JSON, in the same order.
+
+    What else a JSON line holds is kept, but signals of the same name replace it.
+    """
+    import json
+
+    from jobs.text_files import opened, text_lines
+
+    scorer = _scorer(device, config)
+    with ExitStack() as stack:
+        lines: BinaryIO = sys.stdin.buffer
+        if file != _STDIO:
+            lines = stack.enter_context(opened(file))
+        target = sys.stdout if out == _STDIO else stack.enter_context(_writable(out))
+        for rows in _windows(text_lines(iter(lines), str(file))):
+            signals = scorer.score([row["text"] for row in rows])
+            signals = signals if embedding else signals.drop("embedding")
+            for row, found in zip(rows, signals.iter_rows(named=True), strict=True):
+                target.write(json.dumps(row | found, ensure_ascii=False, default=list) + "\n")
+            target.flush()
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet; plain or .gz.")],
+    text_column: Annotated[str, typer.Option(help="Column of texts.")],
+    label_column: Annotated[str, typer.Option(help="Column of labels.")],
+    map: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            help='JSON from label to class, such as \'{"0": "negative", "1": "positive"}\'; '
+            "needed unless labels are class names or one to five stars.",
+        ),
+    ] = None,
+    device: DeviceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Compare polarity with labels: accuracy, F1, AUC, calibration; per language and length."""
+    from jobs.evaluate_sentiment import evaluate_sentiment, read_labelled
+
+    output = Output(json)
+    labelled = read_labelled(file, text_column, label_column, map)
+    scorer = _scorer(device, config)
+    with StepBars() as bars:
+        figures = evaluate_sentiment(
+            scorer, labelled, progress=lambda done, total: bars.step("score", done, total)
+        )
+    output.console.print(_figures_table(figures))
+    output.console.print(_confusion_table(figures))
+    output.write_json(figures)
+
+
+def _scorer(device: str | None, config: Path | None) -> "ReviewScorer":
+    from jobs.settings import score_config
+    from sentiment.scorer import ReviewScorer
+
+    settings = score_config(load_settings(config, device))
+    if settings.encoder.device == "cpu":
+        import torch
+
+        torch.set_num_threads(settings.threads)
+    return ReviewScorer.load(settings.encoder)
+
+
+def _windows(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while window := list(islice(rows, _LINES_AT_ONCE)):
+        yield window
+
+
+def _writable(path: Path):
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _figures_table(figures: dict[str, Any]) -> Table:
+    table = Table(title=f"polarity, model {figures['model_version']}")
+    columns = ("n", "accuracy", "macro_f1", "auc", "ece", "ece_after_temperature")
+    table.add_column("texts")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    groups = [("all", figures)]
+    groups += [(f"language {name}", found) for name, found in figures["language"].items()]
+    groups += [(f"{name} characters", found) for name, found in figures["length"].items()]
+    for name, found in groups:
+        cells = (found[column] for column in columns)
+        table.add_row(name, *(_cell(value) for value in cells))
+    return table
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _confusion_table(figures: dict[str, Any]) -> Table:
+    table = Table(title="labels (rows) and what was found")
+    table.add_column("")
+    for name in (*figures["classes"], "precision", "recall", "f1"):
+        table.add_column(name, justify="right")
+    for name, counts in zip(figures["classes"], figures["confusion"], strict=True):
+        found = figures["per_class"][name]
+        measures = (f"{found[key]:.4f}" for key in ("precision", "recall", "f1"))
+        table.add_row(name, *(f"{count:,}" for count in counts), *measures)
+    return table
