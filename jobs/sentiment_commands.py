@@ -92,6 +92,54 @@ def evaluate(
     output.write_json(figures)
 
 
+@app.command()
+def pretrain(
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet; plain or .gz.")],
+    text_column: Annotated[str, typer.Option(help="Column of texts.")],
+    out: Annotated[Path, typer.Option(help="Folder of the encoder; goes on where it stopped.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the texts.")] = 3,
+    width: Annotated[int, typer.Option(min=16, help="Hidden width.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Transformer layers.")] = 4,
+    max_tokens: Annotated[int, typer.Option(min=8, max=512, help="Longest text.")] = 256,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of order, masks and initial weights.")] = 0,
+    device: DeviceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Make an encoder of characters from texts without labels (masked language model)."""
+    from dataclasses import asdict
+
+    import torch
+
+    from jobs.pretrain_encoder import pretrain_encoder, read_texts
+    from jobs.settings import resolve_device
+    from sentiment.pretraining import EncoderShape, Pretraining
+
+    torch.set_num_threads(threads)
+    output, settings = Output(json), load_settings(config, device)
+    on = resolve_device(settings.score.device)
+    try:
+        shape = EncoderShape(width=width, num_layers=layers, max_tokens=max_tokens)
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+    with StepBars() as bars:
+        bars.step("read texts")
+        report = pretrain_encoder(
+            read_texts(files, text_column),
+            out,
+            shape,
+            Pretraining(epochs=epochs, bf16=on.startswith("cuda"), seed=seed),
+            device=on,
+            progress=lambda done, total: bars.step("pretrain", done, total),
+        )
+    output.console.print(
+        f"{report.folder}: {report.num_texts:,} texts, {report.vocabulary_size:,} characters, "
+        f"loss {report.loss:.3f}; name it as [score] encoder or train it further"
+    )
+    output.write_json(asdict(report) | {"folder": str(report.folder)})
+
+
 def _scorer(device: str | None, config: Path | None) -> "ReviewScorer":
     from jobs.settings import score_config
     from sentiment.scorer import ReviewScorer

@@ -9,7 +9,7 @@ Shape suffixes: B texts, L tokens, D hidden width.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sentiment.batching import token_budget_batches
+from sentiment.descent import OnCheckpoint, descend, parameter_groups
 from sentiment.review_model import ReviewModel
 from sentiment.tasks import Task
 
@@ -66,10 +67,10 @@ class FineTuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What is known after a step.
+    """What is known of a step.
 
     Attributes:
-        number: Steps done, from 1.
+        number: From 1.
         total: Steps in all.
         task: Whose batch it was.
         loss: Of the task alone.
@@ -111,7 +112,7 @@ def fine_tune(
     device: str,
     resume: dict[str, Any] | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
-    on_checkpoint: Callable[[Callable[[], dict[str, Any]], int], None] = lambda state, step: None,
+    on_checkpoint: OnCheckpoint = lambda state, step: None,
 ) -> ReviewModel:
     """Train in place.
 
@@ -122,7 +123,7 @@ def fine_tune(
         device: Torch device.
         resume: What an earlier `on_checkpoint` was given; goes on after its step, with the same
             batches as if it had never stopped.
-        on_step: Called after each step.
+        on_step: Called in each step, once its loss is known.
         on_checkpoint: Called after each step with a function that makes the state to keep.
 
     Returns:
@@ -132,43 +133,46 @@ def fine_tune(
     base = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
     model.to(device).train()
     steps = schedule_batches(tasks, config)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, config))
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(len(steps), config.warm_up))
-    first = 0
-    if resume is not None:
-        model.load_state_dict(resume["model"], strict=False)
-        optimizer.load_state_dict(resume["optimizer"])
-        rates.load_state_dict(resume["rates"])
-        torch.set_rng_state(resume["random"])
-        first = resume["step"]
     distilled = np.random.default_rng([config.seed, 1]).random(len(steps)) < config.distilled_share
-    for number in range(first, len(steps)):
+
+    def loss(number: int) -> Tensor:
         task, rows = tasks[steps[number][0]], steps[number][1]
         ids_BL, mask_BL = padded([task.ids[row] for row in rows], device)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bf16):
             encoded = model.encode(ids_BL, mask_BL)
-            loss = task.loss(model, encoded, rows)
-            total, distance = task.weight * loss, torch.full((), torch.nan)
+            of_task = task.loss(model, encoded, rows)
+            total, distance = task.weight * of_task, torch.full((), torch.nan)
             if distilled[number]:
                 with torch.no_grad():
                     wanted_BD = _mean_embedding(base, ids_BL, mask_BL)
                 distance = 1 - (model.embed(encoded).float() * wanted_BD.float()).sum(1).mean()
                 total = total + config.distillation * distance
-        optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient)
-        optimizer.step()
-        rates.step()
         on_step(
             Step(
                 number=number + 1,
                 total=len(steps),
                 task=task.name,
-                loss=loss.item(),
+                loss=of_task.item(),
                 distance=distance.item(),
             )
         )
-        on_checkpoint(_keeper(model, optimizer, rates, number + 1), number + 1)
+        return total
+
+    named = list(model.named_parameters())
+    of_encoder = [(name, p) for name, p in named if name.startswith("encoder.")]
+    of_heads = [(name, p) for name, p in named if not name.startswith("encoder.")]
+    descend(
+        parameter_groups(of_encoder, config.learning_rate, config.weight_decay)
+        + parameter_groups(of_heads, config.head_learning_rate, config.weight_decay),
+        len(steps),
+        loss,
+        warm_up=config.warm_up,
+        max_gradient=config.max_gradient,
+        trained_state=model.trained_state,
+        load_state=lambda state: model.load_state_dict(state, strict=False),
+        resume=resume,
+        on_checkpoint=on_checkpoint,
+    )
     return model.eval()
 
 
@@ -185,46 +189,3 @@ def _mean_embedding(encoder: nn.Module, ids_BL: Tensor, mask_BL: Tensor) -> Tens
     tokens_BLD = encoder(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
     weight_BL1 = mask_BL.unsqueeze(-1).to(tokens_BLD.dtype)
     return nn.functional.normalize((tokens_BLD * weight_BL1).sum(1) / weight_BL1.sum(1), dim=1)
-
-
-def _parameter_groups(model: ReviewModel, config: FineTuning) -> Iterator[dict[str, Any]]:
-    for of_encoder, rate in ((True, config.learning_rate), (False, config.head_learning_rate)):
-        for of_matrices in (True, False):
-            yield {
-                "params": [
-                    parameter
-                    for name, parameter in model.named_parameters()
-                    if parameter.requires_grad
-                    and name.startswith("encoder.") is of_encoder
-                    and (parameter.dim() > 1) is of_matrices
-                ],
-                "lr": rate,
-                "weight_decay": config.weight_decay if of_matrices else 0.0,
-            }
-
-
-def _rate(num_steps: int, warm_up: float) -> Callable[[int], float]:
-    rising = max(1, round(num_steps * warm_up))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        share = (step - rising) / max(1, num_steps - rising)
-        return 0.5 * (1 + float(np.cos(np.pi * min(1.0, share))))
-
-    return factor
-
-
-def _keeper(
-    model: ReviewModel, optimizer: torch.optim.Optimizer, rates: Any, step: int
-) -> Callable[[], dict[str, Any]]:
-    def state() -> dict[str, Any]:
-        return {
-            "model": model.trained_state(),
-            "optimizer": optimizer.state_dict(),
-            "rates": rates.state_dict(),
-            "random": torch.get_rng_state(),
-            "step": step,
-        }
-
-    return state
