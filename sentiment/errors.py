@@ -2,7 +2,8 @@
 
 SentimentError
 ├── EncoderNotFoundError   the encoder's files are not where they were asked for
-└── WeightsError           weights are missing, altered, or of another shape
+├── WeightsError           weights are missing, altered, or of another shape
+└── AspectListError        a list of aspects cannot be read
 """
 
 
@@ -16,3 +17,7 @@ class EncoderNotFoundError(SentimentError):
 
 class WeightsError(SentimentError):
     """Weights are missing, altered, or do not fit the encoder."""
+
+
+class AspectListError(SentimentError):
+    """A list of aspects cannot be read, or is of another form."""
