@@ -86,7 +86,7 @@ class AspectList:
         """Return the aspect that a term names, None where the list has none for it.
 
         The whole term counts first, then the longest word of the list within it; the product's own
-        kind before `general`.
+        kind before `general`. A term such as "overpriced" names what it implies.
 
         >>> aspects = AspectList.load()
         >>> aspects.canonical("the battery life", "electronics"), aspects.canonical("做工")
@@ -102,7 +102,7 @@ class AspectList:
             inside = [word for word in by_word if _holds(wanted, word)]
             if inside:
                 return by_word[max(inside, key=lambda word: (len(word), word))]
-        return None
+        return next(iter(self.implied(wanted, kind)), None)
 
     def implied(self, sentence: str, kind: str = GENERAL) -> list[str]:
         """Return aspects that a sentence speaks of without naming them, sorted.
