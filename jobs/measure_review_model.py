@@ -6,7 +6,6 @@ GoEmotions training split; what they are measured on is something else.
 """
 
 import json as json_module
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from jobs.sentiment_sources import (
 )
 from jobs.train_review_model import held_out_terms
 from sentiment.batching import token_budget_batches
+from sentiment.decoding import tag_spans
 from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
 from sentiment.finetuning import padded
 from sentiment.metrics import (
@@ -39,7 +39,7 @@ from sentiment.metrics import (
     span_f1,
     two_class_accuracy,
 )
-from sentiment.review_model import BEGIN, INSIDE, ReviewModel
+from sentiment.review_model import ReviewModel
 from sentiment.star_head import polarity_probabilities
 from sentiment.tasks import AspectTask, aspect_task, tokenise
 from sentiment.training import fit_temperature
@@ -82,7 +82,7 @@ def aspect_figures(model: ReviewModel, task: AspectTask, device: str) -> dict[st
     for row in range(len(task.ids)):
         encoded = model.encode(*padded([task.ids[row]], device))
         tags = model.tags(encoded.tokens_BLD)[0].argmax(-1).tolist()
-        found.append(spans_of(tags, task.tags[row]))
+        found.append(tag_spans(tags, [known < 0 for known in task.tags[row]]))
         if task.spans[row]:
             start, end, polarity = torch.tensor(task.spans[row], device=device).T
             places = torch.zeros_like(start)
@@ -94,19 +94,6 @@ def aspect_figures(model: ReviewModel, task: AspectTask, device: str) -> dict[st
         "polarity_accuracy": right / max(1, total),
         "num_terms": float(total),
     }
-
-
-def spans_of(tags: Sequence[int], known: Sequence[int]) -> list[tuple[int, int]]:
-    """Return token spans that tags mark; `known` below zero marks special tokens."""
-    spans, start = [], None
-    for token, (tag, real) in enumerate(zip([*tags, 0], [*known, -1], strict=False)):
-        inside = real >= 0 and tag == INSIDE and start is not None
-        if start is not None and not inside:
-            spans.append((start, token))
-            start = None
-        if real >= 0 and tag == BEGIN:
-            start = token
-    return spans
 
 
 def measure(
