@@ -63,7 +63,7 @@ def browse_log(visible: Visible) -> pl.DataFrame:
     )
 
 
-def browse_history(visible: Visible) -> pl.DataFrame:
+def browse_history(log: pl.DataFrame) -> pl.DataFrame:
     """Return, for each user and item, the last visible browse event and how strong browsing was.
 
     Returns:
@@ -71,8 +71,7 @@ def browse_history(visible: Visible) -> pl.DataFrame:
         time, seq.
     """
     return (
-        browse_log(visible)
-        .lazy()
+        log.lazy()
         .group_by("user_id", "item_id", maintain_order=True)
         .agg(pl.col("event_time").last(), pl.col("seq").last(), pl.col("strength").sum())
         .sort("user_id", "event_time", "seq")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from features.histories import browse_history, purchase_history
+from features.histories import browse_history, browse_log, purchase_history
 from features.profiles import item_profiles, user_profiles
 from features.quotes import item_quotes
 from features.store import Store
@@ -42,7 +42,7 @@ def profiles(store: Store, *, version: str, as_of: datetime) -> ProfilesReport:
         "user_profiles": user_profiles(items, visible, signals),
         "item_profiles": item_profiles(items, visible, signals),
         "purchase_history": purchase_history(visible, signals),
-        "browse_history": browse_history(visible),
+        "browse_history": browse_history(browse_log(visible)),
         "quotes": item_quotes(visible.reviews.lazy(), signals),
     }
     for name in SIDE_TABLES:

@@ -105,7 +105,8 @@ def evaluate_sentiment(
     Returns:
         `accuracy, macro_f1, auc, ece, ece_after_temperature, temperature, confusion, classes,
         per_class, n`, and the same figures per `language` and `length`. Labels of two classes are
-        compared by p_positive against p_negative, those of three by the most likely class.
+        compared by p_positive against p_negative, those of three by the most likely class. For
+        `ece_after_temperature` each half of the rows is cooled by the other half's temperature.
     """
     parts = []
     for start in range(0, len(labelled.texts), _WINDOW):
@@ -145,9 +146,7 @@ def _figures(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
     actual = np.searchsorted(kept, label)
     predicted = share.argmax(1)
     counts = confusion(predicted, actual, len(kept))
-    temperature = fit_probability_temperature(share, actual)
-    cooled = share ** (1 / temperature)
-    cooled /= cooled.sum(1, keepdims=True)
+    cooled = _cooled(share, actual)
     one_against_rest = [roc_auc(share[:, k], actual == k) for k in range(len(kept))]
     known = [value for value in one_against_rest if not np.isnan(value)]
     return {
@@ -157,11 +156,21 @@ def _figures(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
         "auc": float(np.mean(known)) if known else None,
         "ece": calibration_error(share, actual),
         "ece_after_temperature": calibration_error(cooled, actual),
-        "temperature": temperature,
+        "temperature": fit_probability_temperature(share, actual),
         "classes": [CLASSES[k] for k in kept],
         "confusion": counts.tolist(),
         "per_class": {CLASSES[k]: _of_class(counts, place) for place, k in enumerate(kept)},
     }
+
+
+def _cooled(share: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Return probabilities at a temperature that was fitted on the other half of the rows."""
+    cooled = share.copy()
+    half = np.arange(len(share)) % 2 == 0
+    if len(share) > 1:
+        for rows in (half, ~half):
+            cooled[rows] **= 1 / fit_probability_temperature(share[~rows], actual[~rows])
+    return cooled / cooled.sum(1, keepdims=True)
 
 
 def _of_class(counts: np.ndarray, place: int) -> dict[str, float]:

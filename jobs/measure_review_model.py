@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from scipy.special import expit, softmax
 from tokenizers import Tokenizer
 
 from jobs.sentiment_sources import (
@@ -26,21 +27,18 @@ from jobs.sentiment_sources import (
     without,
 )
 from jobs.train_review_model import held_out_terms
+from jobs.train_sentiment import star_figures
 from sentiment.batching import token_budget_batches
 from sentiment.decoding import tag_spans
 from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
 from sentiment.finetuning import padded
 from sentiment.metrics import (
     best_thresholds,
-    calibration_error,
     label_f1,
-    macro_f1,
     neighbour_agreement,
     span_f1,
-    two_class_accuracy,
 )
 from sentiment.review_model import ReviewModel
-from sentiment.star_head import polarity_probabilities
 from sentiment.tasks import AspectTask, aspect_task, tokenise
 from sentiment.training import fit_temperature
 
@@ -118,29 +116,13 @@ def measure(
     sources += [without(source, ~held_out(source.texts)) for source in others]
     for source in sources:
         outputs = run(model, tokenise(tokenizer, source.texts, max_tokens), device)
-        by_star = _softmax(outputs.stars / temperature)
-        figures[source.name] = _polarity_figures(by_star, source.label, source.two_classes)
+        by_star = softmax(outputs.stars / temperature, axis=1)
+        figures[source.name] = star_figures(by_star, source.label)
     figures["goemotions_dev"] = _emotion_figures(model, tokenizer, data, device)
     terms = held_out_terms(data)
     task = aspect_task("aspects", tokenizer, terms.texts, terms.spans)
     figures["laptops_restaurants_held_out"] = aspect_figures(model, task, device)
     figures["embedding"] = _embedding_figures(model, tokenizer, data, device, max_tokens)
-    return figures
-
-
-def _polarity_figures(
-    by_star: np.ndarray, label: np.ndarray, two_classes: bool
-) -> dict[str, float]:
-    probabilities = polarity_probabilities(by_star)
-    clear = label != 3
-    figures = {
-        "n": float(len(label)),
-        "accuracy_two_classes": two_class_accuracy(probabilities[clear], label[clear] > 3),
-    }
-    if not two_classes:
-        actual = np.where(label <= 2, 0, np.where(label == 3, 1, 2))
-        figures["macro_f1_three_classes"] = macro_f1(probabilities.argmax(1), actual)
-        figures["calibration_error"] = calibration_error(probabilities, actual)
     return figures
 
 
@@ -150,8 +132,8 @@ def _emotion_figures(
     train, dev = emotions(data, "train"), emotions(data, "dev")
     rows = np.flatnonzero(held_out(train.texts)).tolist()
     seen = run(model, tokenise(tokenizer, [train.texts[r] for r in rows], 64), device)
-    thresholds = best_thresholds(_sigmoid(seen.emotions), train.labels[rows])
-    unseen = _sigmoid(run(model, tokenise(tokenizer, dev.texts, 64), device).emotions)
+    thresholds = best_thresholds(expit(seen.emotions), train.labels[rows])
+    unseen = expit(run(model, tokenise(tokenizer, dev.texts, 64), device).emotions)
     return {
         "n": float(len(dev.texts)),
         "macro_f1": float(label_f1(unseen >= thresholds, dev.labels).mean()),
@@ -173,15 +155,6 @@ def _embedding_figures(
         "neighbours_of_10_shared": neighbour_agreement(found, wanted),
         "cosine": float((found * wanted).sum(1).mean()),
     }
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponents = np.exp(logits - logits.max(1, keepdims=True))
-    return exponents / exponents.sum(1, keepdims=True)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-logits))
 
 
 def main(

@@ -1,4 +1,4 @@
-"""Pretrain a small encoder of characters on texts without labels, into a folder to score with."""
+"""Pretrain a small encoder of characters on texts without labels, into a folder of its own."""
 
 import hashlib
 from collections.abc import Callable

@@ -135,7 +135,7 @@ def pretrain(
         )
     output.console.print(
         f"{report.folder}: {report.num_texts:,} texts, {report.vocabulary_size:,} characters, "
-        f"loss {report.loss:.3f}; name it as [score] encoder or train it further"
+        f"loss {report.loss:.3f}; a start for training: the shipped heads read another encoder"
     )
     output.write_json(asdict(report) | {"folder": str(report.folder)})
 

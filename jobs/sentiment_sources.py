@@ -20,12 +20,18 @@ UNSEEN_REVIEWS = 2000
 
 @dataclass(kw_only=True)
 class Labelled:
-    """Texts of one source with their labels; `label` is stars for English, 0/1/2 for Chinese."""
+    """Texts of one source with their labels.
+
+    Attributes:
+        label: Stars for English; 0 negative, 1 neutral, 2 positive for Chinese.
+        by_class: English stars stand for their class: four and five mean the same.
+        topic: Dense category index of Chinese texts, -1 where unknown.
+    """
 
     name: str
     texts: list[str]
     label: np.ndarray
-    two_classes: bool
+    by_class: bool
     topic: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
@@ -36,7 +42,7 @@ def held_out(texts: Sequence[str]) -> np.ndarray:
 
 def star_sets(source: Labelled) -> list[tuple[int, ...]]:
     """Return the stars that each label allows: one, or those of its class."""
-    if source.two_classes:
+    if source.by_class:
         classes = (NEGATIVE_STARS, (3,), POSITIVE_STARS)
         return [classes[int(label >= 3) + int(label > 3)] for label in source.label]
     return [(int(label),) for label in source.label]
@@ -51,7 +57,7 @@ def amazon_polarity(data: Path) -> Labelled:
         name="amazon_polarity",
         texts=[clean_text(text) for text in frame["text"]],
         label=np.where(frame["label"].to_numpy() == 1, 5, 1),
-        two_classes=True,
+        by_class=True,
     )
 
 
@@ -79,7 +85,7 @@ def musical_instruments(data: Path) -> Labelled:
         name=source.name,
         texts=[source.texts[row] for row in keep],
         label=source.label[keep],
-        two_classes=False,
+        by_class=False,
     )
 
 
@@ -120,7 +126,7 @@ def tweets(data: Path) -> Labelled:
         name="tweets",
         texts=[clean_text(text) for text in frame["text"]],
         label=frame["label"].replace_strict(stars, return_dtype=pl.Int64).to_numpy(),
-        two_classes=True,
+        by_class=True,
     )
 
 
@@ -230,7 +236,7 @@ def _of_stars(name: str, frame: pl.DataFrame, title: str, text: str, stars: str)
     frame = frame.select(title, text, stars).drop_nulls(stars).unique(maintain_order=True)
     texts = [review_text(head, body) for head, body in frame.select(title, text).iter_rows()]
     return Labelled(
-        name=name, texts=texts, label=frame[stars].cast(pl.Float64).to_numpy(), two_classes=False
+        name=name, texts=texts, label=frame[stars].cast(pl.Float64).to_numpy(), by_class=False
     )
 
 
@@ -251,7 +257,7 @@ def online_shopping(data: Path) -> Labelled:
         name="online_shopping_10_cats",
         texts=[clean_text(text) for text in frame["review"]],
         label=frame["label"].to_numpy() * 2,
-        two_classes=True,
+        by_class=True,
         topic=frame["cat"].rank("dense").cast(pl.Int64).to_numpy() - 1,
     )
 
@@ -270,6 +276,6 @@ def weibo(data: Path) -> Labelled:
         name="smp2020_weibo",
         texts=[clean_text(text) for text in frame["text"]],
         label=label,
-        two_classes=False,
+        by_class=False,
         topic=np.full(len(label), -1, dtype=np.int64),
     )

@@ -6,17 +6,16 @@ they are the unseen domain.
 """
 
 import json
-import os
-import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import typer
 from tokenizers import Tokenizer
 
+from jobs.checkpoints import forget_checkpoint, keep_every, last_checkpoint
 from jobs.sentiment_sources import (
     Labelled,
     Terms,
@@ -119,7 +118,6 @@ def main(
     per_star: Annotated[int, typer.Option(help="Reviews a star from each large source.")] = 2500,
     passes: Annotated[int, typer.Option(help="Passes over emotions and aspects.")] = 2,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    steps: Annotated[int, typer.Option(help="Stop after so many steps in this run.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the order and of the heads.")] = 0,
 ) -> None:
     """Train, or go on training."""
@@ -128,37 +126,30 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     model, tokenizer, base = fresh_model(len(emotions(data, "train").names))
     tasks = review_tasks(data, tokenizer, max_tokens=max_tokens, per_star=per_star, passes=passes)
-    checkpoint, log = out / "checkpoint.pt", out / "log.jsonl"
-    resume = torch.load(checkpoint) if checkpoint.exists() else None
-    begin, first = time.monotonic(), 0 if resume is None else resume["step"]
+    log = out / "log.jsonl"
+    config = FineTuning(seed=seed, bf16=device.startswith("cuda"))
+    settings = asdict(config) | {
+        "max_tokens": max_tokens,
+        "per_star": per_star,
+        "passes": passes,
+    }
 
     def on_step(step: Step) -> None:
         if step.number % 10 == 0:
-            done = (time.monotonic() - begin) / (step.number - first)
-            line = vars(step) | {"seconds_a_step": round(done, 3)}
             with log.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(vars(step)) + "\n")
 
-    def on_checkpoint(state: Callable[[], dict[str, Any]], step: int) -> None:
-        last = steps > 0 and step - first >= steps
-        if step % _CHECKPOINT_STEPS == 0 or last:
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(state(), partial)
-            os.replace(partial, checkpoint)
-        if last:
-            raise typer.Exit
-
-    config = FineTuning(seed=seed, bf16=device.startswith("cuda"))
     fine_tune(
         model,
         tasks,
         config,
         device=device,
-        resume=resume,
+        resume=last_checkpoint(out, settings),
         on_step=on_step,
-        on_checkpoint=on_checkpoint,
+        on_checkpoint=keep_every(out, _CHECKPOINT_STEPS, settings),
     )
     model.cpu().save(out / "en_review_model.safetensors", base=base)
+    forget_checkpoint(out)
 
 
 if __name__ == "__main__":

@@ -59,14 +59,18 @@ def _train_english(data: Path, *, device: str, seed: int) -> dict[str, dict[str,
     head.save(STAR_HEAD_FILE)
     figures = {}
     for source, h, t in zip(sources, hidden, test, strict=True):
-        figures[source.name] = _star_figures(head.star_probabilities(h[t]), source.label[t])
+        figures[source.name] = star_figures(head.star_probabilities(h[t]), source.label[t])
     unseen = musical_instruments(data)
     stars = head.star_probabilities(encoder.pool(unseen.texts).hidden)
-    figures[unseen.name] = _star_figures(stars, unseen.label)
+    figures[unseen.name] = star_figures(stars, unseen.label)
     return figures
 
 
-def _star_figures(stars: np.ndarray, label: np.ndarray) -> dict[str, float]:
+def star_figures(stars: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Return how star probabilities, shape (N, 5), agree with stars, shape (N,).
+
+    Two classes leave three stars out; figures of three classes are there where such labels are.
+    """
     probabilities = polarity_probabilities(stars)
     actual = np.where(label <= 2, 0, np.where(label == 3, 1, 2))
     clear = label != 3

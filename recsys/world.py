@@ -72,9 +72,10 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
     of_users = user_profiles(tables.items.lazy(), visible, signals)
     texts = None if tables.item_texts is None else tables.item_texts.lazy()
     text = centred_text(item_text_vectors(items.ids.tolist(), visible, signals, texts))
+    log = browse_log(visible)
     population = Population.from_frames(
         purchase_history(visible, signals),
-        browse_history(visible),
+        browse_history(log),
         of_users,
         users=users,
         items=items,
@@ -83,9 +84,7 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
     return World(
         items=items,
         population=population,
-        browse_log=browsing_interactions(
-            browse_log(visible), users=users, items=items, repeats=True
-        ),
+        browse_log=browsing_interactions(log, users=users, items=items, repeats=True),
         features=ItemFeatures.from_profiles(of_items, text, items),
         text=text,
         item_profiles=of_items,

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+# Texts that are sorted by length together; from one stretch to the next the order is random.
+_STRETCH = 1024
+
 
 def token_budget_batches(lengths: np.ndarray, max_tokens: int) -> Iterator[np.ndarray]:
     """Yield index arrays of texts of similar length, longest batch first.
@@ -27,3 +30,24 @@ def token_budget_batches(lengths: np.ndarray, max_tokens: int) -> Iterator[np.nd
         rows = max(1, max_tokens // int(lengths[order[start]]))
         yield order[start : start + rows]
         start += rows
+
+
+def shuffled_batches(
+    lengths: np.ndarray, rows: np.ndarray, max_tokens: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return batches of rows for training: similar lengths within, random from one to the next.
+
+    Args:
+        lengths: Tokens of every text, shape (N,).
+        rows: Which texts to batch; each comes once.
+        max_tokens: Upper bound of rows x longest row of a batch.
+        rng: Decides which rows may meet, and the order of the batches.
+    """
+    order = rng.permutation(rows)
+    batches = [
+        stretch[batch]
+        for start in range(0, len(order), _STRETCH)
+        for stretch in (order[start : start + _STRETCH],)
+        for batch in token_budget_batches(lengths[stretch], max_tokens)
+    ]
+    return [batches[place] for place in rng.permutation(len(batches))]

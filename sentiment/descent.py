@@ -5,11 +5,45 @@ go on is handed to the caller.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentConfig:
+    """What every training here is asked for.
+
+    Attributes:
+        epochs: Passes over the data.
+        batch_tokens: Padded tokens of a step.
+        learning_rate: Peak rate of AdamW.
+        warm_up: Share of the steps in which the rate rises.
+        weight_decay: Decoupled decay of matrices.
+        max_gradient: Gradients are cut to this norm.
+        bf16: Autocast to bfloat16; for GPUs, and CPUs that have it.
+        seed: Of order, dropout and initial weights.
+    """
+
+    epochs: int = 1
+    batch_tokens: int = 4096
+    learning_rate: float = 1e-4
+    warm_up: float = 0.06
+    weight_decay: float = 0.01
+    max_gradient: float = 1.0
+    bf16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if not 0 <= self.warm_up <= 1:
+            raise ValueError(f"warm_up must be within 0..1, not {self.warm_up}")
+
 
 OnCheckpoint = Callable[[Callable[[], dict[str, Any]], int], None]
 
@@ -34,8 +68,7 @@ def descend(
     num_steps: int,
     loss: Callable[[int], Tensor],
     *,
-    warm_up: float,
-    max_gradient: float,
+    config: DescentConfig,
     trained_state: Callable[[], dict[str, Tensor]],
     load_state: Callable[[dict[str, Tensor]], Any],
     resume: dict[str, Any] | None = None,
@@ -47,8 +80,7 @@ def descend(
         groups: Parameters with their peak rates.
         num_steps: Steps in all, those before a resumption included.
         loss: Gives the loss of a step, counted from 0.
-        warm_up: Share of the steps that warm up.
-        max_gradient: Gradients are cut to this norm.
+        config: Warm-up and the norm of gradients are read from it.
         trained_state: Gives the tensors to keep in a checkpoint.
         load_state: Puts them back.
         resume: What an earlier `on_checkpoint` was given; goes on after its step as if it had never
@@ -57,7 +89,7 @@ def descend(
             number of steps done.
     """
     optimizer = torch.optim.AdamW(groups)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(num_steps, warm_up))
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(num_steps, config.warm_up))
     parameters = [parameter for group in groups for parameter in group["params"]]
     first = 0
     if resume is not None:
@@ -69,7 +101,7 @@ def descend(
     for step in range(first, num_steps):
         optimizer.zero_grad()
         loss(step).backward()
-        nn.utils.clip_grad_norm_(parameters, max_gradient)
+        nn.utils.clip_grad_norm_(parameters, config.max_gradient)
         optimizer.step()
         rates.step()
 

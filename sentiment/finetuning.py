@@ -17,52 +17,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sentiment.batching import token_budget_batches
-from sentiment.descent import OnCheckpoint, descend, parameter_groups
+from sentiment.batching import shuffled_batches
+from sentiment.descent import DescentConfig, OnCheckpoint, descend, parameter_groups
 from sentiment.review_model import ReviewModel
 from sentiment.tasks import Task
 
-# Texts that are sorted by length together; between stretches the order is random.
-_STRETCH = 1024
-
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning:
-    """How a review model is trained.
+class FineTuning(DescentConfig):
+    """How a review model is trained; `learning_rate` is of the encoder's layers.
 
     Attributes:
-        epochs: Passes over every task.
-        batch_tokens: Padded tokens of a step.
-        learning_rate: Peak rate of the encoder's layers; linear warm-up, then a cosine to zero.
         head_learning_rate: Peak rate of the heads.
-        warm_up: Share of the steps that warm up.
-        weight_decay: Decoupled decay of matrices.
         distillation: Weight of (1 - cosine) between the embedding and the base's.
         distilled_share: Share of the batches on which it is computed.
-        max_gradient: Gradients are cut to this norm.
-        bf16: Autocast to bfloat16; for GPUs, and CPUs that have it.
-        seed: Of the order, the dropout and the initial heads.
     """
 
-    epochs: int = 1
     batch_tokens: int = 3072
     learning_rate: float = 8e-5
     head_learning_rate: float = 5e-4
-    warm_up: float = 0.06
-    weight_decay: float = 0.01
     distillation: float = 4.0
     distilled_share: float = 0.5
-    max_gradient: float = 1.0
-    bf16: bool = False
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
-        for name in ("warm_up", "distilled_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
+        super().__post_init__()
+        if not 0 <= self.distilled_share <= 1:
+            raise ValueError(f"distilled_share must be within 0..1, not {self.distilled_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +73,8 @@ def schedule_batches(tasks: Sequence[Task], config: FineTuning) -> list[tuple[in
         epoch: list[tuple[int, np.ndarray]] = []
         for number, task in enumerate(tasks):
             lengths = np.array([len(row) for row in task.ids])
-            order = rng.permutation(len(lengths))
-            for start in range(0, len(order), _STRETCH):
-                stretch = order[start : start + _STRETCH]
-                epoch += [
-                    (number, stretch[rows])
-                    for rows in token_budget_batches(lengths[stretch], config.batch_tokens)
-                ]
+            batches = shuffled_batches(lengths, np.arange(len(lengths)), config.batch_tokens, rng)
+            epoch += [(number, rows) for rows in batches]
         rng.shuffle(epoch)  # type: ignore[arg-type]
         steps += epoch
     return steps
@@ -117,7 +93,7 @@ def fine_tune(
     """Train in place.
 
     Args:
-        model: Fresh over the base encoder, or with earlier weights.
+        model: Fresh over the base encoder: a copy of its encoder is what the embedding is held to.
         tasks: What to learn; rows are sampled as they are, so balance them before.
         config: How.
         device: Torch device.
@@ -166,8 +142,7 @@ def fine_tune(
         + parameter_groups(of_heads, config.head_learning_rate, config.weight_decay),
         len(steps),
         loss,
-        warm_up=config.warm_up,
-        max_gradient=config.max_gradient,
+        config=config,
         trained_state=model.trained_state,
         load_state=lambda state: model.load_state_dict(state, strict=False),
         resume=resume,

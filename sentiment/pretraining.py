@@ -14,12 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sentiment.batching import token_budget_batches
+from sentiment.batching import shuffled_batches
 from sentiment.characters import MASK, SPECIAL
-from sentiment.descent import OnCheckpoint, descend, parameter_groups
+from sentiment.descent import DescentConfig, OnCheckpoint, descend, parameter_groups
 from sentiment.finetuning import padded
-
-_STRETCH = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,35 +47,21 @@ class EncoderShape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining:
+class Pretraining(DescentConfig):
     """How an encoder is pretrained.
 
     Attributes:
-        epochs: Passes over the texts.
-        batch_tokens: Padded tokens of a step.
-        learning_rate: Peak rate of AdamW.
-        warm_up: Share of the steps that warm up.
-        weight_decay: Decoupled decay of matrices.
         masked_share: Share of the tokens that are to be told.
-        max_gradient: Gradients are cut to this norm.
-        bf16: Autocast to bfloat16.
-        seed: Of order, masks and initial weights.
     """
 
     epochs: int = 3
     batch_tokens: int = 8192
     learning_rate: float = 1e-3
-    warm_up: float = 0.05
-    weight_decay: float = 0.01
     masked_share: float = 0.15
-    max_gradient: float = 1.0
-    bf16: bool = False
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        super().__post_init__()
         if not 0 < self.masked_share < 1:
             raise ValueError(f"masked_share must be within (0, 1), not {self.masked_share}")
 
@@ -150,8 +134,7 @@ def pretrain(
         parameter_groups(list(model.named_parameters()), config.learning_rate, config.weight_decay),
         len(steps),
         loss,
-        warm_up=config.warm_up,
-        max_gradient=config.max_gradient,
+        config=config,
         trained_state=model.state_dict,
         load_state=model.load_state_dict,
         resume=resume,
@@ -184,14 +167,8 @@ def _schedule(ids: Sequence[Sequence[int]], config: Pretraining) -> list[np.ndar
     rng = np.random.default_rng(config.seed)
     lengths = np.array([len(row) for row in ids])
     real = np.flatnonzero([any(token >= len(SPECIAL) for token in row) for row in ids])
-    steps: list[np.ndarray] = []
-    for _ in range(config.epochs):
-        order = rng.permutation(real)
-        epoch = [
-            stretch[rows]
-            for start in range(0, len(order), _STRETCH)
-            for stretch in (order[start : start + _STRETCH],)
-            for rows in token_budget_batches(lengths[stretch], config.batch_tokens)
-        ]
-        steps += [epoch[place] for place in rng.permutation(len(epoch))]
-    return steps
+    return [
+        batch
+        for _ in range(config.epochs)
+        for batch in shuffled_batches(lengths, real, config.batch_tokens, rng)
+    ]

@@ -2,7 +2,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from rows import day, events, reviews, signals
 
-from features.histories import BROWSE_WEIGHTS, browse_history, purchase_history
+from features.histories import BROWSE_WEIGHTS, browse_history, browse_log, purchase_history
 from features.visibility import everything
 
 
@@ -50,7 +50,7 @@ def test_browsing_adds_up_and_keeps_the_last_time() -> None:
         {"user_id": "u", "item_id": "a", "event_type": "purchase", "day": 4, "seq": 4},
         {"user_id": "u", "item_id": "c", "event_type": "dismiss", "day": 4, "seq": 5},
     )
-    history = browse_history(everything(seen, reviews(), as_of=day(9)))
+    history = browse_history(browse_log(everything(seen, reviews(), as_of=day(9))))
     assert history.rows() == [
         ("u", "b", day(2), 1, BROWSE_WEIGHTS["wishlist"]),
         ("u", "a", day(3), 0, BROWSE_WEIGHTS["cart"] + BROWSE_WEIGHTS["view"]),
@@ -69,4 +69,4 @@ def test_empty_tables_have_empty_histories_of_the_same_shape() -> None:
     none = everything(events(), reviews(), as_of=day(9))
     felt = signals({}).lazy()
     assert_frame_equal(purchase_history(none, felt), purchase_history(some, felt).clear())
-    assert_frame_equal(browse_history(none), browse_history(some).clear())
+    assert_frame_equal(browse_history(browse_log(none)), browse_history(browse_log(some)).clear())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from rows import day, events, items, reviews, signals
 
-from features.histories import browse_history, purchase_history
+from features.histories import browse_history, browse_log, purchase_history
 from features.profiles import item_profiles, user_profiles
 from features.text_vectors import item_text_vectors
 from features.visibility import Visible, before, everything, first_purchases, hold_out
@@ -48,7 +48,7 @@ def all_features(visible: Visible, polarity: dict[str, float]) -> dict[str, pl.D
         "item_profiles": item_profiles(ITEMS.lazy(), visible, felt),
         "user_profiles": user_profiles(ITEMS.lazy(), visible, felt),
         "purchases": purchase_history(visible, felt),
-        "browsing": browse_history(visible),
+        "browsing": browse_history(browse_log(visible)),
         "text": pl.DataFrame(text),
     }
 

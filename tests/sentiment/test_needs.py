@@ -76,9 +76,10 @@ def test_needs_are_spans_of_the_text_in_order(text: str) -> None:
     assert {need.kind for need in needs} <= set(NEED_KINDS)
 
 
-def test_a_long_text_of_wishing_words_is_read_in_time() -> None:
+@pytest.mark.timeout(30)
+def test_rules_do_not_backtrack_for_ever_on_wishing_words() -> None:
     text = "it could be it should be i wish it would be nice to have more " * 400
-    assert len(find_needs(text)) < len(text)
+    assert find_needs(text)[0].text.startswith("i wish it would be nice")
 
 
 def test_every_rule_names_a_known_kind() -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from published_shop import AS_OF, Published
 
-from features.histories import browse_history, purchase_history
+from features.histories import browse_history, browse_log, purchase_history
 from features.quotes import item_quotes
 from features.visibility import everything
 from jobs.sample_shop import Shop, ShopConfig, generate_shop
@@ -48,7 +48,7 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
     tables = {
         "items": shop.items,
         "purchase_history": purchase_history(visible, signals.lazy()),
-        "browse_history": browse_history(visible),
+        "browse_history": browse_history(browse_log(visible)),
         "user_profiles": fitted.world.user_profiles,
         "quotes": item_quotes(shop.reviews.lazy(), signals.lazy()),
     }
