@@ -1,58 +1,47 @@
-"""How well needs are found, on sentences that were labelled by hand.
+"""How well needs are found, on sentences that were labelled by reading.
 
-python -m benchmarks.needs --data ../shared/data [--split tune] [--json F]
+python -m benchmarks.needs --data ../shared/data [--split report] [--json F]
 
 A found need is right when it shares at least half of its words with a labelled one (characters in
 both, over characters in either); precision, recall and F1 count needs. Of the right ones, the share
-with the right kind is given beside. The baseline marks every sentence with a wishing word whole.
+with the right kind is given beside. The peers are the rules without the head, and a mark on every
+sentence with a wishing word as a whole.
 """
 
-import json as json_module
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write
-from benchmarks.needs_sample import review_texts
-from sentiment.needs import find_needs
+from jobs.needs_labels import LabelledSentence, labelled_sentences
+from sentiment.needs import Need, find_needs
+from sentiment.scorer import ReviewScorer, ScorerConfig
 
-LABELS = Path(__file__).parent / "labels" / "needs.jsonl"
 _WISH = re.compile(r"\bwish|\bshould\b|\bcould\b|hoping|希望|建议|要是|应该|[?？]$", re.IGNORECASE)
 Found = list[tuple[int, int, str]]
+_SPLITS = ("tune", "test", "report")
 
 
-def labelled(data: Path, split: str) -> list[dict[str, Any]]:
-    """Return the labelled sentences of a split with their text."""
-    rows = [json_module.loads(line) for line in LABELS.read_text().splitlines()]
-    texts = {file: review_texts(data, file) for file in {row["file"] for row in rows}}
-    return [
-        row | {"text": (texts[row["file"]][row["row"]] or "")[row["start"] : row["end"]]}
-        for row in rows
-        if row["split"] == split
-    ]
-
-
-def measure(rows: list[dict[str, Any]], find: Callable[[str], Found]) -> dict[str, float]:
+def measure(
+    sentences: Sequence[LabelledSentence], find: Callable[[str], Found]
+) -> dict[str, float]:
     """Return precision, recall, F1, and the share of right needs that have the right kind."""
     found = right = wanted = right_kind = 0
-    for row in rows:
-        open_needs = [
-            (need["start"] - row["start"], need["end"] - row["start"], need["kind"])
-            for need in row["needs"]
-        ]
+    for sentence in sentences:
+        open_needs = list(sentence.needs)
         wanted += len(open_needs)
-        for start, end, kind in find(row["text"]):
+        for start, end, kind in find(sentence.text):
             found += 1
-            hit = next((need for need in open_needs if _overlap(need, (start, end)) >= 0.5), None)
+            hit = next((need for need in open_needs if _overlap(need, start, end) >= 0.5), None)
             if hit is not None:
                 open_needs.remove(hit)
                 right += 1
-                right_kind += hit[2] == kind
+                right_kind += hit.kind == kind
     precision, recall = right / max(1, found), right / max(1, wanted)
     return {
         "precision": precision,
@@ -60,12 +49,22 @@ def measure(rows: list[dict[str, Any]], find: Callable[[str], Found]) -> dict[st
         "f1": 2 * precision * recall / max(1e-9, precision + recall),
         "kind": right_kind / max(1, right),
         "needs": float(wanted),
-        "sentences": float(len(rows)),
+        "sentences": float(len(sentences)),
     }
 
 
+def by_product(scorer: ReviewScorer) -> Callable[[str], Found]:
+    """Find needs as the product does: by the rules, and by the head where they see none."""
+
+    def find(text: str) -> Found:
+        found = scorer.score([text])["needs"][0].to_list()
+        return [(need["start"], need["end"], need["kind"]) for need in found]
+
+    return find
+
+
 def by_rules(text: str) -> Found:
-    """Find needs as the product does."""
+    """Find needs by the rules alone."""
     return [(need.start, need.end, need.kind) for need in find_needs(text)]
 
 
@@ -74,21 +73,28 @@ def by_word(text: str) -> Found:
     return [(0, len(text), "improvement")] if _WISH.search(text) else []
 
 
-def _overlap(need: tuple[int, int, str], span: tuple[int, int]) -> float:
-    both = min(need[1], span[1]) - max(need[0], span[0])
-    return max(0, both) / (max(need[1], span[1]) - min(need[0], span[0]))
+def _overlap(need: Need, start: int, end: int) -> float:
+    both = min(need.end, end) - max(need.start, start)
+    return max(0, both) / (max(need.end, end) - min(need.start, start))
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the reviews.")],
-    split: Annotated[str, typer.Option(help="tune or test.")] = "test",
+    split: Annotated[str, typer.Option(help="tune, test or report.")] = "report",
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
     show: Annotated[bool, typer.Option(help="Print what was missed and what was wrong.")] = False,
 ) -> None:
     """Run the benchmark."""
-    rows, console = labelled(data, split), Console(width=100)
-    table = Table(title=f"needs, {split}: {len(rows)} sentences")
-    results = {"rules": measure(rows, by_rules), "a wishing word": measure(rows, by_word)}
+    if split not in _SPLITS:
+        raise typer.BadParameter(f"split must be one of {', '.join(_SPLITS)}")
+    sentences, console = labelled_sentences(data, (split,)), Console(width=100)
+    product = by_product(ReviewScorer.load(ScorerConfig()))
+    results = {
+        "rules and head": measure(sentences, product),
+        "rules": measure(sentences, by_rules),
+        "a wishing word": measure(sentences, by_word),
+    }
+    table = Table(title=f"needs, {split}: {len(sentences)} sentences")
     table.add_column("found by")
     for name in results["rules"]:
         table.add_column(name, justify="right")
@@ -96,11 +102,13 @@ def main(
         table.add_row(name, *(f"{value:.3g}" for value in result.values()))
     console.print(table)
     if show:
-        for row in rows:
-            one = measure([row], by_rules)
-            if one["f1"] < 1 and (row["needs"] or by_rules(row["text"])):
-                found = [row["text"][a:b] for a, b, _ in by_rules(row["text"])]
-                console.print(row["id"], row["text"], found, markup=False)
+        for sentence in sentences:
+            found = product(sentence.text)
+            one = measure([sentence], product)
+            if one["f1"] < 1 and (sentence.needs or found):
+                wanted = [need.text for need in sentence.needs]
+                parts = [sentence.text[a:b] for a, b, _ in found]
+                console.print(sentence.text, wanted, parts, markup=False)
     write(json, {"split": split, "metrics": results})
 
 

@@ -1,15 +1,15 @@
 """The sentences whose needs and wishes were labelled by hand: which they are, without their text.
 
-python -m benchmarks.needs_sample --data ../shared/data > sentences.jsonl
+python -m benchmarks.needs_sample --data ../shared/data [--draw 2] > sentences.jsonl
 
-Three hundred sentences of real reviews, drawn by a fixed seed: half of them begin to wish, to
+Three hundred sentences of real reviews a draw, by a fixed seed: half of them begin to wish, to
 suggest, to miss or to ask something, a quarter hold any word people wish or ask with, and a
 quarter are drawn from everything, so that needs put in other words count too. Two in three are
-English. The first hundred (`tune`) may be looked at when rules are written, the others (`test`)
-are read once.
+English. Of the first draw a hundred (`tune`) were looked at when rules were written and the others
+(`test`) read once; all of them may be learned from since. The second draw (`report`) is of other
+sentences and is read once.
 """
 
-import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import polars as pl
 import typer
 
+from jobs.needs_labels import review_texts
 from sentiment.sentences import sentence_spans
 
-SEED = 20261124
+SEEDS = {1: 20261124, 2: 20261125}
 _NETS = {
     "en": (
         r"\bwish(?:ed)? (?:it|they|i|the|that|this|there|these|you)\b|\bif only\b|"
@@ -51,17 +51,20 @@ _FILES = {
 }
 
 
-def sample(data: Path) -> list[dict[str, Any]]:
+def sample(data: Path, draw: int = 1) -> list[dict[str, Any]]:
     """Return the sentences in the order of labelling: `file, row, start, end, split, text`.
+
+    The second draw holds no text of the first.
 
     `row` counts the reviews of a file from 0; `start` and `end` are characters of its text.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEEDS[draw])
+    before = {sentence["text"] for sentence in sample(data, 1)} if draw == 2 else set()
     picked = []
     for language, files in _FILES.items():
         everything = [sentence for file in files for sentence in _sentences(data, file)]
         texts = [sentence["text"] for sentence in everything]
-        left = np.ones(len(texts), dtype=bool)
+        left = np.array([text not in before for text in texts])
         for net, num in zip((*_NETS[language], ""), _NUM[language], strict=True):
             caught = [bool(re.search(net, text, re.IGNORECASE)) for text in texts]
             chosen = rng.choice(np.flatnonzero(left & caught), num, replace=False)
@@ -69,18 +72,15 @@ def sample(data: Path) -> list[dict[str, Any]]:
             picked += [everything[row] | {"language": language} for row in chosen]
     order = rng.permutation(len(picked))
     return [
-        picked[place] | {"id": number, "split": "tune" if number < 100 else "test"}
+        picked[place] | {"id": number, "split": _split(draw, number)}
         for number, place in enumerate(order)
     ]
 
 
-def review_texts(data: Path, file: str) -> list[str | None]:
-    """Return the texts of a file's reviews, by row."""
-    column = {"womens_clothing.csv.gz": "Review Text", "online_shopping_10_cats.csv.gz": "review"}
-    with gzip.open(data / file) as opened:
-        if file.endswith(".jsonl.gz"):
-            return pl.read_ndjson(opened.read())["text"].to_list()
-        return pl.read_csv(opened.read())[column[Path(file).name]].to_list()
+def _split(draw: int, number: int) -> str:
+    if draw == 2:
+        return "report"
+    return "tune" if number < 100 else "test"
 
 
 def _sentences(data: Path, file: str) -> Iterator[dict[str, Any]]:
@@ -98,9 +98,10 @@ def _sentences(data: Path, file: str) -> Iterator[dict[str, Any]]:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the reviews.")],
+    draw: Annotated[int, typer.Option(min=1, max=2, help="Which sentences.")] = 1,
 ) -> None:
     """Print the sentences as JSON lines."""
-    for sentence in sample(data):
+    for sentence in sample(data, draw):
         typer.echo(json.dumps(sentence, ensure_ascii=False))
 
 

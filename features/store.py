@@ -127,6 +127,20 @@ class Store:
         ]
         return frame.with_columns(casts) if casts else frame
 
+    def fits(self, table: str) -> bool:
+        """Tell whether the columns of a table are those of its contract, or there is no table.
+
+        An older version of this package may have written others.
+
+        Raises:
+            StoreError: The table is damaged.
+        """
+        opened = self._open(table)
+        if opened is None:
+            return True
+        wanted = _storable(table, TABLES[table].create_empty()).schema
+        return dict(pl.scan_delta(opened).collect_schema()) == dict(wanted)
+
     def append(self, table: str, frame: pl.DataFrame) -> None:
         """Add rows in one commit; nobody ever sees a part of them.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.errors import ConfigError
+from sentiment.score_section import ScoreSection
 
 DEFAULT_FILE = Path("sentirec.toml")
 
@@ -31,19 +32,6 @@ class IngestSection(Section):
 
     format: str | None = None
     """The format of all files; where it is absent it is told from each file."""
-
-
-class ScoreSection(Section):
-    """`[score]`: how texts are scored."""
-
-    encoder: str = "all-MiniLM-L6-v2"
-    """A folder, the pinned package by its name, or a hub name."""
-    max_tokens: int = Field(default=128, ge=8, le=512)
-    """Longest text read; what is longer is cut and marked."""
-    device: str = "auto"
-    """A torch device; `auto` takes a GPU where there is one."""
-    num_actors: int = Field(default=1, ge=1)
-    threads: int = Field(default=2, ge=1)
 
 
 class TrainSection(Section):

@@ -16,8 +16,7 @@ import polars as pl
 from features.schema import TABLES
 from features.store import Store
 from jobs.ray_session import ray_session
-from sentiment.encoder import EncoderConfig
-from sentiment.scorer import ReviewScorer, model_version
+from sentiment.scorer import ReviewScorer, ScorerConfig, model_version
 
 REVIEWS, ITEM_TEXTS = "review_signals", "item_texts"
 _REVIEW, _ITEM = "review", "item"
@@ -29,14 +28,14 @@ class ScoreConfig:
     """How reviews are scored.
 
     Attributes:
-        encoder: Which encoder, and how it runs.
+        scorer: Which models, and how they run.
         num_actors: Model actors.
         threads: CPU threads of each actor.
         window: Rows an actor takes at once; batches are sorted by length inside it, and it is what
             a commit holds.
     """
 
-    encoder: EncoderConfig
+    scorer: ScorerConfig
     num_actors: int = 1
     threads: int = 2
     window: int = 512
@@ -70,11 +69,11 @@ class ScoreReport:
 class ScoringActor:
     """Holds one model; used by Ray Data."""
 
-    def __init__(self, encoder: EncoderConfig, threads: int) -> None:
+    def __init__(self, config: ScorerConfig, threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-        self._scorer = ReviewScorer.load(encoder)
+        self._scorer = ReviewScorer.load(config)
 
     def __call__(self, batch: Any) -> dict[str, list[Any]]:
         """Score one window; return it as one Arrow IPC message, so that no type is lost."""
@@ -106,9 +105,12 @@ def score(
         StoreError: If there are no reviews.
         SentimentError: If the encoder or its weights cannot be loaded.
     """
-    version = model_version(config.encoder)
+    version = model_version(config.scorer)
     with store.lock("score"):
         store.scan("reviews")
+        if not store.fits(REVIEWS):
+            # Signals of an older contract: every review is to be scored again in any case.
+            store.overwrite(REVIEWS, TABLES[REVIEWS].create_empty())
         unchanged = _scored_reviews(store, version).select(pl.len()).collect().item()
         items = _pending_items(store, version)
         pending = pl.concat([_pending_reviews(store, version), items], how="vertical")
@@ -163,7 +165,7 @@ def _scored_windows(blocks: list[Any], config: ScoreConfig) -> Iterator[pl.DataF
     """Yield each window's signals as soon as an actor is done with it."""
     import ray.data
 
-    on_gpu = config.encoder.device.startswith("cuda")
+    on_gpu = config.scorer.device.startswith("cuda")
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # One block a window: a block is what Ray hands over, and retries, as a whole.
@@ -171,7 +173,7 @@ def _scored_windows(blocks: list[Any], config: ScoreConfig) -> Iterator[pl.DataF
         ScoringActor,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"encoder": config.encoder, "threads": config.threads},
+        fn_constructor_kwargs={"config": config.scorer, "threads": config.threads},
         compute=ray.data.ActorPoolStrategy(size=config.num_actors),
         num_cpus=1,
         num_gpus=1 if on_gpu else None,

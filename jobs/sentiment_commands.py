@@ -5,23 +5,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.table import Table
 
+from jobs import explain_commands
 from jobs.errors import BadInputError
+from jobs.label_commands import queue
 from jobs.options import ConfigOption, DeviceOption, JsonOption
 from jobs.output import Output
 from jobs.progress import StepBars
-from jobs.stage_commands import load_settings
-
-if TYPE_CHECKING:
-    from sentiment.scorer import ReviewScorer
+from jobs.stage_commands import load_scorer, load_settings
+from jobs.train_commands import train
 
 app = typer.Typer(help="Signals of any texts, and how good they are.", no_args_is_help=True)
 _LINES_AT_ONCE = 512
 _STDIO = Path("-")
+app.command()(queue)
+app.command()(train)
+explain_commands.register(app)
 
 
 @app.command()
@@ -46,7 +49,7 @@ def analyze(
 
     from jobs.text_files import opened, text_lines
 
-    scorer = _scorer(device, config)
+    scorer = load_scorer(device, config)
     with ExitStack() as stack:
         lines: BinaryIO = sys.stdin.buffer
         if file != _STDIO:
@@ -73,20 +76,33 @@ def evaluate(
             "needed unless labels are class names or one to five stars.",
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write tables and curves as one HTML page that needs no network."),
+    ] = None,
     device: DeviceOption = None,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
     """Compare polarity with labels: accuracy, F1, AUC, calibration; per language and length."""
-    from jobs.evaluate_sentiment import evaluate_sentiment, read_labelled
+    from jobs.evaluate_sentiment import read_labelled, score_labelled
+    from jobs.sentiment_figures import sentiment_figures
+    from jobs.whole_files import check_folder
 
     output = Output(json)
+    if report is not None:
+        check_folder(report)
     labelled = read_labelled(file, text_column, label_column, map)
-    scorer = _scorer(device, config)
+    scorer = load_scorer(device, config)
     with StepBars() as bars:
-        figures = evaluate_sentiment(
+        scored = score_labelled(
             scorer, labelled, progress=lambda done, total: bars.step("score", done, total)
         )
+    figures = sentiment_figures(scored)
+    if report is not None:
+        from jobs.sentiment_report import write_sentiment_report
+
+        write_sentiment_report(report, scored, figures, source=f"{file}, column {label_column}")
     output.console.print(_figures_table(figures))
     output.console.print(_confusion_table(figures))
     output.write_json(figures)
@@ -140,18 +156,6 @@ def pretrain(
     output.write_json(asdict(report) | {"folder": str(report.folder)})
 
 
-def _scorer(device: str | None, config: Path | None) -> "ReviewScorer":
-    from jobs.settings import score_config
-    from sentiment.scorer import ReviewScorer
-
-    settings = score_config(load_settings(config, device))
-    if settings.encoder.device == "cpu":
-        import torch
-
-        torch.set_num_threads(settings.threads)
-    return ReviewScorer.load(settings.encoder)
-
-
 def _windows(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     while window := list(islice(rows, _LINES_AT_ONCE)):
         yield window
@@ -165,15 +169,14 @@ def _writable(path: Path):
 
 
 def _figures_table(figures: dict[str, Any]) -> Table:
+    from jobs.sentiment_figures import figure_groups
+
     table = Table(title=f"polarity, model {figures['model_version']}")
     columns = ("n", "accuracy", "macro_f1", "auc", "ece", "ece_after_temperature")
     table.add_column("texts")
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
-    groups = [("all", figures)]
-    groups += [(f"language {name}", found) for name, found in figures["language"].items()]
-    groups += [(f"{name} characters", found) for name, found in figures["length"].items()]
-    for name, found in groups:
+    for name, found in figure_groups(figures):
         cells = (found[column] for column in columns)
         table.add_row(name, *(_cell(value) for value in cells))
     return table

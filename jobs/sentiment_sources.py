@@ -12,10 +12,13 @@ import numpy as np
 import polars as pl
 
 from sentiment.cleaning import clean_text, review_text, text_key
+from sentiment.needs import NEED_KINDS, Need
+from sentiment.sentences import clause_spans
 from sentiment.tasks import Span
 from sentiment.training import NEGATIVE_STARS, POSITIVE_STARS
 
 UNSEEN_REVIEWS = 2000
+_HELD_OUT_DOMAINS = ("laptop14", "restaurant14")
 
 
 @dataclass(kw_only=True)
@@ -89,15 +92,24 @@ def musical_instruments(data: Path) -> Labelled:
     )
 
 
+def unseen_reviews(data: Path, num: int) -> list[str]:
+    """Distinct texts of musical instruments, drawn at random; never trained on."""
+    everything = _star_reviews(
+        data / "reviews/amazon_musical_instruments_2014_5core.jsonl.gz", "musical_instruments"
+    )
+    texts = sorted(set(everything.texts) - {""})
+    return [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:num].tolist()]
+
+
 def product_reviews(data: Path) -> Labelled:
     """Product reviews of many shops, mostly electronics and household; skewed to five stars."""
     frame = _csv(data / "reviews/product_reviews_30k.csv.gz")
     return _of_stars("product_reviews", frame, "reviews_title", "reviews_text", "reviews_rating")
 
 
-def clothing(data: Path) -> Labelled:
-    """Women's clothing, skewed to five stars."""
-    frame = _csv(data / "reviews/womens_clothing.csv.gz")
+def clothing(data: Path, *, most: int | None = None) -> Labelled:
+    """Women's clothing, skewed to five stars; the first `most` of the file."""
+    frame = _csv(data / "reviews/womens_clothing.csv.gz").head(most or 1 << 30)
     return _of_stars("clothing", frame, "Title", "Review Text", "Rating")
 
 
@@ -137,14 +149,21 @@ def balanced(source: Labelled, per_star: int, *, seed: int = 0) -> Labelled:
         rng.permutation(np.flatnonzero(source.label == star))[:per_star]
         for star in np.unique(source.label)
     ]
-    rows = np.sort(np.concatenate(keep))
-    return replace(source, texts=[source.texts[row] for row in rows], label=source.label[rows])
+    return _rows(source, np.sort(np.concatenate(keep)))
 
 
 def without(source: Labelled, out: np.ndarray) -> Labelled:
     """Return the texts that a mask does not mark."""
-    kept = np.flatnonzero(~out)
-    return replace(source, texts=[source.texts[row] for row in kept], label=source.label[kept])
+    return _rows(source, np.flatnonzero(~out))
+
+
+def _rows(source: Labelled, rows: np.ndarray) -> Labelled:
+    return replace(
+        source,
+        texts=[source.texts[row] for row in rows],
+        label=source.label[rows],
+        topic=source.topic[rows] if len(source.topic) else source.topic,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,18 +229,23 @@ def aspect_terms(data: Path, domains: Sequence[str] | None = None) -> Terms:
     frame = _csv(data / "aspects_en/aspect_terms.csv.gz")
     if domains is not None:
         frame = frame.filter(pl.col("domain").is_in(list(domains)))
+    return _terms(frame)
+
+
+def _terms(frame: pl.DataFrame) -> Terms:
+    """Gather the terms of each text; one that two people judged differently has one polarity."""
     classes = {"Negative": 0, "Neutral": 1, "Positive": 2}
-    of_text: dict[str, set[tuple[int, int, int]]] = {}
+    of_text: dict[str, dict[tuple[int, int], int]] = {}
     for text, term, start, polarity in frame.select(
         "text", "aspect", "char_pos", "polarity"
     ).iter_rows():
-        spans = of_text.setdefault(text, set())
+        spans = of_text.setdefault(text, {})
         if text[start : start + len(term)] == term:
-            spans.add((start, start + len(term), classes[polarity]))
+            spans.setdefault((start, start + len(term)), classes[polarity])
     return Terms(
         texts=list(of_text),
         spans=[
-            [Span(start=a, end=b, polarity=c) for a, b, c in sorted(spans)]
+            [Span(start=a, end=b, polarity=c) for (a, b), c in sorted(spans.items())]
             for spans in of_text.values()
         ],
     )
@@ -260,6 +284,148 @@ def online_shopping(data: Path) -> Labelled:
         by_class=True,
         topic=frame["cat"].rank("dense").cast(pl.Int64).to_numpy() - 1,
     )
+
+
+def evened(source: Labelled, *, repeats: int = 4, seed: int = 0) -> Labelled:
+    """Even out the labels within each topic, so that a topic does not come to stand for a label.
+
+    The rarer label is repeated up to `repeats` times and the other cut to twice that.
+    """
+    rng = np.random.default_rng(seed)
+    keep: list[np.ndarray] = []
+    for topic in np.unique(source.topic):
+        of_topic = source.topic == topic
+        sides = [
+            rng.permutation(np.flatnonzero(of_topic & (source.label == label)))
+            for label in np.unique(source.label[of_topic])
+        ]
+        least, most = min(map(len, sides)), max(map(len, sides))
+        times = max(1, min(repeats, most // least))
+        for rows in sides:
+            many = np.tile(rows, times) if len(rows) == least else rows
+            keep.append(many[: 2 * times * least])
+    return _rows(source, np.sort(np.concatenate(keep)))
+
+
+def weibo_emotions(data: Path) -> Emotional:
+    """Chinese posts, each with one of six labels; `neutral` is one of them."""
+    frame = (
+        pl.read_csv(data / "emotion/smp2020_weibo.csv.gz")
+        .drop_nulls(["text", "label"])
+        .unique("text", keep="first", maintain_order=True)
+    )
+    names = sorted(frame["label"].unique())
+    labels = np.array([[label == name for name in names] for label in frame["label"]])
+    return Emotional(names=names, texts=[clean_text(t) for t in frame["text"]], labels=labels)
+
+
+def chinese_aspect_terms(data: Path) -> Terms:
+    """Chinese sentences of product reviews and courses with aspect terms."""
+    return _terms(_csv(data / "aspects_zh/aspect_terms.csv.gz"))
+
+
+def dianping_terms(data: Path, split: str) -> Terms:
+    """Chinese restaurant reviews with aspect terms, each at its first place in the text."""
+    frame = _csv(data / "aspects_zh/dianping_triplets.csv.gz")
+    frame = frame.filter(pl.col("split") == split).drop_nulls(["text", "aspect", "polarity"])
+    starts = [text.find(term) for text, term in frame.select("text", "aspect").iter_rows()]
+    frame = frame.with_columns(char_pos=pl.Series(starts)).filter(pl.col("char_pos") >= 0)
+    return _terms(frame)
+
+
+def training_terms(data: Path) -> Terms:
+    """Return all aspect sentences but the held-out tenth of laptops and restaurants."""
+    test = set(held_out_terms(data).texts)
+    terms = aspect_terms(data)
+    kept = [row for row, text in enumerate(terms.texts) if text not in test]
+    return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
+
+
+def held_out_terms(data: Path) -> Terms:
+    """Return the tenth of laptop and restaurant sentences that is never trained on."""
+    terms = aspect_terms(data, _HELD_OUT_DOMAINS)
+    kept = np.flatnonzero(held_out(terms.texts)).tolist()
+    return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
+
+
+def acos_opinions(data: Path, split: str) -> Terms:
+    """English laptop and restaurant reviews with opinions; one without a term is of the whole text.
+
+    A whole text counts where all its opinions agree. Source: Cai et al. 2021,
+    "Aspect-Category-Opinion-Sentiment Quadruple Extraction".
+    """
+    frame = _csv(data / "aspects_en/acos_quads.csv.gz").filter(pl.col("split") == split)
+    classes = {"negative": 0, "neutral": 1, "positive": 2}
+    found: dict[str, dict[tuple[int, int], set[int]]] = {}
+    for text, span, polarity in frame.select("text", "aspect_span", "polarity").iter_rows():
+        first, last = map(int, span.split(","))
+        words = text.split(" ")
+        start = sum(len(word) + 1 for word in words[:first]) if first >= 0 else 0
+        end = start + len(" ".join(words[first:last])) if first >= 0 else len(text)
+        found.setdefault(text, {}).setdefault((start, end), set()).add(classes[polarity])
+    for text, spans in found.items():
+        if len(set().union(*spans.values())) > 1:
+            spans.pop((0, len(text)), None)
+    return Terms(
+        texts=list(found),
+        spans=[
+            [
+                Span(start=start, end=end, polarity=next(iter(polarities)))
+                for (start, end), polarities in spans.items()
+                if len(polarities) == 1
+            ]
+            for spans in found.values()
+        ],
+    )
+
+
+def clauses_of_terms(terms: Terms) -> Terms:
+    """Return clauses as spans: one that holds terms of one polarity has that polarity."""
+    spans = []
+    for text, of_text in zip(terms.texts, terms.spans, strict=True):
+        clauses = []
+        for start, end in clause_spans(text):
+            found = {span.polarity for span in of_text if start <= span.start < end}
+            if len(found) == 1:
+                clauses.append(Span(start=start, end=end, polarity=found.pop()))
+        spans.append(clauses)
+    return Terms(texts=terms.texts, spans=spans)
+
+
+def clauses_with_needs(texts: Sequence[str], needs: Sequence[Sequence[Need]]) -> Terms:
+    """Return every clause as a span of class 0, or 1 + the kind of the need that covers half of it.
+
+    Args:
+        texts: N texts.
+        needs: The needs of each.
+    """
+    spans = []
+    for text, of_text in zip(texts, needs, strict=True):
+        clauses = []
+        for start, end in clause_spans(text):
+            kinds = [
+                1 + NEED_KINDS.index(need.kind)
+                for need in of_text
+                if 2 * (min(end, need.end) - max(start, need.start)) >= end - start
+            ]
+            clauses.append(Span(start=start, end=end, polarity=kinds[0] if kinds else 0))
+        spans.append(clauses)
+    return Terms(texts=list(texts), spans=spans)
+
+
+def stars_of_terms(terms: Terms) -> np.ndarray:
+    """Return the stars that the terms of a text allow, bool, shape (N, 5).
+
+    Terms that agree stand for the whole text; where they do not, or there are none, all stars are
+    allowed.
+    """
+    allowed = np.ones((len(terms.texts), 5), dtype=bool)
+    by_polarity = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1]], dtype=bool)
+    for row, spans in enumerate(terms.spans):
+        found = {span.polarity for span in spans}
+        if len(found) == 1:
+            allowed[row] = by_polarity[found.pop()]
+    return allowed
 
 
 def weibo(data: Path) -> Labelled:

@@ -12,29 +12,14 @@ from recsys.ranker import RankerConfig
 from recsys.retrieval import RecommenderConfig, TowerTrainer
 from recsys.retrieval_index import IndexConfig
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
-from sentiment.encoder import EncoderConfig
-
-AUTO = "auto"
-
-
-def resolve_device(device: str) -> str:
-    """Return a torch device; `auto` is the first GPU where CUDA works, else the CPU."""
-    if device != AUTO:
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+from sentiment.score_section import resolve_device
 
 
 def score_config(config: Config) -> ScoreConfig:
     """Return how reviews are scored."""
     section = config.score
     return ScoreConfig(
-        encoder=EncoderConfig(
-            name=section.encoder,
-            max_tokens=section.max_tokens,
-            device=resolve_device(section.device),
-        ),
+        scorer=section.scorer_config(),
         num_actors=section.num_actors,
         threads=section.threads,
     )

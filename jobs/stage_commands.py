@@ -22,6 +22,7 @@ from jobs.progress import StepBars
 
 if TYPE_CHECKING:
     from features.store import Store
+    from sentiment.scorer import ReviewScorer
 
 
 def score(
@@ -67,7 +68,7 @@ def profiles(
     opened = open_store(store, settings)
     report = build_profiles(
         opened,
-        version=model_version(score_config(settings).encoder),
+        version=model_version(score_config(settings).scorer),
         as_of=parse_moment(as_of) or after_last_row(opened, datetime.now(UTC)),
     )
     for name, rows in report.rows.items():
@@ -97,7 +98,7 @@ def train(
             opened,
             recommender_config(settings),
             tower_trainer(settings, lambda done, total: bars.step("train two-tower", done, total)),
-            version=model_version(score_config(settings).encoder),
+            version=model_version(score_config(settings).scorer),
             as_of=parse_moment(as_of) or after_last_row(opened, now),
             now=now,
             progress=bars.step,
@@ -158,7 +159,7 @@ def evaluate(
                 open_store(store, settings),
                 recommender_config(settings),
                 trainer,
-                version=model_version(score_config(settings).encoder),
+                version=model_version(score_config(settings).scorer),
                 protocol=protocol,
                 split_at=parse_moment(split_at),
                 progress=bars.step,
@@ -255,3 +256,16 @@ def open_store(store: str | None, settings: Config) -> "Store":
     from features.store import Store
 
     return Store(store or settings.store.path)
+
+
+def load_scorer(device: str | None, config: Path | None) -> "ReviewScorer":
+    """Load the scorer of the command line and the configuration file."""
+    from jobs.settings import score_config
+    from sentiment.scorer import ReviewScorer
+
+    settings = score_config(load_settings(config, device))
+    if settings.scorer.device == "cpu":
+        import torch
+
+        torch.set_num_threads(settings.threads)
+    return ReviewScorer.load(settings.scorer)

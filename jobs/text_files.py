@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,15 +34,21 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path, *, text_columns: Collection[str] = ()) -> pl.DataFrame:
     """Read CSV, JSON lines or Parquet, told from the name without `.gz`.
+
+    Args:
+        path: Of the file.
+        text_columns: Columns of CSV files whose cells are kept as written, so that `007` is no 7;
+            those that are not there are passed over.
 
     Raises:
         BadInputError: If the file is of no such kind or cannot be read.
     """
+    as_written = dict.fromkeys(text_columns, pl.String)
     kinds = {
-        ".csv": pl.read_csv,
-        ".tsv": lambda data: pl.read_csv(data, separator="\t"),
+        ".csv": lambda data: pl.read_csv(data, schema_overrides=as_written),
+        ".tsv": lambda data: pl.read_csv(data, separator="\t", schema_overrides=as_written),
         ".jsonl": pl.read_ndjson,
         ".ndjson": pl.read_ndjson,
         ".json": pl.read_ndjson,

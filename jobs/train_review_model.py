@@ -1,12 +1,12 @@
 """Train the English review model that ships, on public data.
 
 Run as `python -m jobs.train_review_model --data ../shared/data --out runs/review_model`. Stopped
-and started again, it goes on from its last checkpoint. Musical instruments are never trained on:
-they are the unseen domain.
+and started again, it goes on from its last checkpoint. Musical instruments and clothing are never
+trained on: they are the unseen domains.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +15,12 @@ import torch
 import typer
 from tokenizers import Tokenizer
 
-from jobs.checkpoints import forget_checkpoint, keep_every, last_checkpoint
+from jobs.review_training import train_in_folder
 from jobs.sentiment_sources import (
     Labelled,
-    Terms,
     amazon_polarity,
-    aspect_terms,
     balanced,
     beauty,
-    clothing,
     emotions,
     held_out,
     magazines,
@@ -32,17 +29,19 @@ from jobs.sentiment_sources import (
     stanford_sentences,
     star_sets,
     stars_of_emotions,
+    training_terms,
     tweets,
     without,
 )
-from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
-from sentiment.finetuning import FineTuning, Step, fine_tune
-from sentiment.review_model import ReviewModel, ReviewModelConfig
+from jobs.tune_review_model import tune_english
+from sentiment.encoder_files import DEFAULT_ENCODER
+from sentiment.finetuning import FineTuning
+from sentiment.model_file import fresh_model, load_model, save_model
 from sentiment.tasks import EmotionTask, StarTask, Task, aspect_task, tokenise
 from sentiment.training import star_mask
 
-HELD_OUT_DOMAINS = ("laptop14", "restaurant14")
-_CHECKPOINT_STEPS = 200
+FILE = "en_review_model.safetensors"
+RAW = "trained.safetensors"
 
 
 def star_sources(data: Path, per_star: int) -> list[Labelled]:
@@ -51,7 +50,6 @@ def star_sources(data: Path, per_star: int) -> list[Labelled]:
         amazon_polarity(data),
         balanced(office_products(data), per_star),
         balanced(product_reviews(data), per_star),
-        balanced(clothing(data), per_star),
         balanced(magazines(data), 300),
         balanced(beauty(data), 200),
         stanford_sentences(data),
@@ -60,96 +58,85 @@ def star_sources(data: Path, per_star: int) -> list[Labelled]:
     return [without(source, held_out(source.texts)) for source in sources]
 
 
-def training_terms(data: Path) -> Terms:
-    """Return all aspect sentences but the held-out tenth of laptops and restaurants."""
-    test = set(held_out_terms(data).texts)
-    terms = aspect_terms(data)
-    kept = [row for row, text in enumerate(terms.texts) if text not in test]
-    return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How often each kind of text is read; reviews of other sources are read once.
 
+    Attributes:
+        polarity: Amazon reviews of two classes.
+        emotions: Comments with emotions.
+        aspects: Sentences with aspect terms.
+    """
 
-def held_out_terms(data: Path) -> Terms:
-    """Return the tenth of laptop and restaurant sentences that is never trained on."""
-    terms = aspect_terms(data, HELD_OUT_DOMAINS)
-    kept = np.flatnonzero(held_out(terms.texts)).tolist()
-    return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
+    polarity: int = 2
+    emotions: int = 2
+    aspects: int = 4
 
 
 def review_tasks(
-    data: Path, tokenizer: Tokenizer, *, max_tokens: int, per_star: int, passes: int
+    data: Path, tokenizer: Tokenizer, *, max_tokens: int, per_star: int, passes: Passes
 ) -> list[Task]:
-    """Return every task of the English model."""
-    tasks: list[Task] = [
-        StarTask(
+    """Return every task of the English model, one that is read twice twice."""
+    tasks: list[Task] = []
+    for source in star_sources(data, per_star):
+        task = StarTask(
             name=source.name,
             ids=tokenise(tokenizer, source.texts, max_tokens),
             mask=star_mask(star_sets(source)),
         )
-        for source in star_sources(data, per_star)
-    ]
+        tasks += [task] * (passes.polarity if source.name == "amazon_polarity" else 1)
     felt = emotions(data, "train")
     kept = np.flatnonzero(~held_out(felt.texts))
     ids = tokenise(tokenizer, [felt.texts[row] for row in kept], 64)
     stars = stars_of_emotions(felt)[kept]
     terms = training_terms(data)
-    for _ in range(passes):
-        tasks.append(
-            EmotionTask(name="emotions", ids=ids, labels=felt.labels[kept], stars=stars, weight=0.5)
-        )
-        tasks.append(aspect_task("aspects", tokenizer, terms.texts, terms.spans))
-    return tasks
-
-
-def fresh_model(num_emotions: int) -> tuple[ReviewModel, Tokenizer, str]:
-    """Return a model over the default encoder, its tokenizer, and the hash of its weights."""
-    from transformers import AutoModel
-
-    folder, base = locate_encoder(DEFAULT_ENCODER)
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32)
-    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-    return ReviewModel(encoder, ReviewModelConfig(num_emotions=num_emotions)), tokenizer, base
+    of_emotions = EmotionTask(
+        name="emotions", ids=ids, labels=felt.labels[kept], stars=stars, weight=0.5
+    )
+    of_aspects = aspect_task("aspects", tokenizer, terms.texts, terms.spans)
+    return tasks + [of_emotions] * passes.emotions + [of_aspects] * passes.aspects
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the training data.")],
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and of the finished weights.")],
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
-    max_tokens: Annotated[int, typer.Option(help="Longest review that is read.")] = 160,
-    per_star: Annotated[int, typer.Option(help="Reviews a star from each large source.")] = 2500,
-    passes: Annotated[int, typer.Option(help="Passes over emotions and aspects.")] = 2,
+    max_tokens: Annotated[int, typer.Option(help="Longest review that is read.")] = 128,
+    per_star: Annotated[int, typer.Option(help="Reviews a star from each large source.")] = 1500,
+    polarity_passes: Annotated[int, typer.Option(help="Over Amazon's two classes.")] = 2,
+    emotion_passes: Annotated[int, typer.Option(help="Over comments with emotions.")] = 2,
+    aspect_passes: Annotated[int, typer.Option(help="Over sentences with aspects.")] = 4,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the order and of the heads.")] = 0,
 ) -> None:
     """Train, or go on training."""
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    model, tokenizer, base = fresh_model(len(emotions(data, "train").names))
-    tasks = review_tasks(data, tokenizer, max_tokens=max_tokens, per_star=per_star, passes=passes)
-    log = out / "log.jsonl"
-    config = FineTuning(seed=seed, bf16=device.startswith("cuda"))
-    settings = asdict(config) | {
-        "max_tokens": max_tokens,
-        "per_star": per_star,
-        "passes": passes,
-    }
+    if not (out / RAW).is_file():
+        passes = Passes(polarity=polarity_passes, emotions=emotion_passes, aspects=aspect_passes)
+        _fine_tune(data, out, device, max_tokens, per_star, passes, seed)
+    trained = load_model(out / RAW)
+    figures = tune_english(trained, data, device=device, max_tokens=max_tokens)
+    save_model(out / FILE, trained)
+    typer.echo(json.dumps(figures, indent=2))
 
-    def on_step(step: Step) -> None:
-        if step.number % 10 == 0:
-            with log.open("a") as file:
-                file.write(json.dumps(vars(step)) + "\n")
 
-    fine_tune(
-        model,
-        tasks,
-        config,
-        device=device,
-        resume=last_checkpoint(out, settings),
-        on_step=on_step,
-        on_checkpoint=keep_every(out, _CHECKPOINT_STEPS, settings),
+def _fine_tune(
+    data: Path, out: Path, device: str, max_tokens: int, per_star: int, passes: Passes, seed: int
+) -> None:
+    names = tuple(emotions(data, "train").names)
+    trained = fresh_model(DEFAULT_ENCODER, emotions=names, seed=seed)
+    tasks = review_tasks(
+        data, trained.tokenizer, max_tokens=max_tokens, per_star=per_star, passes=passes
     )
-    model.cpu().save(out / "en_review_model.safetensors", base=base)
-    forget_checkpoint(out)
+    train_in_folder(
+        trained,
+        tasks,
+        FineTuning(seed=seed, bf16=device.startswith("cuda")),
+        out,
+        RAW,
+        settings={"max_tokens": max_tokens, "per_star": per_star, "passes": asdict(passes)},
+        device=device,
+    )
 
 
 if __name__ == "__main__":

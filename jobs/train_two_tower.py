@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.ray_progress import StepCounter, watch
 from jobs.ray_session import ray_session
 from recsys.query_tower import QueryTowerWeights
 from recsys.retrieval import TowerTrainer, TrainedTowers
@@ -71,7 +72,7 @@ def _train(
     from ray.train.torch import TorchTrainer
 
     total = training.epochs * len(worlds)
-    counter = ray.remote(num_cpus=0)(_EpochCounter).remote()
+    counter = ray.remote(num_cpus=0)(StepCounter).remote()
     trainer = TorchTrainer(
         _worker,
         train_loop_config={
@@ -80,6 +81,7 @@ def _train(
             "training": training,
             "threads": config.threads,
             "counter": counter,
+            "total": total,
         },
         scaling_config=ScalingConfig(num_workers=config.num_workers, use_gpu=config.use_gpu),
         run_config=RunConfig(
@@ -89,9 +91,7 @@ def _train(
         ),
     )
     done = threading.Event()
-    watcher = threading.Thread(
-        target=_watch, args=(counter, done, lambda epochs: progress(epochs, total)), daemon=True
-    )
+    watcher = threading.Thread(target=watch, args=(counter, done, progress), daemon=True)
     watcher.start()
     try:
         result = trainer.fit()
@@ -121,7 +121,7 @@ def _worker(loop: dict[str, Any]) -> None:
 
     def on_epoch(epoch: int, loss: float) -> None:
         if is_first:
-            loop["counter"].advance.remote()
+            loop["counter"].advance.remote(loop["total"])
 
     fit = fit_sharded_towers if is_sharded else fit_towers
     with tempfile.TemporaryDirectory() as folder:
@@ -137,24 +137,6 @@ def _worker(loop: dict[str, Any]) -> None:
                 save_towers(trained, Path(folder) / f"{number}.npz")
         checkpoint = train.Checkpoint.from_directory(folder) if is_first else None
         train.report({}, checkpoint=checkpoint)
-
-
-class _EpochCounter:
-    def __init__(self) -> None:
-        self._count = 0
-
-    def advance(self) -> None:
-        self._count += 1
-
-    def count(self) -> int:
-        return self._count
-
-
-def _watch(counter: Any, done: threading.Event, report: Callable[[int], None]) -> None:
-    import ray
-
-    while not done.wait(0.5):
-        report(ray.get(counter.count.remote()))
 
 
 def save_towers(towers: TrainedTowers, path: Path) -> None:

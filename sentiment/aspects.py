@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,62 +82,96 @@ class AspectList:
                     return kind
         return GENERAL
 
-    def canonical(self, term: str, kind: str = GENERAL) -> str | None:
+    def canonical(self, term: str, kind: str | None = None) -> str | None:
         """Return the aspect that a term names, None where the list has none for it.
 
         The whole term counts first, then the longest word of the list within it; the product's own
         kind before `general`. A term such as "overpriced" names what it implies.
+
+        Args:
+            term: Words of a text.
+            kind: Of the product; None where it is not known: then `general` counts first, and every
+                other kind after it.
 
         >>> aspects = AspectList.load()
         >>> aspects.canonical("the battery life", "electronics"), aspects.canonical("做工")
         ('battery', 'quality')
         """
         wanted = _normal(term)
-        searched = [self._by_word.get(kind, {}), self._by_word[GENERAL]]
-        for by_word in searched:
+        searched = self._searched(kind)
+        for words in searched:
             for form in (wanted, wanted.removesuffix("s"), wanted.removesuffix("es")):
-                if form in by_word:
-                    return by_word[form]
-        for by_word in searched:
-            inside = [word for word in by_word if _holds(wanted, word)]
+                if form in words.named:
+                    return words.named[form]
+        for words in searched:
+            inside = words.find_named(wanted)
             if inside:
-                return by_word[max(inside, key=lambda word: (len(word), word))]
+                return words.named[max(inside, key=lambda word: (len(word), word))]
         return next(iter(self.implied(wanted, kind)), None)
 
-    def implied(self, sentence: str, kind: str = GENERAL) -> list[str]:
+    def implied(self, sentence: str, kind: str | None = None) -> list[str]:
         """Return aspects that a sentence speaks of without naming them, sorted.
 
         >>> AspectList.load().implied("Way too expensive, and it broke after a week.")
         ['durability', 'price']
         """
         lowered = sentence.lower()
-        aspects = {*self.aspects.get(kind, ()), *self.aspects[GENERAL]}
         return sorted(
             {
-                aspect.name
-                for aspect in aspects
-                if any(_holds(lowered, word) for word in aspect.implied_by)
+                words.implied[word]
+                for words in self._searched(kind)
+                for word in words.find_implied(lowered)
             }
         )
 
+    def _searched(self, kind: str | None) -> list["_Words"]:
+        words, general = self._words, self._words[GENERAL]
+        if kind is None:
+            return [general, *(words[other] for other in words if other != GENERAL)]
+        return [words[kind], general] if kind in words and kind != GENERAL else [general]
+
     @cached_property
-    def _by_word(self) -> dict[str, dict[str, str]]:
-        """For each kind, the aspect of each word; of a word with two aspects the first counts."""
-        return {
-            kind: {word: aspect.name for aspect in reversed(aspects) for word in aspect.words}
-            for kind, aspects in self.aspects.items()
-        }
+    def _words(self) -> dict[str, "_Words"]:
+        return {kind: _Words.of(aspects) for kind, aspects in self.aspects.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Words:
+    """The words of one kind, each with its aspect; of a word with two aspects the first counts."""
+
+    named: dict[str, str]
+    implied: dict[str, str]
+    find_named: Callable[[str], list[str]]
+    find_implied: Callable[[str], list[str]]
+
+    @classmethod
+    def of(cls, aspects: Sequence[Aspect]) -> "_Words":
+        named = {word: aspect.name for aspect in reversed(aspects) for word in aspect.words}
+        implied = {word: aspect.name for aspect in reversed(aspects) for word in aspect.implied_by}
+        return cls(
+            named=named,
+            implied=implied,
+            find_named=_finder(named),
+            find_implied=_finder(implied),
+        )
+
+
+def _finder(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what finds words in a text: whole words in Latin script, anywhere in Chinese."""
+    chinese: list[str] = []
+    latin: list[str] = []
+    for word in sorted(words, key=lambda word: (-len(word), word)):
+        (chinese if detect_language(word) == "zh" else latin).append(re.escape(word))
+    parts = []
+    if chinese:
+        parts.append(f"(?:{'|'.join(chinese)})")
+    if latin:
+        parts.append(f"(?<![a-z])(?:{'|'.join(latin)})(?![a-z])")
+    return re.compile("|".join(parts)).findall if parts else lambda text: []
 
 
 def _normal(term: str) -> str:
     return _ARTICLE.sub("", " ".join(term.lower().split()).strip(" .,;:!?\"'"))
-
-
-def _holds(text: str, word: str) -> bool:
-    """Tell whether a text holds a word: as whole words in Latin script, anywhere in Chinese."""
-    if detect_language(word) == "zh":
-        return word in text
-    return re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", text) is not None
 
 
 def _aspect(path: Path, kind: str, name: str, words: Any) -> Aspect:

@@ -1,8 +1,10 @@
 """Batches of texts that waste little padding."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 # Texts that are sorted by length together; from one stretch to the next the order is random.
 _STRETCH = 1024
@@ -51,3 +53,12 @@ def shuffled_batches(
         for batch in token_budget_batches(lengths[stretch], max_tokens)
     ]
     return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def padded(ids: Sequence[Sequence[int]], device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """Return token ids and mask, int64, shape (B, L)."""
+    lengths = torch.tensor([len(row) for row in ids])
+    mask_BL = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids_BL = torch.zeros(mask_BL.shape, dtype=torch.long)
+    ids_BL[mask_BL] = torch.tensor([token for row in ids for token in row])
+    return ids_BL.to(device), mask_BL.long().to(device)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sentiment.parallel import ALONE, Parallel
+
 
 @dataclass(frozen=True, kw_only=True)
 class DescentConfig:
@@ -73,6 +75,8 @@ def descend(
     load_state: Callable[[dict[str, Tensor]], Any],
     resume: dict[str, Any] | None = None,
     on_checkpoint: OnCheckpoint = lambda state, step: None,
+    stop: Callable[[int], bool] = lambda step: False,
+    parallel: Parallel = ALONE,
 ) -> None:
     """Run AdamW for `num_steps` steps.
 
@@ -87,6 +91,8 @@ def descend(
             stopped.
         on_checkpoint: Called after each step with a function that makes the state to keep, and the
             number of steps done.
+        stop: Called after each step with the number of steps done; True ends the descent.
+        parallel: Who else descends; gradients are averaged.
     """
     optimizer = torch.optim.AdamW(groups)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(num_steps, config.warm_up))
@@ -101,6 +107,7 @@ def descend(
     for step in range(first, num_steps):
         optimizer.zero_grad()
         loss(step).backward()
+        parallel.average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, config.max_gradient)
         optimizer.step()
         rates.step()
@@ -115,6 +122,8 @@ def descend(
             }
 
         on_checkpoint(state, step + 1)
+        if stop(step + 1):
+            return
 
 
 def _rate(num_steps: int, warm_up: float) -> Callable[[int], float]:

@@ -1,4 +1,4 @@
-"""The shared text encoder: one forward pass, from which every signal of a review is read.
+"""A base encoder: what review models are trained over, and what their embeddings are held to.
 
 Shape suffixes: B texts of a batch, L tokens, D hidden width, P pooled layers.
 """
@@ -65,6 +65,34 @@ class PooledTexts:
         return last / np.maximum(np.linalg.norm(last, axis=1, keepdims=True), 1e-12)
 
 
+def load_base(name: str) -> tuple[nn.Module, Tokenizer]:
+    """Load a BERT-like encoder in single precision, and its tokenizer.
+
+    Raises:
+        EncoderNotFoundError: If neither folder, package nor hub has it.
+        WeightsError: If a pinned package's weights were altered.
+    """
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    where, _ = locate_encoder(name)
+    try:
+        encoder = AutoModel.from_pretrained(where, dtype=torch.float32)
+        file = Path(where) / "tokenizer.json"
+        tokenizer = (
+            Tokenizer.from_file(str(file))
+            if file.is_file()
+            else AutoTokenizer.from_pretrained(where, use_fast=True).backend_tokenizer
+        )
+    # Damaged files: tokenizers raises plain Exception, safetensors an error of its own.
+    except Exception as error:
+        raise EncoderNotFoundError(
+            f"encoder {name!r} could not be loaded from {where}: {error}"
+        ) from error
+    return encoder, tokenizer
+
+
 class TextEncoder:
     """A BERT-like encoder with its tokenizer on one device."""
 
@@ -86,24 +114,8 @@ class TextEncoder:
             EncoderNotFoundError: If neither folder, package nor hub has it.
             WeightsError: If a pinned package's weights were altered.
         """
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        where, weights_id = locate_encoder(config.name)
-        try:
-            model = AutoModel.from_pretrained(where, dtype=torch.float32)
-            tokenizer_file = Path(where) / "tokenizer.json"
-            tokenizer = (
-                Tokenizer.from_file(str(tokenizer_file))
-                if tokenizer_file.is_file()
-                else AutoTokenizer.from_pretrained(where, use_fast=True).backend_tokenizer
-            )
-        # Damaged files: tokenizers raises plain Exception, safetensors an error of its own.
-        except Exception as error:
-            raise EncoderNotFoundError(
-                f"encoder {config.name!r} could not be loaded from {where}: {error}"
-            ) from error
+        model, tokenizer = load_base(config.name)
+        _, weights_id = locate_encoder(config.name)
         return cls(model, tokenizer, weights_id=weights_id, config=config)
 
     @property

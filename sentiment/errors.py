@@ -3,7 +3,8 @@
 SentimentError
 ├── EncoderNotFoundError   the encoder's files are not where they were asked for
 ├── WeightsError           weights are missing, altered, or of another shape
-└── AspectListError        a list of aspects cannot be read
+├── AspectListError        a list of aspects cannot be read
+└── IdentityWordsError     a list of identity words cannot be read
 """
 
 
@@ -21,3 +22,7 @@ class WeightsError(SentimentError):
 
 class AspectListError(SentimentError):
     """A list of aspects cannot be read, or is of another form."""
+
+
+class IdentityWordsError(SentimentError):
+    """A list of identity words cannot be read, or is of another form."""

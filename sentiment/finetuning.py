@@ -1,11 +1,10 @@
-"""Fine-tuning of a review model on several tasks at once, keeping its embedding that of the base.
+"""Fine-tuning of a review model on several tasks at once, keeping its embedding what it was.
 
 Every batch holds texts of one task; batches of all tasks are shuffled together. On a share of the
-batches the base encoder reads the same texts, and the model's embedding is pulled towards its own:
-fine-tuning for sentiment alone destroys an encoder as an embedder within a hundred steps.
+batches the model as it was before reads the same texts too, and the embedding is pulled towards
+that one's: fine-tuning for sentiment alone destroys an encoder as an embedder within a hundred
+steps. Of a fresh model that is the mean of the base's last layer, which is the base's own.
 No clock and no files: checkpoints are handed to the caller.
-
-Shape suffixes: B texts, L tokens, D hidden width.
 """
 
 import copy
@@ -15,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sentiment.batching import shuffled_batches
+from sentiment.batching import padded, shuffled_batches
 from sentiment.descent import DescentConfig, OnCheckpoint, descend, parameter_groups
+from sentiment.parallel import ALONE, Parallel
 from sentiment.review_model import ReviewModel
 from sentiment.tasks import Task
 
@@ -29,15 +29,16 @@ class FineTuning(DescentConfig):
 
     Attributes:
         head_learning_rate: Peak rate of the heads.
-        distillation: Weight of (1 - cosine) between the embedding and the base's.
-        distilled_share: Share of the batches on which it is computed.
+        distillation: Weight of (1 - cosine) between the embedding and what it was before.
+        distilled_share: Share of the batches on which it is computed; none is for an encoder whose
+            embedding is learned.
     """
 
-    batch_tokens: int = 3072
-    learning_rate: float = 8e-5
+    batch_tokens: int = 1280
+    learning_rate: float = 7e-5
     head_learning_rate: float = 5e-4
-    distillation: float = 4.0
-    distilled_share: float = 0.5
+    distillation: float = 8.0
+    distilled_share: float = 0.25
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -55,7 +56,7 @@ class Step:
         total: Steps in all.
         task: Whose batch it was.
         loss: Of the task alone.
-        distance: 1 - cosine to the base's embedding; NaN where it was not computed.
+        distance: 1 - cosine to the embedding before; NaN where it was not computed.
     """
 
     number: int
@@ -89,11 +90,13 @@ def fine_tune(
     resume: dict[str, Any] | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     on_checkpoint: OnCheckpoint = lambda state, step: None,
+    stop: Callable[[int], bool] = lambda step: False,
+    parallel: Parallel = ALONE,
 ) -> ReviewModel:
     """Train in place.
 
     Args:
-        model: Fresh over the base encoder: a copy of its encoder is what the embedding is held to.
+        model: Fresh over a base encoder, or trained before: a copy holds its embedding in place.
         tasks: What to learn; rows are sampled as they are, so balance them before.
         config: How.
         device: Torch device.
@@ -101,26 +104,30 @@ def fine_tune(
             batches as if it had never stopped.
         on_step: Called in each step, once its loss is known.
         on_checkpoint: Called after each step with a function that makes the state to keep.
+        stop: Called after each step with the number of steps done; True ends the training.
+        parallel: Who else trains; each reads a part of every batch.
 
     Returns:
         The model, in evaluation mode.
     """
     torch.manual_seed(config.seed)
-    base = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
+    before = None
+    if config.distilled_share:
+        before = copy.deepcopy(model).to(device).eval().requires_grad_(False)
     model.to(device).train()
     steps = schedule_batches(tasks, config)
     distilled = np.random.default_rng([config.seed, 1]).random(len(steps)) < config.distilled_share
 
     def loss(number: int) -> Tensor:
-        task, rows = tasks[steps[number][0]], steps[number][1]
+        task, rows = tasks[steps[number][0]], parallel.share(steps[number][1])
         ids_BL, mask_BL = padded([task.ids[row] for row in rows], device)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bf16):
             encoded = model.encode(ids_BL, mask_BL)
             of_task = task.loss(model, encoded, rows)
             total, distance = task.weight * of_task, torch.full((), torch.nan)
-            if distilled[number]:
+            if before is not None and distilled[number]:
                 with torch.no_grad():
-                    wanted_BD = _mean_embedding(base, ids_BL, mask_BL)
+                    wanted_BD = before.embed(before.encode(ids_BL, mask_BL))
                 distance = 1 - (model.embed(encoded).float() * wanted_BD.float()).sum(1).mean()
                 total = total + config.distillation * distance
         on_step(
@@ -144,23 +151,10 @@ def fine_tune(
         loss,
         config=config,
         trained_state=model.trained_state,
-        load_state=lambda state: model.load_state_dict(state, strict=False),
+        load_state=model.load_trained_state,
         resume=resume,
         on_checkpoint=on_checkpoint,
+        stop=stop,
+        parallel=parallel,
     )
     return model.eval()
-
-
-def padded(ids: Sequence[Sequence[int]], device: str | torch.device) -> tuple[Tensor, Tensor]:
-    """Return token ids and mask, int64, shape (B, L)."""
-    lengths = torch.tensor([len(row) for row in ids])
-    mask_BL = torch.arange(int(lengths.max())) < lengths[:, None]
-    ids_BL = torch.zeros(mask_BL.shape, dtype=torch.long)
-    ids_BL[mask_BL] = torch.tensor([token for row in ids for token in row])
-    return ids_BL.to(device), mask_BL.long().to(device)
-
-
-def _mean_embedding(encoder: nn.Module, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-    tokens_BLD = encoder(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
-    weight_BL1 = mask_BL.unsqueeze(-1).to(tokens_BLD.dtype)
-    return nn.functional.normalize((tokens_BLD * weight_BL1).sum(1) / weight_BL1.sum(1), dim=1)

@@ -2,9 +2,13 @@
 
 import re
 
+from sentiment.sentences import sentence_spans
+
 DEFAULT_LANGUAGE = "en"
 UNDETERMINED = "und"
 
+# Fewer Latin words are too few to tell a language.
+_LEAST_WORDS = 4
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _HANGUL = re.compile(r"[\uac00-\ud7af]")
@@ -21,6 +25,41 @@ _ENGLISH = frozenset((
     "when", "will", "with", "work", "works", "would", "you", "your",
 ))
 # fmt: on
+
+
+def language_runs(text: str, language: str) -> list[tuple[int, int, bool]]:
+    """Cut a cleaned text where Chinese sentences meet those of another language.
+
+    A sentence of few words in Latin script, or of none, goes with what stands before it: brand
+    names and "OK!" are common in Chinese reviews.
+
+    Args:
+        text: The whole text.
+        language: What `detect_language` says of it.
+
+    Returns:
+        Start, end and whether it is Chinese of each run of sentences, in order.
+
+    >>> language_runs("Great sound and easy to use. 音质很好。OK!", "en")
+    [(0, 28, False), (29, 37, True)]
+    """
+    is_chinese = language == "zh"
+    if language == "ja" or not _HAN.search(text) or not _LATIN_WORD.search(text):
+        return [(0, len(text), is_chinese)] if text else []
+    runs: list[tuple[int, int, bool]] = []
+    for start, end in sentence_spans(text):
+        sentence = text[start:end]
+        if _HAN.search(sentence):
+            goes = detect_language(sentence) == "zh"
+        elif len(_LATIN_WORD.findall(sentence)) < _LEAST_WORDS:
+            goes = runs[-1][2] if runs else is_chinese
+        else:
+            goes = False
+        if runs and runs[-1][2] == goes:
+            runs[-1] = (runs[-1][0], end, goes)
+        else:
+            runs.append((start, end, goes))
+    return runs
 
 
 def detect_language(text: str) -> str:
@@ -48,7 +87,7 @@ def detect_language(text: str) -> str:
         return "ru"
     if arabic > 2 * len(latin):
         return "ar"
-    if len(latin) < 4:
+    if len(latin) < _LEAST_WORDS:
         return DEFAULT_LANGUAGE if latin else UNDETERMINED
     known = sum(word.lower() in _ENGLISH for word in latin)
     return DEFAULT_LANGUAGE if known * 10 >= len(latin) else UNDETERMINED

@@ -64,11 +64,12 @@ def label_f1(predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
 
 
 def best_thresholds(probabilities: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """For each label the threshold in 0.05..0.95 with the best F1 on these rows, shape (E,).
+    """For each label the threshold in 0.01..0.95 with the best F1 on these rows, shape (E,).
 
     The lowest of equally good ones.
     """
-    grid = np.arange(0.05, 0.951, 0.025)
+    # Finer where the probabilities of rare labels are.
+    grid = np.concatenate([np.arange(0.01, 0.05, 0.01), np.arange(0.05, 0.951, 0.025)])
     scores = np.stack([label_f1(probabilities >= threshold, actual) for threshold in grid])
     return grid[scores.argmax(0)]
 

@@ -40,8 +40,9 @@ class _Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rules:
-    """The rules of one language, and what tells that a need adds something."""
+    """The rules of one language, what tells that a need adds something, and what all rules need."""
 
+    trigger: re.Pattern[str]
     rules: tuple[_Rule, ...]
     adds: re.Pattern[str]
 
@@ -67,6 +68,8 @@ def find_needs(text: str) -> list[Need]:
 
 def _in_sentence(sentence: str, language: _Rules) -> list[tuple[int, int, NeedKind]]:
     found: list[tuple[int, int, NeedKind]] = []
+    if not language.trigger.search(sentence):
+        return found
     for rule in language.rules:
         for match in rule.pattern.finditer(sentence):
             clause = match[0].strip(" ,.;!?，。；！？")
@@ -104,7 +107,11 @@ def _rules(language: str) -> _Rules:
         )
         for rule in content["rules"][language]
     )
-    return _Rules(rules=rules, adds=compiled(content["adds"][language]))
+    return _Rules(
+        trigger=compiled(content["triggers"][language]),
+        rules=rules,
+        adds=compiled(content["adds"][language]),
+    )
 
 
 def _joined(pattern: str | list[str]) -> str:

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sentiment.batching import shuffled_batches
+from sentiment.batching import padded, shuffled_batches
 from sentiment.characters import MASK, SPECIAL
 from sentiment.descent import DescentConfig, OnCheckpoint, descend, parameter_groups
-from sentiment.finetuning import padded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,27 +1,27 @@
 """One encoder and the heads that read every signal of a text from a single pass.
 
-Word embeddings stay those of the base encoder; its layers are fine-tuned. What a file of weights
-holds is therefore the layers and the heads, in half precision.
+Word embeddings of a base encoder stay as they are, and its layers are fine-tuned; an encoder of our
+own is trained as a whole.
 
 Shape suffixes: B texts, L tokens, D hidden width, P layers with the token embedding as layer 0,
 S spans, E emotions.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sentiment.errors import WeightsError
+from sentiment.needs import NEED_KINDS
+from sentiment.schema import EMBEDDING_DIM
 
 NUM_STARS = 5
 NUM_TAGS = 3
 OUTSIDE, BEGIN, INSIDE = range(NUM_TAGS)
 NUM_POLARITIES = 3
-_FROZEN = "encoder.embeddings."
+# Class 0 of the needs head is a clause without a need.
+NUM_NEEDS = 1 + len(NEED_KINDS)
+_WORD_EMBEDDINGS = "encoder.embeddings."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +29,25 @@ class ReviewModelConfig:
     """Shape of the heads.
 
     Attributes:
-        num_emotions: Labels of the emotion head, E.
+        emotions: Names of the labels of the emotion head, E of them.
         hidden_dim: Width of the hidden layer of each head that has one.
         dropout: On what heads read, while training.
+        embedding_dim: Width of the embedding.
+        own_words: Word embeddings are trained and kept too, not those of a base encoder.
     """
 
-    num_emotions: int = 28
+    emotions: tuple[str, ...]
     hidden_dim: int = 256
     dropout: float = 0.1
+    embedding_dim: int = EMBEDDING_DIM
+    own_words: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be within [0, 1), not {self.dropout}")
+        if not self.emotions:
+            raise ValueError("emotions must name at least one label")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,25 +71,41 @@ class Encoded:
 
 
 class ReviewModel(nn.Module):
-    """Encoder with heads for stars, emotions, aspect terms and their polarity, and an embedding."""
+    """Encoder with heads for stars, emotions, aspect terms, the polarity of spans and their needs.
+
+    Beside the weights it holds what was tuned on validation rows: temperatures of stars and span
+    polarity, a threshold for each emotion, and the least probability of a need.
+    """
+
+    star_temperature: Tensor
+    polarity_temperature: Tensor
+    emotion_thresholds: Tensor
+    need_threshold: Tensor
 
     def __init__(self, encoder: nn.Module, config: ReviewModelConfig) -> None:
         super().__init__()
         self.config = config
+        if hasattr(encoder, "pooler"):
+            encoder.pooler = None  # type: ignore[assignment]  # Nobody reads it.
         self.encoder = encoder
         width = int(encoder.config.hidden_size)  # type: ignore[union-attr]
         layers = int(encoder.config.num_hidden_layers)  # type: ignore[union-attr]
         self.stars = _head(2 * width, NUM_STARS, config)
-        self.emotions = _head(2 * width, config.num_emotions, config)
+        self.emotions = _head(2 * width, len(config.emotions), config)
         self.tags = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, NUM_TAGS))
         self.span_polarity = _head(3 * width, NUM_POLARITIES, config)
-        self.embedding = nn.Linear(layers * width, width, bias=False)
+        self.needs = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(3 * width, NUM_NEEDS))
+        self.embedding = nn.Linear((layers + 1) * width, config.embedding_dim, bias=False)
         with torch.no_grad():
             # Begin as the base does: the mean of the last layer.
             self.embedding.weight.zero_()
-            self.embedding.weight[:, -width:] = torch.eye(width)
+            self.embedding.weight[:, -width:] = torch.eye(config.embedding_dim, width)
+        self.register_buffer("star_temperature", torch.ones(()))
+        self.register_buffer("polarity_temperature", torch.ones(()))
+        self.register_buffer("emotion_thresholds", torch.full((len(config.emotions),), 0.5))
+        self.register_buffer("need_threshold", torch.ones(()))
         for parameter in encoder.embeddings.parameters():  # type: ignore[union-attr]
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(config.own_words)
 
     def encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Encoded:
         """Run the encoder once."""
@@ -100,78 +122,46 @@ class ReviewModel(nn.Module):
 
     def embed(self, encoded: Encoded) -> Tensor:
         """Return unit embeddings that agree with the base encoder's, shape (B, D)."""
-        return nn.functional.normalize(self.embedding(encoded.pooled_BPD[:, 1:].flatten(1)), dim=1)
+        return nn.functional.normalize(self.embedding(encoded.pooled_BPD.flatten(1)), dim=1)
 
-    def polarity_of_spans(
-        self, encoded: Encoded, row_S: Tensor, start_S: Tensor, end_S: Tensor
-    ) -> Tensor:
-        """Return logits of negative, neutral, positive for token spans, shape (S, 3)."""
-        tokens_SLD = encoded.tokens_BLD[row_S]
-        place_L = torch.arange(tokens_SLD.shape[1], device=tokens_SLD.device)
-        inside_SL = (place_L >= start_S[:, None]) & (place_L < end_S[:, None])
-        weight_SL1 = inside_SL.unsqueeze(-1).to(tokens_SLD.dtype)
-        span_SD = (tokens_SLD * weight_SL1).sum(1) / weight_SL1.sum(1).clamp_min(1)
-        return self.span_polarity(torch.cat([span_SD, encoded.summary_BX[row_S]], dim=1))
+    def spans(self, encoded: Encoded, row_S: Tensor, start_S: Tensor, end_S: Tensor) -> Tensor:
+        """Return what heads of spans read: the mean of their tokens, and the summary of their text.
+
+        Args:
+            encoded: What `encode` returned.
+            row_S: Text of each span.
+            start_S: First token of each span.
+            end_S: The token after its last one.
+
+        Returns:
+            Shape (S, 3 D).
+        """
+        # Sums up to each token: no span's tokens are copied.
+        upto_BLD = nn.functional.pad(encoded.tokens_BLD.float().cumsum(1), (0, 0, 1, 0))
+        sum_SD = upto_BLD[row_S, end_S] - upto_BLD[row_S, start_S]
+        mean_SD = sum_SD / (end_S - start_S).clamp_min(1).unsqueeze(1)
+        summary_SX = encoded.summary_BX[row_S]
+        return torch.cat([mean_SD.to(summary_SX.dtype), summary_SX], dim=1)
 
     def trained_state(self) -> dict[str, Tensor]:
         """Return every tensor but the base's word embeddings."""
         return {
             name: tensor
             for name, tensor in self.state_dict().items()
-            if not name.startswith(_FROZEN)
+            if self.config.own_words or not name.startswith(_WORD_EMBEDDINGS)
         }
 
-    def save(self, path: Path, *, base: str) -> None:
-        """Write layers and heads in half precision.
-
-        Args:
-            path: A safetensors file.
-            base: SHA-256 of the base encoder's weights, checked when the file is loaded.
-        """
-        state = {name: t.half().contiguous() for name, t in self.trained_state().items()}
-        metadata = {
-            "base": base,
-            "num_emotions": str(self.config.num_emotions),
-            "hidden_dim": str(self.config.hidden_dim),
-        }
-        save_file(state, path, metadata=metadata)
-
-    @classmethod
-    def load(cls, path: Path, encoder: nn.Module, *, base: str) -> "ReviewModel":
-        """Put the weights of a file over a freshly loaded base encoder.
-
-        Args:
-            path: What `save` wrote.
-            encoder: The base; changed in place.
-            base: SHA-256 of its weights.
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `trained_state` returned.
 
         Raises:
-            WeightsError: If the file cannot be read, or was made for another base.
+            ValueError: If tensors are missing or unknown.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata["base"] != base:
-                    raise WeightsError(
-                        f"{path} was trained over an encoder with SHA-256 {metadata['base']}, and "
-                        f"this one has {base}: use the encoder it was trained over"
-                    )
-                config = ReviewModelConfig(
-                    num_emotions=int(metadata["num_emotions"]),
-                    hidden_dim=int(metadata["hidden_dim"]),
-                )
-                state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            model = cls(encoder, config)
-            missing, unknown = model.load_state_dict(state, strict=False)
-        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise WeightsError(f"review model {path} cannot be read: {error}") from error
-        missing = [name for name in missing if not name.startswith(_FROZEN)]
+        missing, unknown = self.load_state_dict(state, strict=False)
+        if not self.config.own_words:
+            missing = [name for name in missing if not name.startswith(_WORD_EMBEDDINGS)]
         if missing or unknown:
-            raise WeightsError(
-                f"review model {path} lacks {missing} and has unknown {unknown}: it is of another "
-                "version; train it again or reinstall"
-            )
-        return model.eval()
+            raise ValueError(f"tensors are missing: {missing}; unknown: {unknown}")
 
 
 def _head(inputs: int, outputs: int, config: ReviewModelConfig) -> nn.Sequential:

@@ -50,8 +50,10 @@ class Reviews(dy.Schema):
 class ReviewSignals(dy.Schema):
     """What one encoder pass says about one review, for one version of the model.
 
-    `polarity` is p_positive - p_negative; `intensity` is the share of the probability that is not
-    neutral; `embedding` is unit length, or null where the review has no text.
+    `polarity` is p_positive - p_negative; `intensity` is how far from three stars the review is, in
+    the mean and whichever way, as a share of the two there are; an emotion is felt from 0.5 on, and
+    null where the language's model does not know it; spans are characters of the cleaned text;
+    `embedding` is unit length, or null where the review has no text.
     """
 
     review_id = dy.String(primary_key=True, min_length=1)
@@ -63,6 +65,7 @@ class ReviewSignals(dy.Schema):
     polarity = dy.Float32(min=-1.0, max=1.0)
     intensity = dy.Float32(min=0.0, max=1.0)
     stars_expected = dy.Float32(min=1.0, max=5.0)
+    mixed = dy.Bool(description="strong opinions oppose each other")
     emotions = dy.Struct(
         {
             name: dy.Float32(nullable=True, min=0.0, max=1.0)
@@ -92,7 +95,14 @@ class ReviewSignals(dy.Schema):
         )
     )
     needs = dy.List(
-        dy.Struct({"text": dy.String(), "start": dy.Int32(min=0), "end": dy.Int32(min=0)})
+        dy.Struct(
+            {
+                "text": dy.String(),
+                "start": dy.Int32(min=0),
+                "end": dy.Int32(min=0),
+                "kind": dy.String(description="a kind of `sentiment.needs.NEED_KINDS`"),
+            }
+        )
     )
     embedding = dy.Array(dy.Float32(), shape=EMBEDDING_DIM, nullable=True)
-    truncated = dy.Bool(description="true where the text was longer than the encoder reads")
+    truncated = dy.Bool(description="the text had more windows than are read")

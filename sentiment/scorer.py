@@ -1,83 +1,114 @@
 """`ReviewScorer`: cleaned texts in, one row of signals a text out, one model pass a text."""
 
 import hashlib
+import json
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from sentiment.aspects import ASPECTS_FILE, AspectList
 from sentiment.cleaning import clean_text, review_text
-from sentiment.encoder import EncoderConfig, TextEncoder
-from sentiment.encoder_files import file_sha256, locate_encoder
-from sentiment.errors import WeightsError
-from sentiment.language import detect_language
-from sentiment.ngram_model import MAX_CHARACTERS, NgramModel
-from sentiment.schema import EMBEDDING_DIM, ReviewSignals
-from sentiment.star_head import StarHead, polarity_probabilities
+from sentiment.emotions import SHOP_EMOTIONS
+from sentiment.encoder_files import file_sha256
+from sentiment.language import detect_language, language_runs
+from sentiment.model_file import is_review_model, load_model, read_metadata
+from sentiment.model_reader import ModelReader, ReaderConfig
+from sentiment.needs import RULES_FILE, find_needs
+from sentiment.ngram_model import NgramModel
+from sentiment.ngram_reader import NgramReader
+from sentiment.reading import Opinion, Reader, Readings, Wish
+from sentiment.schema import ReviewSignals
+
+if TYPE_CHECKING:
+    from sentiment.explaining import Explanation
 
 WEIGHTS = Path(__file__).parent / "weights"
-STAR_HEAD_FILE = WEIGHTS / "en_star_head.safetensors"
-NGRAM_FILE = WEIGHTS / "zh_ngrams.safetensors"
-# Raise it when cleaning, language routing or pooling changes what a text is scored as.
-READING_VERSION = 1
+ENGLISH_MODEL = WEIGHTS / "en_review_model.safetensors"
+CHINESE_MODEL = WEIGHTS / "zh_ngrams.safetensors"
+# Raise it when cleaning, language routing or the gathering of spans changes what a text is scored
+# as. Devices and precision are no part of a version: they move no signal by more than 0.01.
+READING_VERSION = 2
+# Opinions from here on oppose each other in a `mixed` text.
+STRONG = 0.5
 _STAR_VALUES = np.arange(1, 6, dtype=np.float32)
-# The Chinese model knows three classes: the middle of the stars that each of them covers.
-_CLASS_STARS = np.array([1.5, 3.0, 4.5], dtype=np.float32)
+_LEAST_CONFIDENCE = 0.5
 _SIGNAL_COLUMNS = [name for name in ReviewSignals.columns() if name != "review_id"]
+_log = logging.getLogger(__name__)
 
 
-def model_version(config: EncoderConfig) -> str:
+@dataclass(frozen=True, kw_only=True)
+class ScorerConfig(ReaderConfig):
+    """Which models read, and how they run.
+
+    Attributes:
+        english: File of the review model for everything that is not Chinese.
+        chinese: File of the review model for Chinese, or of an n-gram model.
+        aspects: The list of canonical aspects, see `AspectList`.
+    """
+
+    english: Path = ENGLISH_MODEL
+    chinese: Path = CHINESE_MODEL
+    aspects: Path = ASPECTS_FILE
+
+
+def model_version(config: ScorerConfig) -> str:
     """Return the version stamped on every row: it changes when anything that moves a value does.
 
-    It names the encoder and carries eight hex digits over its weights, both heads, `max_tokens` and
-    `READING_VERSION`.
+    It names the base encoder of the English model and carries eight hex digits over both models,
+    the list of aspects, the rules for needs, the windows and `READING_VERSION`.
+
+    Raises:
+        AspectListError: If the list of aspects is not there.
+        WeightsError: If a model is not there or cannot be read.
     """
-    _, weights_id = locate_encoder(config.name)
+    AspectList.load(config.aspects)
+    base = json.loads(read_metadata(config.english).get("base", '{"name": "own"}'))["name"]
+    is_review_model(config.chinese)
+    files = (config.english, config.chinese, config.aspects, RULES_FILE)
     parts = [
-        weights_id,
-        file_sha256(STAR_HEAD_FILE),
-        file_sha256(NGRAM_FILE),
+        *(file_sha256(file) for file in files),
         f"{config.max_tokens}",
+        f"{config.max_windows}",
         f"{READING_VERSION}",
     ]
     digest = hashlib.sha256("|".join(parts).encode()).hexdigest()[:8]
-    return f"{Path(config.name).name}-{digest}"
+    return f"{Path(base).name}-{digest}"
 
 
 class ReviewScorer:
-    """Scores texts; Chinese goes to the n-gram model, everything else to the encoder."""
+    """Scores texts: Chinese sentences are read by one model, all others by the other."""
 
     def __init__(
-        self, encoder: TextEncoder, star_head: StarHead, ngrams: NgramModel, *, version: str
+        self, default: Reader, chinese: Reader, aspects: AspectList, *, version: str
     ) -> None:
         self.version = version
-        self._encoder = encoder
-        self._star_head = star_head
-        self._ngrams = ngrams
+        self._default = default
+        self._chinese = chinese
+        self._aspects = aspects
 
     @classmethod
-    def load(cls, config: EncoderConfig) -> "ReviewScorer":
-        """Load encoder and shipped heads.
+    def load(cls, config: ScorerConfig) -> "ReviewScorer":
+        """Load both models and the list of aspects.
 
         Raises:
-            EncoderNotFoundError: If the encoder cannot be found.
-            WeightsError: If shipped weights are missing, altered, or do not fit the encoder.
+            AspectListError: If the list of aspects cannot be read.
+            EncoderNotFoundError: If the base encoder of a model cannot be found.
+            WeightsError: If a model is missing or damaged, or was trained over other weights.
         """
-        encoder, star_head = TextEncoder.load(config), StarHead.load(STAR_HEAD_FILE)
-        wanted = star_head.config
-        if encoder.dim != wanted.input_dim or encoder.num_layers < max(wanted.layers):
-            raise WeightsError(
-                f"encoder {config.name!r} has {encoder.num_layers} layers of width {encoder.dim}, "
-                f"but {STAR_HEAD_FILE.name} reads layers {wanted.layers} of width "
-                f"{wanted.input_dim}; choose the encoder that the head was trained on"
-            )
-        return cls(
-            encoder,
-            star_head,
-            NgramModel.load(NGRAM_FILE),
-            version=model_version(config),
+        version = model_version(config)
+        scorer = cls(
+            ModelReader(load_model(config.english), config),
+            _chinese_reader(config),
+            AspectList.load(config.aspects),
+            version=version,
         )
+        _log.info("model %s on %s in %s", version, config.device, "bf16" if config.bf16 else "fp32")
+        return scorer
 
     def score(self, texts: Sequence[str]) -> pl.DataFrame:
         """Score texts as they come (they are cleaned here).
@@ -86,9 +117,10 @@ class ReviewScorer:
             texts: N texts of any supported or unsupported language; may be empty strings.
 
         Returns:
-            N rows in the order of `texts`, with every column of `ReviewSignals` but `review_id`.
-            A text with nothing left after cleaning is neutral with a null embedding. A language
-            without a model of its own is scored by the encoder; `language` says which it was.
+            N rows in the order of `texts`, with every column of `ReviewSignals` but `review_id`;
+            spans are characters of the cleaned text. A text with nothing left after cleaning is
+            neutral with a null embedding. A language without a model of its own is scored by the
+            default; `language` says which it was.
         """
         return self._score_cleaned([clean_text(text) for text in texts])
 
@@ -107,72 +139,170 @@ class ReviewScorer:
         signals = self._score_cleaned(unique)[[position[text] for text in texts]]
         return signals.select(reviews["review_id"], *_SIGNAL_COLUMNS)
 
+    def explain(self, text: str) -> "Explanation":
+        """Return which words moved the polarity of a cleaned text, by the model of its language."""
+        is_chinese = detect_language(text) == "zh"
+        return (self._chinese if is_chinese else self._default).explain(text)
+
     def _score_cleaned(self, texts: Sequence[str]) -> pl.DataFrame:
-        languages = np.array([detect_language(text) for text in texts], dtype=object)
-        empty = np.array([not text for text in texts], dtype=bool)
-        chinese = languages == "zh"
-        probabilities = np.tile(np.array([0.0, 1.0, 0.0], dtype=np.float32), (len(texts), 1))
-        stars = np.full(len(texts), 3.0, dtype=np.float32)
-        embedding = np.zeros((len(texts), EMBEDDING_DIM), dtype=np.float32)
-        truncated = np.zeros(len(texts), dtype=bool)
+        languages = [detect_language(text) for text in texts]
+        runs = [
+            (row, *run)
+            for row, (text, language) in enumerate(zip(texts, languages, strict=True))
+            for run in language_runs(text, language)
+        ]
+        readings = Readings.nothing(len(texts))
+        for is_chinese, reader in ((False, self._default), (True, self._chinese)):
+            of_reader = [(row, a, b) for row, a, b, chinese in runs if chinese is is_chinese]
+            said = reader.read([texts[row][a:b] for row, a, b in of_reader])
+            _add(readings, said, of_reader)
+        _finish(readings)
+        return _signals_frame(texts, languages, readings, self._aspects, version=self.version)
 
-        rows = np.flatnonzero(chinese)
-        picked = [texts[row] for row in rows.tolist()]
-        vectors, classes = self._ngrams.embed_and_classify(picked)
-        embedding[rows, : vectors.shape[1]] = vectors
-        probabilities[rows] = classes
-        stars[rows] = classes @ _CLASS_STARS
-        truncated[rows] = [len("".join(text.split())) > MAX_CHARACTERS for text in picked]
 
-        rows = np.flatnonzero(~chinese & ~empty)
-        pooled = self._encoder.pool([texts[row] for row in rows.tolist()])
-        by_star = self._star_head.star_probabilities(pooled.hidden)
-        embedding[rows] = pooled.embedding
-        probabilities[rows] = polarity_probabilities(by_star)
-        stars[rows] = by_star @ _STAR_VALUES
-        truncated[rows] = pooled.truncated
+def _chinese_reader(config: ScorerConfig) -> Reader:
+    if is_review_model(config.chinese):
+        return ModelReader(load_model(config.chinese), config)
+    return NgramReader(NgramModel.load(config.chinese))
 
-        return _signals_frame(
-            languages=languages,
-            probabilities=probabilities,
-            stars=stars,
-            embedding=embedding,
-            empty=empty,
-            truncated=truncated,
-            version=self.version,
+
+def _add(found: Readings, said: Readings, runs: Sequence[tuple[int, int, int]]) -> None:
+    """Put what was read of runs of sentences onto their texts; sums are by tokens until `_finish`.
+
+    Emotions count by the strongest run, spans move to their place in the text.
+    """
+    if not runs:
+        return
+    row = np.array([row for row, _, _ in runs])
+    tokens = said.num_tokens[:, None].astype(np.float32)
+    first = found.num_tokens[row] == 0
+    found.stars[row[first]] = 0
+    np.add.at(found.stars, row, said.stars * tokens)
+    np.add.at(found.embedding, row, said.embedding * tokens)
+    np.add.at(found.num_tokens, row, said.num_tokens)
+    np.logical_or.at(found.truncated, row, said.truncated)
+    np.fmax.at(found.emotions, row, said.emotions)
+    for place, (of_text, start, _) in enumerate(runs):
+        found.terms[of_text] += [_moved(span, start) for span in said.terms[place]]
+        found.clauses[of_text] += [_moved(span, start) for span in said.clauses[place]]
+        found.wishes[of_text] += [
+            Wish(
+                start=wish.start + start,
+                end=wish.end + start,
+                kind=wish.kind,
+                probability=wish.probability,
+            )
+            for wish in said.wishes[place]
+        ]
+
+
+def _finish(found: Readings) -> None:
+    read = found.num_tokens > 0
+    found.stars[read] /= found.stars[read].sum(1, keepdims=True)
+    length = np.linalg.norm(found.embedding[read], axis=1, keepdims=True)
+    found.embedding[read] /= np.maximum(length, 1e-12)
+
+
+def _moved(span: Opinion, by: int) -> Opinion:
+    if not by:
+        return span
+    return Opinion(
+        start=span.start + by,
+        end=span.end + by,
+        polarity=span.polarity,
+        confidence=span.confidence,
+    )
+
+
+def _aspects_of(
+    text: str, terms: Sequence[Opinion], clauses: Sequence[Opinion], aspects: AspectList
+) -> list[dict[str, Any]]:
+    """Return the aspects of a text: named ones, and those that a clause without a term implies."""
+    found = [
+        (
+            aspects.canonical(text[term.start : term.end]) or text[term.start : term.end].lower(),
+            term,
         )
+        for term in terms
+    ]
+    for clause in clauses:
+        if not any(term.start < clause.end and clause.start < term.end for term in terms):
+            implied = aspects.implied(text[clause.start : clause.end])
+            found += [(name, clause) for name in implied]
+    found.sort(key=lambda named: (named[1].start, named[0]))
+    return [
+        {
+            "aspect": name,
+            "polarity": span.polarity,
+            "confidence": min(1.0, span.confidence),
+            "start": span.start,
+            "end": span.end,
+        }
+        for name, span in found
+    ]
+
+
+def _needs_of(text: str, wishes: Sequence[Wish]) -> list[dict[str, Any]]:
+    """Return needs by the rules, and by the head where the rules see none."""
+    needs = [
+        {"text": need.text, "start": need.start, "end": need.end, "kind": need.kind}
+        for need in find_needs(text)
+    ]
+    taken = [(need["start"], need["end"]) for need in needs]
+    needs += [
+        {
+            "text": text[wish.start : wish.end],
+            "start": wish.start,
+            "end": wish.end,
+            "kind": wish.kind,
+        }
+        for wish in wishes
+        if not any(a < wish.end and wish.start < b for a, b in taken)
+    ]
+    return sorted(needs, key=lambda need: need["start"])
+
+
+def _is_mixed(terms: Sequence[Opinion], clauses: Sequence[Opinion]) -> bool:
+    polarities = [o.polarity for o in (*terms, *clauses) if o.confidence >= _LEAST_CONFIDENCE]
+    return bool(polarities) and max(polarities) >= STRONG and min(polarities) <= -STRONG
 
 
 def _signals_frame(
+    texts: Sequence[str],
+    languages: Sequence[str],
+    readings: Readings,
+    aspects: AspectList,
     *,
-    languages: np.ndarray,
-    probabilities: np.ndarray,
-    stars: np.ndarray,
-    embedding: np.ndarray,
-    empty: np.ndarray,
-    truncated: np.ndarray,
     version: str,
 ) -> pl.DataFrame:
-    negative, neutral, positive = np.clip(probabilities, 0.0, 1.0).T
+    by_star = readings.stars
+    negative, neutral, positive = by_star[:, :2].sum(1), by_star[:, 2], by_star[:, 3:].sum(1)
+    nothing = pl.Series(values=readings.num_tokens == 0, dtype=pl.Boolean)
     schema = ReviewSignals.create_empty().schema
-    vectors = pl.Series("embedding", embedding, dtype=schema["embedding"])
-    nothing = pl.Series(values=empty)
-    return pl.DataFrame(
-        {
-            "model_version": pl.Series([version] * len(languages), dtype=pl.String),
-            "language": pl.Series(languages.tolist(), dtype=pl.String),
-            "p_negative": negative,
-            "p_neutral": neutral,
-            "p_positive": positive,
-            "polarity": np.clip(positive - negative, -1.0, 1.0),
-            "intensity": np.clip(1.0 - neutral, 0.0, 1.0),
-            "stars_expected": np.clip(stars, 1.0, 5.0),
-        }
-    ).select(
-        pl.all(),
-        pl.lit(None, dtype=schema["emotions"]).alias("emotions"),
-        pl.lit([], dtype=schema["aspects"]).alias("aspects"),
-        pl.lit([], dtype=schema["needs"]).alias("needs"),
-        pl.when(nothing).then(None).otherwise(vectors).alias("embedding"),
-        pl.Series("truncated", truncated, dtype=pl.Boolean),
+    emotions = pl.DataFrame(readings.emotions, schema=list(SHOP_EMOTIONS)).fill_nan(None)
+    of_text = list(zip(texts, readings.terms, readings.clauses, strict=True))
+    columns = {
+        "model_version": pl.Series([version] * len(texts), dtype=pl.String),
+        "language": pl.Series(languages, dtype=pl.String),
+        "p_negative": np.clip(negative, 0, 1),
+        "p_neutral": np.clip(neutral, 0, 1),
+        "p_positive": np.clip(positive, 0, 1),
+        "polarity": np.clip(positive - negative, -1, 1),
+        "intensity": np.clip(by_star @ np.abs(_STAR_VALUES - 3) / 2, 0, 1),
+        "stars_expected": np.clip(by_star @ _STAR_VALUES, 1, 5),
+        "mixed": pl.Series([_is_mixed(a, b) for _, a, b in of_text], dtype=pl.Boolean),
+        "emotions": emotions.select(pl.struct(pl.all())).to_series(),
+        "aspects": pl.Series(
+            [_aspects_of(text, a, b, aspects) for text, a, b in of_text], dtype=schema["aspects"]
+        ),
+        "needs": pl.Series(
+            [_needs_of(text, wishes) for text, wishes in zip(texts, readings.wishes, strict=True)],
+            dtype=schema["needs"],
+        ),
+        "embedding": pl.Series(readings.embedding, dtype=schema["embedding"]),
+        "truncated": pl.Series(readings.truncated, dtype=pl.Boolean),
+    }
+    return pl.DataFrame(columns).with_columns(
+        pl.when(nothing).then(None).otherwise(pl.col(name)).alias(name)
+        for name in ("emotions", "embedding")
     )

@@ -36,3 +36,46 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         for a, b in spans
         if (part := text[a:b]).strip()
     ]
+
+
+_BREAK = re.compile(
+    r"[,，、:：;；()（）]+\s*|\s+-+\s+|--+|\b(?:but|however|although|though|except|yet)\b"
+    r"|但是?|不过|可是|然而|只是(?!不)|就是(?=[^，。]{2})",
+    re.IGNORECASE,
+)
+_LEAST = 3
+
+
+def clause_spans(text: str) -> list[tuple[int, int]]:
+    """Return start and end of every clause, in order: the parts of sentences that judge one thing.
+
+    Clauses end where sentences do, at commas, colons and brackets, and before a word of contrast
+    ("but", "although", "但是"). What has fewer than three letters or characters joins the clause
+    before it.
+
+    >>> text = "Great sound, but it broke in a week. 屏幕不错但是电池差"
+    >>> [text[a:b] for a, b in clause_spans(text)]
+    ['Great sound', 'but it broke in a week.', '屏幕不错', '但是电池差']
+    """
+    spans: list[tuple[int, int]] = []
+    for start, end in sentence_spans(text):
+        first = len(spans)
+        at = start
+        for match in _BREAK.finditer(text, start, end):
+            # A mark belongs to neither side; a word begins the clause after it.
+            is_word = match[0][0].isalpha()
+            _add_clause(spans, first, text, at, match.start())
+            at = match.start() if is_word else match.end()
+        _add_clause(spans, first, text, at, end)
+    return spans
+
+
+def _add_clause(spans: list[tuple[int, int]], first: int, text: str, start: int, end: int) -> None:
+    part = text[start:end]
+    start, end = start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+    if start >= end:
+        return
+    if sum(character.isalnum() for character in text[start:end]) >= _LEAST:
+        spans.append((start, end))
+    elif len(spans) > first:
+        spans[-1] = (spans[-1][0], end)

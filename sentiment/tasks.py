@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from sentiment.batching import padded
 from sentiment.review_model import BEGIN, INSIDE, OUTSIDE, Encoded, ReviewModel
 from sentiment.training import set_likelihood_loss
 
@@ -43,18 +44,34 @@ class Task(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StarTask:
-    """Texts with sets of possible stars, `sentiment.training.star_mask`, bool, shape (N, 5)."""
+    """Texts with sets of possible stars.
+
+    Attributes:
+        mask: `sentiment.training.star_mask`, bool, shape (N, 5).
+        row_weights: How much each text counts, float, shape (N,); None for all the same.
+        smoothing: Share of the loss that asks for all stars alike.
+    """
 
     name: str
     ids: list[list[int]]
     mask: np.ndarray
+    row_weights: np.ndarray | None = None
+    smoothing: float = 0.0
     weight: float = 1.0
 
     def loss(self, model: ReviewModel, encoded: Encoded, rows: np.ndarray) -> Tensor:
         """Return -log of the probability of the possible stars."""
-        logits = model.stars(encoded.summary_BX)
-        allowed = torch.from_numpy(self.mask[rows]).to(logits.device)
-        return set_likelihood_loss(logits.float(), allowed)
+        logits_B5 = model.stars(encoded.summary_BX).float()
+        allowed = torch.from_numpy(self.mask[rows]).to(logits_B5.device)
+        if self.row_weights is None and not self.smoothing:
+            return set_likelihood_loss(logits_B5, allowed)
+        log_p_B5 = logits_B5.log_softmax(1)
+        wanted_B = log_p_B5.masked_fill(~allowed, -torch.inf).logsumexp(1)
+        loss_B = -(1 - self.smoothing) * wanted_B - self.smoothing * log_p_B5.mean(1)
+        if self.row_weights is None:
+            return loss_B.mean()
+        weights_B = torch.from_numpy(self.row_weights[rows]).to(loss_B)
+        return (loss_B * weights_B).sum() / weights_B.sum()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,28 +117,77 @@ class AspectTask:
     Attributes:
         tags: Tag of each token, `_IGNORED` for special ones.
         spans: Token start, end and polarity of each term of a text.
+        stars: Stars that the terms of a text allow, bool, shape (N, 5); learned beside.
     """
 
     name: str
     ids: list[list[int]]
     tags: list[list[int]]
     spans: list[list[tuple[int, int, int]]]
+    stars: np.ndarray | None = None
     weight: float = 1.0
 
     def loss(self, model: ReviewModel, encoded: Encoded, rows: np.ndarray) -> Tensor:
-        """Return cross-entropy of tags plus cross-entropy of the polarity of given spans."""
+        """Return cross-entropy of tags, of the polarity of given spans, and of the stars if any."""
         logits_BLT = model.tags(encoded.tokens_BLD).float()
         wanted = torch.full(logits_BLT.shape[:2], _IGNORED, device=logits_BLT.device)
         for place, row in enumerate(rows.tolist()):
             tags = self.tags[row]
             wanted[place, : len(tags)] = torch.tensor(tags)
         loss = nn.functional.cross_entropy(logits_BLT.flatten(0, 1), wanted.flatten())
+        if self.stars is not None:
+            allowed = torch.from_numpy(self.stars[rows]).to(wanted.device)
+            by_star = model.stars(encoded.summary_BX).float()
+            loss = loss + set_likelihood_loss(by_star, allowed)
         spans = [(place, *span) for place, row in enumerate(rows) for span in self.spans[row]]
         if not spans:
             return loss
         row_S, start_S, end_S, polarity_S = torch.tensor(spans, device=wanted.device).T
-        logits_S3 = model.polarity_of_spans(encoded, row_S, start_S, end_S).float()
+        read_SX = model.spans(encoded, row_S, start_S, end_S)
+        logits_S3 = model.span_polarity(read_SX).float()
         return loss + nn.functional.cross_entropy(logits_S3, polarity_S)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalvesTask:
+    """First and second halves of texts, whose embeddings are to find each other.
+
+    Source: Izacard et al. 2022, "Contriever", and Gao et al. 2021, "SimCSE": cross-entropy of
+    cosines over the batch, both ways.
+
+    Attributes:
+        others: Token ids of the second half of each text.
+        temperature: Of the cosines.
+    """
+
+    name: str
+    ids: list[list[int]]
+    others: list[list[int]]
+    temperature: float = 0.05
+    weight: float = 1.0
+
+    def loss(self, model: ReviewModel, encoded: Encoded, rows: np.ndarray) -> Tensor:
+        """Return the mean loss of finding the second half of each first half and the other way."""
+        first_BD = model.embed(encoded).float()
+        others = [self.others[row] for row in rows]
+        second_BD = model.embed(model.encode(*padded(others, first_BD.device))).float()
+        scores_BB = first_BD @ second_BD.T / self.temperature
+        wanted = torch.arange(len(rows), device=scores_BB.device)
+        cross_entropy = nn.functional.cross_entropy
+        return (cross_entropy(scores_BB, wanted) + cross_entropy(scores_BB.T, wanted)) / 2
+
+
+def halves_task(
+    name: str, tokenizer: Tokenizer, texts: Sequence[str], *, max_tokens: int, weight: float = 1.0
+) -> HalvesTask:
+    """Cut texts in the middle; those of fewer than sixteen characters are left out."""
+    long = [text for text in texts if len(text) >= 16]
+    return HalvesTask(
+        name=name,
+        ids=tokenise(tokenizer, [text[: len(text) // 2] for text in long], max_tokens),
+        others=tokenise(tokenizer, [text[len(text) // 2 :] for text in long], max_tokens),
+        weight=weight,
+    )
 
 
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
@@ -138,6 +204,7 @@ def aspect_task(
     terms: Sequence[Sequence[Span]],
     *,
     max_tokens: int = 128,
+    stars: np.ndarray | None = None,
     weight: float = 1.0,
 ) -> AspectTask:
     """Put character spans onto tokens; a term that was cut off with the text is left out."""
@@ -163,4 +230,4 @@ def aspect_task(
         tags.append(of_tokens)
         spans.append(placed)
     ids = [encoding.ids for encoding in encodings]
-    return AspectTask(name=name, ids=ids, tags=tags, spans=spans, weight=weight)
+    return AspectTask(name=name, ids=ids, tags=tags, spans=spans, stars=stars, weight=weight)

@@ -29,6 +29,10 @@ def serve(
     replicas: Annotated[
         int | None, typer.Option(help="Processes that answer.  [default: 1]")
     ] = None,
+    sentiment_replicas: Annotated[
+        int | None,
+        typer.Option(help="Processes that answer POST /v1/sentiment.  [default: 1]"),
+    ] = None,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -44,7 +48,13 @@ def serve(
     Needs a published bundle. A newer bundle or side table is taken over while it runs.
     """
     file = load_serve_file(config)
-    section = with_flags(file.serve, host=host, port=port, replicas=replicas)
+    section = with_flags(
+        file.serve,
+        host=host,
+        port=port,
+        replicas=replicas,
+        sentiment_replicas=sentiment_replicas,
+    )
     if not insecure and not is_loopback(section.host):
         raise ServeConfigError(
             f"--host {section.host} can be reached from other machines, and requests carry no key: "
@@ -53,7 +63,7 @@ def serve(
     # Ray and the models are only imported once the flags are known to be right.
     from serving.server import ServeOptions, Server
 
-    options = ServeOptions(store=Path(store or file.store.path), section=section)
+    options = ServeOptions(store=Path(store or file.store.path), section=section, score=file.score)
     _interrupt_on_signals()
     try:
         with Server(options) as server:

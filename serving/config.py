@@ -1,4 +1,4 @@
-"""What `sentirec serve` reads from `sentirec.toml`: the sections `[store]` and `[serve]`.
+"""What `sentirec serve` reads from `sentirec.toml`: `[store]`, `[score]` and `[serve]`.
 
 Other sections belong to other commands and are not looked at.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sentiment.score_section import ScoreSection
 from serving.errors import ServeConfigError
 
 DEFAULT_FILE = Path("sentirec.toml")
@@ -34,6 +35,8 @@ class ServeSection(BaseModel):
     """Port to listen on."""
     replicas: int = Field(default=1, ge=1, le=256)
     """Processes that answer."""
+    sentiment_replicas: int = Field(default=1, ge=0, le=64)
+    """Processes that answer `POST /v1/sentiment`; with none there is no such path."""
     poll_interval_s: float = Field(default=3.0, gt=0.0, le=3600.0, allow_inf_nan=False)
     """How often each replica looks for a newer bundle or side table."""
 
@@ -44,6 +47,7 @@ class ServeFile(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     store: StoreSection = StoreSection()
+    score: ScoreSection = ScoreSection()
     serve: ServeSection = ServeSection()
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
@@ -106,6 +108,20 @@ class ProblemError(Exception):
             media_type=MEDIA_TYPE,
             headers=None if self.headers is None else dict(self.headers),
         )
+
+
+async def on_problem(request: Request, error: Exception) -> Response:
+    """Answer a problem with its details."""
+    assert isinstance(error, ProblemError)
+    return error.response(request.state.request_id)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what the framework found wrong with problem details."""
+    assert isinstance(error, HTTPException)
+    detail = f"{error.detail}: {request.method} {request.url.path}"
+    problem = ProblemError.of_status(error.status_code, detail, error.headers)
+    return problem.response(request.state.request_id)
 
 
 def invalid_request(error: ValidationError, model: type[BaseModel]) -> ProblemError:

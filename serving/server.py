@@ -22,6 +22,7 @@ import httpx
 from features.store import Store
 from recsys.bundle import read_manifest
 from recsys.bundle_versions import current_bundle
+from sentiment.score_section import ScoreSection
 from serving.config import ServeSection
 from serving.errors import NothingToServeError, StartError
 from serving.haproxy import prepare_haproxy
@@ -46,10 +47,12 @@ class ServeOptions:
     Attributes:
         store: Folder of the store.
         section: The resolved `[serve]` section.
+        score: How texts are scored at `POST /v1/sentiment`.
     """
 
     store: Path
     section: ServeSection
+    score: ScoreSection
 
     @property
     def url(self) -> str:
@@ -159,7 +162,7 @@ class Server:
             ray.init(
                 address="local",
                 include_dashboard=False,
-                num_cpus=max(os.cpu_count() or 1, section.replicas),
+                num_cpus=max(os.cpu_count() or 1, section.replicas + section.sentiment_replicas),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -186,9 +189,29 @@ class Server:
                 route_prefix="/",
                 logging_config=quiet,
             )
+            if section.sentiment_replicas:
+                self._start_sentiment(quiet)
         except RuntimeError as error:
             raise StartError(f"the replicas did not come up: {error}") from error
         self._wait_until_ready()
+
+    def _start_sentiment(self, logging_config: object) -> None:
+        from ray import serve
+
+        from serving.sentiment_app import PATH
+        from serving.sentiment_deployment import SENTIMENT_APP_NAME, sentiment_application
+
+        score = self._options.score
+        serve.run(
+            sentiment_application(
+                score.scorer_config(),
+                num_replicas=self._options.section.sentiment_replicas,
+                threads=score.threads,
+            ),
+            name=SENTIMENT_APP_NAME,
+            route_prefix=PATH,
+            logging_config=logging_config,  # type: ignore[arg-type]
+        )
 
     def _environment(self, folder: Path) -> dict[str, str]:
         if not self._owns_ray:
@@ -229,13 +252,16 @@ class Server:
         from ray import serve
 
         from serving.deployment import APP_NAME
+        from serving.sentiment_deployment import SENTIMENT_APP_NAME
 
         if not ray.is_initialized():
             return
         try:
             # Waits for requests in flight. `serve.shutdown` would do no more than what follows, and
             # prints an error of its own making.
-            serve.delete(APP_NAME)
+            for name in (APP_NAME, SENTIMENT_APP_NAME):
+                if name in serve.status().applications:
+                    serve.delete(name)
         except Exception:
             # Whatever is wrong with Ray, the processes are ended below.
             _logger.exception("Ray Serve did not shut down")

@@ -61,6 +61,7 @@ def signals(
             "polarity": value,
             "intensity": abs(value),
             "stars_expected": 3.0 + 2.0 * value,
+            "mixed": False,
             "aspects": [],
             "needs": [],
             "truncated": False,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from features import durability
 from features.errors import StoreError
@@ -28,6 +29,7 @@ def signals(num_rows: int = 2) -> pl.DataFrame:
         "polarity": 0.6,
         "intensity": 0.8,
         "stars_expected": 4.5,
+        "mixed": False,
         "emotions": {"joy": 0.5},
         "aspects": [aspect],
         "needs": [],
@@ -106,6 +108,17 @@ def test_overwrite_may_change_the_columns_of_a_free_table(store: Store) -> None:
     store.overwrite("user_profiles", pl.DataFrame({"user_id": ["u"], "a": [1]}))
     store.overwrite("user_profiles", pl.DataFrame({"user_id": ["u"], "b": [2.0]}))
     assert store.scan("user_profiles").collect().columns == ["user_id", "b"]
+
+
+def test_a_table_of_an_older_contract_is_told(store: Store) -> None:
+    assert store.fits("review_signals")
+    store.append("review_signals", signals(2))
+    assert store.fits("review_signals")
+    older = pl.scan_delta(str(store.path("tables/review_signals"))).collect().drop("mixed")
+    write_deltalake(
+        str(store.path("tables/review_signals")), older, mode="overwrite", schema_mode="overwrite"
+    )
+    assert not store.fits("review_signals")
 
 
 def test_wrong_columns_are_refused(store: Store) -> None:

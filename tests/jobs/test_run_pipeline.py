@@ -25,10 +25,10 @@ from recsys.ranker import RankerConfig
 from recsys.retrieval import RecommenderConfig
 from recsys.tower_fitting import fit_towers
 from recsys.two_tower_config import TrainingConfig
-from sentiment.encoder import EncoderConfig
+from sentiment.scorer import ScorerConfig
 
 CONFIG = PipelineConfig(
-    score=ScoreConfig(encoder=EncoderConfig(max_tokens=32)),
+    score=ScoreConfig(scorer=ScorerConfig(max_tokens=32)),
     recommender=RecommenderConfig(
         training=TrainingConfig(epochs=2),
         ranker=RankerConfig(num_trees=(20,), min_data_in_leaf=50),

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from features.schema import TABLES
 from features.store import Store
 from jobs.ray_session import ray_session
 from jobs.score_reviews import ScoreConfig, score
-from sentiment.encoder import EncoderConfig
 from sentiment.schema import ReviewSignals
+from sentiment.scorer import ScorerConfig
 
-CONFIG = ScoreConfig(encoder=EncoderConfig(max_tokens=48), window=64)
+CONFIG = ScoreConfig(scorer=ScorerConfig(max_tokens=48), window=64)
 # fmt: off
 WORDS = [
     "great", "poor", "sturdy", "loud", "cheap", "soft", "broken", "lovely", "strap", "cable",
@@ -31,8 +32,8 @@ DRIVER = """
 import sys
 from features.store import Store
 from jobs.score_reviews import ScoreConfig, score
-from sentiment.encoder import EncoderConfig
-config = ScoreConfig(encoder=EncoderConfig(max_tokens=48), window=64)
+from sentiment.scorer import ScorerConfig
+config = ScoreConfig(scorer=ScorerConfig(max_tokens=48), window=64)
 score(Store(sys.argv[1]), config, progress=lambda done, total: print(done, flush=True))
 """
 
@@ -103,6 +104,17 @@ def clean(frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> pl.D
 def test_signals_satisfy_their_contract(clean: pl.DataFrame) -> None:
     ReviewSignals.validate(clean)
     assert clean["review_id"].n_unique() == len(clean)
+
+
+def test_signals_of_an_older_contract_are_made_anew(frame: pl.DataFrame, tmp_path: Path) -> None:
+    store = store_with(tmp_path, frame[:8])
+    score(store, CONFIG)
+    older = pl.scan_delta(str(store.path("tables/review_signals"))).collect().drop("mixed")
+    write_deltalake(
+        str(store.path("tables/review_signals")), older, mode="overwrite", schema_mode="overwrite"
+    )
+    assert score(store, CONFIG).scored == 8
+    ReviewSignals.validate(signals(store))
 
 
 def test_only_new_reviews_are_scored_and_equal_words_are_copied(

@@ -16,8 +16,7 @@ from jobs.cli import app
 from jobs.errors import BadInputError, NotDecidableError
 from jobs.evaluate_sentiment import evaluate_sentiment, read_labelled
 from jobs.text_files import opened, read_table, text_lines
-from sentiment.encoder import EncoderConfig
-from sentiment.scorer import ReviewScorer
+from sentiment.scorer import ReviewScorer, ScorerConfig
 
 LABELS = pl.DataFrame(
     {
@@ -36,13 +35,13 @@ LABELS = pl.DataFrame(
 
 @pytest.fixture(scope="module")
 def scorer() -> ReviewScorer:
-    return ReviewScorer.load(EncoderConfig(max_tokens=48))
+    return ReviewScorer.load(ScorerConfig(max_tokens=48))
 
 
 @pytest.fixture
 def _loaded(scorer: ReviewScorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands in this process share one loaded scorer."""
-    monkeypatch.setattr(sentiment_commands, "_scorer", lambda device, config: scorer)
+    monkeypatch.setattr(sentiment_commands, "load_scorer", lambda device, config: scorer)
 
 
 @pytest.mark.usefixtures("_loaded")

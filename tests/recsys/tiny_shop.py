@@ -105,6 +105,7 @@ def signals(reviews: list[dict], polarity: list[float], embedding: np.ndarray) -
             "polarity": felt,
             "intensity": abs(felt),
             "stars_expected": 3.0 + 2.0 * felt,
+            "mixed": False,
             "aspects": [],
             "needs": [],
             "truncated": False,

@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from sentiment.encoder import EncoderConfig, TextEncoder
-from sentiment.ngram_model import NgramModel
-from sentiment.scorer import NGRAM_FILE, STAR_HEAD_FILE, ReviewScorer, model_version
-from sentiment.star_head import StarHead
+from sentiment.scorer import ReviewScorer, ScorerConfig
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -26,10 +24,5 @@ def encoder() -> TextEncoder:
 
 
 @pytest.fixture(scope="session")
-def scorer(encoder: TextEncoder) -> ReviewScorer:
-    return ReviewScorer(
-        encoder,
-        StarHead.load(STAR_HEAD_FILE),
-        NgramModel.load(NGRAM_FILE),
-        version=model_version(encoder.config),
-    )
+def scorer() -> ReviewScorer:
+    return ReviewScorer.load(ScorerConfig(max_tokens=48))

@@ -3,7 +3,8 @@ import pytest
 import torch
 from tiny_model import tiny_encoder, tiny_model, tokenizer
 
-from sentiment.finetuning import FineTuning, Step, fine_tune, padded, schedule_batches
+from sentiment.batching import padded
+from sentiment.finetuning import FineTuning, Step, fine_tune, schedule_batches
 from sentiment.review_model import ReviewModel
 from sentiment.tasks import EmotionTask, StarTask, tokenise
 from sentiment.training import star_mask

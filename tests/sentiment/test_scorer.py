@@ -1,17 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
-from shutil import copy
 
 import numpy as np
 import polars as pl
 import pytest
-from transformers import BertConfig, BertModel
 
-from sentiment.encoder import EncoderConfig, TextEncoder
-from sentiment.encoder_files import locate_encoder
-from sentiment.errors import WeightsError
+from sentiment.aspects import ASPECTS_FILE
+from sentiment.errors import AspectListError, WeightsError
+from sentiment.needs import NEED_KINDS
 from sentiment.ngram_model import MAX_CHARACTERS
 from sentiment.schema import ReviewSignals
-from sentiment.scorer import ReviewScorer, model_version
+from sentiment.scorer import ENGLISH_MODEL, ReviewScorer, ScorerConfig, model_version
 
 POSITIVE = [
     "I love this guitar strap, it is comfortable and strong.",
@@ -66,8 +65,12 @@ NEGATIVE = [
 ]
 
 
-# Plain praise of hotels that the shipped Chinese model takes for blame.
-KNOWN_MISSES = [("酒店干净，服务热情，位置方便", 1.0), ("房间很干净，服务很好，下次还来", 1.0)]
+# Plain praise that the shipped Chinese model takes for blame.
+KNOWN_MISSES = [
+    ("酒店干净，服务热情，位置方便", 1.0),
+    ("房间很干净，服务很好，下次还来", 1.0),
+    ("一点也不差，很满意", 1.0),
+]
 
 
 def reviews(texts: list[str | None], titles: list[str | None] | None = None) -> pl.DataFrame:
@@ -101,24 +104,12 @@ def test_plain_sentences_that_are_misread(scorer: ReviewScorer, text: str, sign:
     assert np.sign(scorer.score([text])["polarity"][0]) == sign
 
 
-def test_an_encoder_of_another_shape_is_refused(tmp_path: Path) -> None:
-    config = BertConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )
-    BertModel(config).save_pretrained(tmp_path)
-    where, _ = locate_encoder()
-    copy(Path(where) / "tokenizer.json", tmp_path)
-    with pytest.raises(WeightsError, match="2 layers of width 32"):
-        ReviewScorer.load(EncoderConfig(name=str(tmp_path)))
-
-
 def test_columns_follow_from_the_probabilities(plain: pl.DataFrame) -> None:
     negative, neutral, positive = (
         plain[name].to_numpy() for name in ("p_negative", "p_neutral", "p_positive")
     )
     np.testing.assert_allclose(negative + neutral + positive, 1.0, atol=1e-5)
     np.testing.assert_allclose(plain["polarity"].to_numpy(), positive - negative, atol=1e-6)
-    np.testing.assert_allclose(plain["intensity"].to_numpy(), 1 - neutral, atol=1e-6)
     assert ((plain["stars_expected"] > 3) == (plain["polarity"] > 0)).all()
 
 
@@ -164,17 +155,29 @@ def test_nothing_to_read_is_neutral_without_embedding(scorer: ReviewScorer, text
     assert row["truncated"] is False
 
 
-def test_only_long_texts_are_truncated(scorer: ReviewScorer) -> None:
+def test_only_texts_beyond_the_last_window_are_truncated(scorer: ReviewScorer) -> None:
     half = MAX_CHARACTERS // 2
     texts = {
         "short": False,
-        "good strap " * 60: True,
+        "good strap. " * 60: False,
+        "good strap. " * 200: True,
         "很好": False,
         "很好" * half: False,
         "很好 " * half: False,
         "很好" * half + "吗": True,
     }
     assert scorer.score(list(texts))["truncated"].to_list() == list(texts.values())
+
+
+def test_the_end_of_a_long_review_counts(scorer: ReviewScorer) -> None:
+    opening = "It came in a brown box with a cable and a small bag. " * 12
+    praised, blamed = scorer.score(
+        [
+            opening + "I love it, best purchase ever!" * 3,
+            opening + "Terrible, it broke at once." * 3,
+        ]
+    )["polarity"]
+    assert praised > blamed + 0.2
 
 
 def test_company_in_the_batch_changes_nothing(scorer: ReviewScorer, plain: pl.DataFrame) -> None:
@@ -197,11 +200,12 @@ def test_company_in_the_batch_changes_nothing(scorer: ReviewScorer, plain: pl.Da
     ],
 )
 def test_a_language_without_a_model_is_marked(
-    scorer: ReviewScorer, encoder: TextEncoder, text: str, language: str
+    scorer: ReviewScorer, text: str, language: str
 ) -> None:
     row = scorer.score([text]).row(0, named=True)
     assert row["language"] == language
-    np.testing.assert_allclose(row["embedding"], encoder.pool([text]).embedding[0], atol=1e-6)
+    assert np.linalg.norm(row["embedding"]) == pytest.approx(1.0, abs=1e-5)
+    assert row["emotions"] is not None
 
 
 def test_chinese_vectors_fill_the_first_places(scorer: ReviewScorer) -> None:
@@ -210,8 +214,122 @@ def test_chinese_vectors_fill_the_first_places(scorer: ReviewScorer) -> None:
     assert not vector[64:].any()
 
 
-def test_version_moves_with_max_tokens_and_not_with_the_batch() -> None:
-    version = model_version(EncoderConfig(max_tokens=48))
+def test_version_moves_with_what_moves_a_value_alone(tmp_path: Path) -> None:
+    config = ScorerConfig(max_tokens=48)
+    version = model_version(config)
     assert version.startswith("all-MiniLM-L6-v2-")
-    assert version == model_version(EncoderConfig(max_tokens=48, batch_tokens=99))
-    assert version != model_version(EncoderConfig(max_tokens=49))
+    for same in ({"batch_tokens": 99}, {"precision": "bf16"}, {"device": "cuda:0"}):
+        assert model_version(replace(config, **same)) == version
+    aspects = tmp_path / "aspects.toml"
+    aspects.write_text(ASPECTS_FILE.read_text("utf-8") + "\n# another file\n", "utf-8")
+    for other in ({"max_tokens": 49}, {"max_windows": 3}, {"aspects": aspects}):
+        assert model_version(replace(config, **other)) != version
+
+
+@pytest.mark.parametrize("name", ["english", "chinese"])
+def test_a_missing_model_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WeightsError, match=r"nothing\.safetensors"):
+        ReviewScorer.load(replace(ScorerConfig(), **{name: tmp_path / "nothing.safetensors"}))
+
+
+def test_a_missing_list_of_aspects_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AspectListError, match=r"none\.toml"):
+        ReviewScorer.load(ScorerConfig(aspects=tmp_path / "none.toml"))
+
+
+def signs(scorer: ReviewScorer, texts: list[str]) -> list[float]:
+    return np.sign(scorer.score(texts)["polarity"].to_numpy()).tolist()
+
+
+def test_negation_turns_the_sign(scorer: ReviewScorer) -> None:
+    texts = [
+        "Not bad at all, I am very happy with it.",
+        "I am not happy with this at all.",
+        "This is not good.",
+        "I can't complain, it works great.",
+        "It never works.",
+    ]
+    assert signs(scorer, texts) == [1, -1, -1, 1, -1]
+
+
+def test_negation_in_chinese(scorer: ReviewScorer) -> None:
+    assert signs(scorer, ["买了以后很不高兴，不推荐"]) == [-1]
+
+
+def test_contrast_is_heard_on_both_sides(scorer: ReviewScorer) -> None:
+    texts = ["Great sound, but it broke in a week and they refused a refund.", "Great sound!"]
+    contrast, plain = scorer.score(texts).iter_rows(named=True)
+    assert contrast["polarity"] < plain["polarity"] - 0.5
+
+
+def test_html_emoji_and_repeated_letters_say_the_same(scorer: ReviewScorer) -> None:
+    assert signs(scorer, ["<p>I <b>love</b> this strap!</p>", "Sooooooo goooood!!!!!!!"]) == [1, 1]
+    tagged, plain = scorer.score(["<p>I <b>love</b> it</p>", "I love it"])["polarity"]
+    assert tagged == pytest.approx(plain, abs=1e-6)
+    happy, angry = scorer.score(["This strap \U0001f60d\U0001f60d", "This strap \U0001f621"])[
+        "polarity"
+    ]
+    assert happy > angry + 0.3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("man", "woman"), ("gay", "straight"), ("Muslim", "Christian"), ("black", "white"),
+     ("Chinese", "German"), ("deaf", "young")],
+)  # fmt: skip
+def test_identity_words_say_nothing_of_a_product(
+    scorer: ReviewScorer, words: tuple[str, str]
+) -> None:
+    texts = [f"I am a {word} customer and this strap works very well for me." for word in words]
+    one, other = scorer.score(texts)["polarity"]
+    assert one > 0.3
+    assert other > 0.3
+    assert one == pytest.approx(other, abs=0.25)
+
+
+def test_aspects_are_spans_of_the_cleaned_text(scorer: ReviewScorer) -> None:
+    text = "The sound is wonderful, the battery is terrible. Way too expensive."
+    aspects = scorer.score([text])["aspects"][0].to_list()
+    by_name = {aspect["aspect"]: aspect for aspect in aspects}
+    assert {"sound", "battery", "price"} <= set(by_name)
+    assert text[by_name["sound"]["start"] : by_name["sound"]["end"]] == "sound"
+    assert by_name["sound"]["polarity"] > 0 > by_name["battery"]["polarity"]
+    assert text[by_name["price"]["start"] : by_name["price"]["end"]] == "Way too expensive."
+    assert by_name["price"]["polarity"] < 0
+
+
+def test_strong_opinions_that_oppose_are_mixed(scorer: ReviewScorer) -> None:
+    texts = [
+        "The sound is wonderful and I love the colour. The battery is terrible and the case broke.",
+        "The sound is wonderful and I love the colour.",
+        "Terrible battery, and the case broke.",
+    ]
+    assert scorer.score(texts)["mixed"].to_list() == [True, False, False]
+
+
+def test_needs_of_both_languages_have_a_kind(scorer: ReviewScorer) -> None:
+    needs = scorer.score(["Good tuner, but I wish it had a light.", "很好用，要是有黑色就好了。"])[
+        "needs"
+    ]
+    for of_text, words in zip(needs, ("I wish it had a light", "要是有黑色就好了"), strict=True):
+        (need,) = of_text.to_list()
+        assert need["text"] == words
+        assert need["kind"] in NEED_KINDS
+
+
+def test_each_sentence_is_read_in_its_language(scorer: ReviewScorer) -> None:
+    english, chinese = "I love the sound of this guitar.", "质量太差了，非常失望，要求退货。"
+    row = scorer.score([f"{english} {chinese}"]).row(0, named=True)
+    alone = scorer.score([english, chinese])["polarity"].to_list()
+    assert alone[1] < row["polarity"] < alone[0]
+
+
+def test_emotions_go_with_the_words(scorer: ReviewScorer) -> None:
+    texts = ["Thank you so much, I am so grateful!", "I am furious, this makes me so angry!"]
+    thanks, anger = scorer.score(texts)["emotions"].to_list()
+    assert thanks["gratitude"] > 0.5 > anger["gratitude"]
+    assert anger["anger"] > 0.5 > thanks["anger"]
+
+
+def test_the_shipped_model_is_small_enough() -> None:
+    assert ENGLISH_MODEL.stat().st_size <= 25_000_000

@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from tiny_model import tiny_model, tokenizer
 from torch import Tensor
 
-from sentiment.finetuning import padded
+from sentiment.batching import padded
 from sentiment.review_model import BEGIN, INSIDE, OUTSIDE, Encoded
-from sentiment.tasks import EmotionTask, Span, StarTask, aspect_task, tokenise
+from sentiment.tasks import EmotionTask, Span, StarTask, aspect_task, halves_task, tokenise
 
 TOKENIZER = tokenizer()
 TEXTS = ["The battery life is great", "Unputdownable screen"]
@@ -90,6 +92,34 @@ def test_sentences_without_terms_teach_tags_alone() -> None:
     assert loss.item() == pytest.approx(-torch.cat(outside).mean().item(), rel=1e-5)
 
 
+def test_terms_teach_the_stars_too_where_they_agree() -> None:
+    stars = np.array([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], dtype=bool)
+    task = aspect_task("aspects", TOKENIZER, TEXTS, TERMS, stars=stars)
+    model, encoded = encoded_of(task.ids)
+    rows = np.array([0, 1])
+    with torch.no_grad():
+        alone = replace(task, stars=None).loss(model, encoded, rows).item()
+        p = model.stars(encoded.summary_BX).softmax(1)[0, 3:].sum().item()
+        assert task.loss(model, encoded, rows).item() == pytest.approx(
+            alone - np.log(p) / 2, rel=1e-4
+        )
+
+
+def test_halves_find_each_other_both_ways() -> None:
+    texts = ["a strap that holds a guitar", "a book about the sea and ships"]
+    task = halves_task("halves", TOKENIZER, [*texts, "too short"], max_tokens=16)
+    assert len(task.ids) == len(task.others) == 2
+    assert TOKENIZER.decode(task.ids[0]) == texts[0][: len(texts[0]) // 2].strip()
+    model, first = encoded_of(task.ids)
+    with torch.no_grad():
+        second = model.encode(*padded(task.others, "cpu"))
+        scores = model.embed(first) @ model.embed(second).T / task.temperature
+        both = scores.log_softmax(1).diagonal() + scores.log_softmax(0).diagonal()
+        loss = task.loss(model, first, np.array([0, 1]))
+    assert loss.item() == pytest.approx(-both.mean().item() / 2, rel=1e-4)
+
+
 def _polarity(model, encoded: Encoded, place: int, start: int, end: int, polarity: int) -> float:
     one = [torch.tensor([x]) for x in (place, start, end)]
-    return model.polarity_of_spans(encoded, *one).log_softmax(1)[0, polarity].item()
+    read = model.spans(encoded, *one)
+    return model.span_polarity(read).log_softmax(1)[0, polarity].item()

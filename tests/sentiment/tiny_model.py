@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel
 from sentiment.encoder_files import locate_encoder
 from sentiment.review_model import ReviewModel, ReviewModelConfig
 
-NUM_EMOTIONS = 3
+EMOTIONS = ("anger", "joy", "neutral")
 
 
 def tokenizer() -> Tokenizer:
@@ -31,6 +31,8 @@ def tiny_encoder(seed: int = 0) -> BertModel:
     return BertModel(config, add_pooling_layer=False).eval()
 
 
-def tiny_model(seed: int = 0) -> ReviewModel:
-    config = ReviewModelConfig(num_emotions=NUM_EMOTIONS, hidden_dim=16, dropout=0.0)
+def tiny_model(seed: int = 0, *, own_words: bool = False) -> ReviewModel:
+    config = ReviewModelConfig(
+        emotions=EMOTIONS, hidden_dim=16, dropout=0.0, embedding_dim=16, own_words=own_words
+    )
     return ReviewModel(tiny_encoder(seed), config)

@@ -19,8 +19,7 @@ from recsys.retrieval import RecommenderConfig
 from recsys.tower_fitting import fit_towers
 from recsys.two_tower_config import TrainingConfig
 from recsys.world import ShopTables
-from sentiment.encoder import EncoderConfig
-from sentiment.scorer import ReviewScorer
+from sentiment.scorer import ReviewScorer, ScorerConfig
 
 
 def _fit(shop: Shop, signals: pl.DataFrame) -> Fitted:
@@ -41,7 +40,7 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Shared by everybody: never written to. Tests that change the store take `published`."""
     root = tmp_path_factory.mktemp("shop")
     shop = generate_shop(ShopConfig(num_items=100, num_users=250, num_reviews=900, num_events=7500))
-    signals = ReviewScorer.load(EncoderConfig(max_tokens=64)).score_reviews(shop.reviews)
+    signals = ReviewScorer.load(ScorerConfig(max_tokens=64)).score_reviews(shop.reviews)
     visible = everything(shop.events, shop.reviews, as_of=AS_OF)
     fitted = _fit(shop, signals)
     assert fitted.world is not None

@@ -72,6 +72,7 @@ def test_from_start_to_stop(published: Published, tmp_path: Path) -> None:
 
         with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
             check_answers(client)
+            check_sentiment(client)
             check_hot_swap(client, published)
             taken = refused("--store", str(published.root), "--port", str(port), cwd=tmp_path)
             assert f"port {port} on 127.0.0.1 is taken by haproxy" in taken
@@ -107,6 +108,18 @@ def check_answers(client: httpx.Client) -> None:
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "k")
     long = client.post("/v1/recommendations", content=b" " * 2_000_000)
     assert (long.status_code, long.headers["content-type"]) == (413, "application/problem+json")
+
+
+def check_sentiment(client: httpx.Client) -> None:
+    asked = {"text": "I love the sound. I wish it had a light.", "explain": True}
+    answered = client.post("/v1/sentiment", json=asked)
+    assert answered.status_code == 200, answered.text
+    found = answered.json()
+    assert found["polarity"] > 0
+    assert [need["text"] for need in found["needs"]] == ["I wish it had a light"]
+    assert answered.headers["x-request-id"] == found["request_id"]
+    wrong = client.post("/v1/sentiment", json={"texts": "good"})
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
 
 
 def check_hot_swap(client: httpx.Client, published: Published) -> None:

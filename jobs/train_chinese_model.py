@@ -1,0 +1,169 @@
+"""Train the Chinese review model that ships: pretrain an encoder of characters, then fine-tune it.
+
+Run as `python -m jobs.train_chinese_model --data ../shared/data --out runs/zh`. Stopped and started
+again, it goes on from its last checkpoint. A tenth of every source, chosen by a hash of the text,
+is read by neither step.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import torch
+import typer
+from tokenizers import Tokenizer
+
+from jobs.pretrain_encoder import pretrain_encoder
+from jobs.review_training import train_in_folder
+from jobs.sentiment_sources import (
+    chinese_aspect_terms,
+    dianping_terms,
+    evened,
+    held_out,
+    online_shopping,
+    star_sets,
+    stars_of_terms,
+    weibo_emotions,
+    without,
+)
+from jobs.tune_review_model import rows_of_terms, tune_chinese
+from sentiment.cleaning import clean_text
+from sentiment.encoder import load_base
+from sentiment.finetuning import FineTuning
+from sentiment.model_file import TrainedModel, load_model, save_model
+from sentiment.pretraining import EncoderShape, Pretraining
+from sentiment.review_model import ReviewModel, ReviewModelConfig
+from sentiment.tasks import EmotionTask, StarTask, Task, aspect_task, halves_task, tokenise
+from sentiment.training import star_mask
+
+FILE = "zh_review_model.safetensors"
+RAW = "trained.safetensors"
+# Classes of the Weibo labels, and the stars that stand for them; surprise can be either.
+_STARS_OF_LABEL = {"happy": (4, 5), "neutral": (3,), "surprise": (1, 2, 3, 4, 5)}
+_UNPLEASANT = (1, 2)
+
+
+def seen(texts: list[str]) -> list[str]:
+    """Return the texts that may be trained on."""
+    out = held_out(texts)
+    return [text for text, left in zip(texts, out, strict=True) if not left]
+
+
+def pretraining_texts(data: Path) -> list[str]:
+    """Return distinct Chinese texts of every source."""
+    unlabelled = pl.read_csv(data / "reviews_zh/eprstmt.csv.gz")["text"]
+    noisy = pl.read_csv(data / "reviews_zh/ecommerce_reviews_noisy.csv.gz")["review"]
+    texts = [clean_text(text) for text in (*unlabelled.drop_nulls(), *noisy.drop_nulls())]
+    texts += online_shopping(data).texts + weibo_emotions(data).texts
+    texts += chinese_aspect_terms(data).texts + dianping_terms(data, "train").texts
+    return [text for text in seen(list(dict.fromkeys(texts))) if text]
+
+
+def chinese_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, passes: int) -> list[Task]:
+    """Return every task of the Chinese model; shop reviews are read `passes` times."""
+    shop = online_shopping(data)
+    shop = evened(without(shop, held_out(shop.texts)))
+    of_stars = StarTask(
+        name=shop.name,
+        ids=tokenise(tokenizer, shop.texts, max_tokens),
+        mask=star_mask(star_sets(replace(shop, label=shop.label * 2 + 1))),
+    )
+    felt = weibo_emotions(data)
+    kept = np.flatnonzero(~held_out(felt.texts))
+    stars = star_mask([_STARS_OF_LABEL.get(name, _UNPLEASANT) for name in felt.names])
+    of_emotions = EmotionTask(
+        name="weibo",
+        ids=tokenise(tokenizer, [felt.texts[row] for row in kept], max_tokens),
+        labels=felt.labels[kept],
+        stars=stars[felt.labels[kept].argmax(1)],
+    )
+    tasks: list[Task] = []
+    for _ in range(passes):
+        tasks += [of_stars, of_emotions]
+    for name, terms in (
+        ("aspects", chinese_aspect_terms(data)),
+        ("dianping", dianping_terms(data, "train")),
+    ):
+        kept_terms = rows_of_terms(terms, False)
+        tasks.append(
+            aspect_task(
+                name,
+                tokenizer,
+                kept_terms.texts,
+                kept_terms.spans,
+                max_tokens=max_tokens,
+                stars=stars_of_terms(kept_terms),
+            )
+        )
+    halves = [
+        *seen(online_shopping(data).texts)[::2],
+        *seen(dianping_terms(data, "train").texts),
+    ]
+    return [*tasks, halves_task("halves", tokenizer, halves, max_tokens=max_tokens, weight=0.5)]
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder that holds the training data.")],
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints and of the finished weights.")],
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    max_tokens: Annotated[int, typer.Option(help="Longest text that is read.")] = 128,
+    epochs: Annotated[int, typer.Option(help="Passes of the pretraining.")] = 1,
+    passes: Annotated[int, typer.Option(help="Passes over labelled reviews and posts.")] = 2,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of order, masks and initial weights.")] = 0,
+) -> None:
+    """Train, or go on training."""
+    torch.set_num_threads(threads)
+    bf16 = device.startswith("cuda")
+    encoder_folder = out / "encoder"
+    if not (encoder_folder / "model.safetensors").is_file():
+        pretrain_encoder(
+            pretraining_texts(data),
+            encoder_folder,
+            EncoderShape(max_tokens=max(max_tokens, 128)),
+            Pretraining(epochs=epochs, batch_tokens=4096, learning_rate=7e-4, bf16=bf16, seed=seed),
+            device=device,
+            progress=lambda done, total: _say("pretrain", done, total),
+        )
+    if not (out / RAW).is_file():
+        _fine_tune(data, out, device, max_tokens, passes, seed)
+    trained = load_model(out / RAW)
+    figures = tune_chinese(trained, data, device=device, max_tokens=max_tokens)
+    save_model(out / FILE, trained)
+    typer.echo(json.dumps(figures, indent=2))
+
+
+def _fine_tune(data: Path, out: Path, device: str, max_tokens: int, passes: int, seed: int) -> None:
+    encoder, tokenizer = load_base(str(out / "encoder"))
+    torch.manual_seed(seed)
+    names = tuple(weibo_emotions(data).names)
+    model = ReviewModel(encoder, ReviewModelConfig(emotions=names, own_words=True))
+    train_in_folder(
+        TrainedModel(model=model, tokenizer=tokenizer, base=None),
+        chinese_tasks(data, tokenizer, max_tokens=max_tokens, passes=passes),
+        FineTuning(
+            learning_rate=2e-4,
+            head_learning_rate=5e-4,
+            batch_tokens=2048,
+            distilled_share=0.0,
+            bf16=device.startswith("cuda"),
+            seed=seed,
+        ),
+        out,
+        RAW,
+        settings={"max_tokens": max_tokens, "passes": passes},
+        device=device,
+        progress=lambda done, total: _say("fine-tune", done, total),
+    )
+
+
+def _say(what: str, done: int, total: int) -> None:
+    if done % 50 == 0 or done == total:
+        typer.echo(f"{what} {done}/{total}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,308 @@
+"""Reads texts with a review model: one pass of the encoder, from which every head is read.
+
+A text that is longer than a window is read in several; what they say is put together by their
+numbers of tokens.
+
+Shape suffixes: B windows of a batch, L tokens, S spans.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from tokenizers import Encoding
+from torch import Tensor
+
+from sentiment.batching import padded, token_budget_batches
+from sentiment.decoding import character_spans, tag_spans, whole_words
+from sentiment.emotions import shop_emotions, strengths
+from sentiment.model_file import TrainedModel
+from sentiment.needs import NEED_KINDS
+from sentiment.reading import Opinion, Readings, Wish
+from sentiment.review_model import BEGIN, Encoded, ReviewModel
+from sentiment.sentences import clause_spans, sentence_spans
+from sentiment.windows import token_windows
+
+if TYPE_CHECKING:
+    from sentiment.explaining import Explanation
+
+_EDGES = 2  # [CLS] and [SEP]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderConfig:
+    """How texts are run through a model.
+
+    Attributes:
+        max_tokens: Of a window, the two special ones included.
+        max_windows: Of a text; what is longer is marked `truncated`.
+        batch_tokens: Padded tokens of one forward pass; bounds its memory.
+        device: Torch device, such as `cpu` or `cuda:0`.
+        precision: Of matrix products; `auto` is bfloat16 on GPUs and on CPUs that multiply it.
+    """
+
+    max_tokens: int = 128
+    max_windows: int = 8
+    batch_tokens: int = 4096
+    device: str = "cpu"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 8 <= self.max_tokens <= 512:
+            raise ValueError(f"max_tokens must be within 8..512, not {self.max_tokens}")
+        if self.max_windows < 1:
+            raise ValueError(f"max_windows must be at least 1, not {self.max_windows}")
+        if self.batch_tokens < self.max_tokens:
+            raise ValueError(
+                f"batch_tokens ({self.batch_tokens}) must hold one window of max_tokens "
+                f"({self.max_tokens})"
+            )
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"precision must be one of {', '.join(get_args(Precision))}, not {self.precision!r}"
+            )
+
+    @property
+    def bf16(self) -> bool:
+        """Whether matrix products are in bfloat16."""
+        if self.precision != "auto":
+            return self.precision == "bf16"
+        if self.device.startswith("cuda"):
+            return torch.cuda.is_bf16_supported()
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@dataclass(kw_only=True)
+class _Window:
+    """Tokens start:end of a text, and the clauses that begin in it, as tokens of the window."""
+
+    text: int
+    start: int
+    end: int
+    clauses: list[tuple[int, int]]
+
+
+class _Heads(NamedTuple):
+    """What the heads say of the windows of a batch and of the spans in them."""
+
+    stars: np.ndarray
+    emotions: np.ndarray
+    embedding: np.ndarray
+    terms: list[list[tuple[int, int]]]
+    confidence: list[float]
+    spans: list[tuple[int, int, int]]
+    polarity: np.ndarray
+    needs: np.ndarray
+
+
+class ModelReader:
+    """A review model with its tokenizer on one device."""
+
+    def __init__(self, trained: TrainedModel, config: ReaderConfig) -> None:
+        self.config = config
+        self._trained = trained
+        self.model: ReviewModel = trained.model.to(config.device).eval()
+        self._tokenizer = trained.tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._bf16 = config.bf16
+        self._first, self._last = _edges(self._tokenizer)
+        self._thresholds = self.model.emotion_thresholds.cpu().numpy()
+
+    def read(self, texts: Sequence[str]) -> Readings:
+        """Read N cleaned texts.
+
+        Returns:
+            Readings in the order of `texts`; spans are characters of each text.
+        """
+        found = Readings.nothing(len(texts))
+        if not texts:
+            return found
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        windows: list[_Window] = []
+        for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
+            of_text = self._windows(number, text, encoding)
+            found.truncated[number] = len(of_text) > self.config.max_windows
+            windows += of_text[: self.config.max_windows]
+        if not windows:
+            return found
+        sums = _Sums(len(texts), self.model)
+        lengths = np.array([w.end - w.start + _EDGES for w in windows], dtype=np.int64)
+        for rows in token_budget_batches(lengths, self.config.batch_tokens):
+            batch = [windows[row] for row in rows]
+            ids = [encodings[w.text].ids[w.start : w.end] for w in batch]
+            words = [_words(encodings[w.text], w) for w in batch]
+            said = self._run(ids, words, [w.clauses for w in batch])
+            sums.add(batch, lengths[rows] - _EDGES, said)
+            self._place_spans(batch, encodings, said, found)
+        sums.finish(found, self._thresholds)
+        for of_texts in (found.terms, found.clauses, found.wishes):
+            for spans in of_texts:
+                spans.sort(key=lambda span: span.start)
+        return found
+
+    def explain(self, text: str) -> "Explanation":
+        """Return which words of a cleaned text moved its polarity; one window of it is read."""
+        from sentiment.explaining import explain
+
+        config = self.config
+        return explain(self._trained, text, max_tokens=config.max_tokens, device=config.device)
+
+    def _windows(self, number: int, text: str, encoding: Encoding) -> list[_Window]:
+        if not encoding.ids:
+            return []
+        starts = np.array([start for start, _ in encoding.offsets])
+        room = self.config.max_tokens - _EDGES
+        if len(starts) <= room:
+            cuts = [(0, len(starts))]
+        else:
+            begins = [start for start, _ in sentence_spans(text)]
+            cuts = token_windows(len(starts), np.searchsorted(starts, begins).tolist(), most=room)
+        bounds = np.searchsorted(starts, np.array(clause_spans(text)).reshape(-1, 2)).tolist()
+        return [
+            _Window(
+                text=number,
+                start=start,
+                end=end,
+                clauses=[
+                    (max(a, start) - start, min(b, end) - start)
+                    for a, b in bounds
+                    if start <= a < min(b, end)
+                ],
+            )
+            for start, end in cuts
+        ]
+
+    @torch.inference_mode()
+    def _run(
+        self,
+        ids: list[list[int]],
+        words: list[list[int | None]],
+        clauses: list[list[tuple[int, int]]],
+    ) -> _Heads:
+        """Run a batch once; spans are (window, start, end) in tokens, edges not counted."""
+        device = self.config.device
+        ids_BL, mask_BL = padded([[self._first, *row, self._last] for row in ids], device)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self._bf16):
+            encoded = self.model.encode(ids_BL, mask_BL)
+            summary = encoded.summary_BX
+            whole = (
+                (self.model.stars(summary).float() / self.model.star_temperature).softmax(1),
+                self.model.emotions(summary).float().sigmoid(),
+                self.model.embed(encoded).float(),
+            )
+            tags_BL, sure_BL = self._tags(encoded)
+            terms = [
+                whole_words(tag_spans(row[1 : len(of_row) + 1], [False] * len(of_row)), of_row)
+                if BEGIN in row
+                else []
+                for row, of_row in zip(tags_BL.tolist(), words, strict=True)
+            ]
+            spans = [(row, a, b) for row, of_row in enumerate(terms) for a, b in of_row]
+            sure = sure_BL.numpy()
+            confidence = [float(sure[row, a + 1 : b + 1].mean()) for row, a, b in spans]
+            spans += [(row, a, b) for row, of_row in enumerate(clauses) for a, b in of_row]
+            polarity_S3, needs_SK = self._read_spans(encoded, spans)
+        stars, emotions, embedding = (t.cpu().numpy() for t in whole)
+        return _Heads(
+            stars=stars,
+            emotions=emotions,
+            embedding=embedding,
+            terms=terms,
+            confidence=confidence,
+            spans=spans,
+            polarity=polarity_S3.cpu().numpy(),
+            needs=needs_SK.cpu().numpy(),
+        )
+
+    def _tags(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Return the most likely tag of each token, and its probability."""
+        best = self.model.tags(encoded.tokens_BLD).float().softmax(-1).max(-1)
+        return best.indices.cpu(), best.values.cpu()
+
+    def _read_spans(
+        self, encoded: Encoded, spans: list[tuple[int, int, int]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return probabilities of polarities, (S, 3), and of needs, (S, 1 + kinds)."""
+        at = torch.tensor(spans, device=self.config.device).reshape(-1, 3)
+        read = self.model.spans(encoded, at[:, 0], at[:, 1] + 1, at[:, 2] + 1)
+        polarity = self.model.span_polarity(read).float() / self.model.polarity_temperature
+        return polarity.softmax(1), self.model.needs(read).float().softmax(1)
+
+    def _place_spans(
+        self, batch: list[_Window], encodings: list[Encoding], said: _Heads, found: Readings
+    ) -> None:
+        """Put spans onto the characters of their texts."""
+        num_terms = sum(map(len, said.terms))
+        threshold = float(self.model.need_threshold)
+        for place, (row, a, b) in enumerate(said.spans):
+            window = batch[row]
+            offsets = encodings[window.text].offsets
+            ((start, end),) = character_spans([(window.start + a, window.start + b)], offsets)
+            by_class = said.polarity[place]
+            polarity = float(by_class[2] - by_class[0])
+            if place < num_terms:
+                found.terms[window.text].append(
+                    Opinion(
+                        start=start,
+                        end=end,
+                        polarity=polarity,
+                        confidence=said.confidence[place],
+                    )
+                )
+                continue
+            found.clauses[window.text].append(
+                Opinion(start=start, end=end, polarity=polarity, confidence=float(by_class.max()))
+            )
+            need = 1 - float(said.needs[place, 0])
+            if need >= threshold:
+                kind = NEED_KINDS[int(said.needs[place, 1:].argmax())]
+                found.wishes[window.text].append(
+                    Wish(start=start, end=end, kind=kind, probability=need)
+                )
+
+
+class _Sums:
+    """What windows say of their texts, by tokens; emotions count by their strongest window."""
+
+    def __init__(self, num_texts: int, model: ReviewModel) -> None:
+        self.tokens = np.zeros(num_texts, dtype=np.int64)
+        self.stars = np.zeros((num_texts, 5), dtype=np.float64)
+        self.emotions = np.zeros((num_texts, len(model.config.emotions)), dtype=np.float64)
+        self.embedding = np.zeros((num_texts, model.config.embedding_dim), dtype=np.float64)
+        self.labels = model.config.emotions
+
+    def add(self, batch: list[_Window], tokens: np.ndarray, said: _Heads) -> None:
+        text = np.array([window.text for window in batch])
+        np.add.at(self.tokens, text, tokens)
+        np.add.at(self.stars, text, tokens[:, None] * said.stars)
+        np.add.at(self.embedding, text, tokens[:, None] * said.embedding)
+        np.maximum.at(self.emotions, text, said.emotions)
+
+    def finish(self, found: Readings, thresholds: np.ndarray) -> None:
+        read = self.tokens > 0
+        tokens = self.tokens[read, None]
+        found.num_tokens = self.tokens
+        found.stars[read] = self.stars[read] / tokens
+        found.emotions[read] = shop_emotions(
+            strengths(self.emotions[read], thresholds), self.labels
+        )
+        length = np.linalg.norm(self.embedding[read], axis=1, keepdims=True)
+        width = self.embedding.shape[1]
+        found.embedding[read, :width] = self.embedding[read] / np.maximum(length, 1e-12)
+
+
+def _edges(tokenizer) -> tuple[int, int]:
+    """Return the ids that stand before and after every text."""
+    ids = tokenizer.encode("").ids
+    if len(ids) != _EDGES:
+        raise ValueError(f"the tokenizer puts {len(ids)} special tokens around a text, not two")
+    return ids[0], ids[1]
+
+
+def _words(encoding: Encoding, window: _Window) -> list[int | None]:
+    return encoding.word_ids[window.start : window.end]

@@ -1,0 +1,97 @@
+"""`POST /v1/sentiment` as an ASGI application over a `ReviewScorer`. It does not know Ray."""
+
+import threading
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sentiment.cleaning import clean_text
+from sentiment.scorer import ReviewScorer
+from serving.json_body import read_json
+from serving.openapi import document, problems, request_body
+from serving.problems import ProblemDetails, ProblemError, on_http_exception, on_problem
+from serving.request_guard import RequestGuard
+from serving.sentiment_schema import SentimentRequest, SentimentResponse
+
+PATH = "/v1/sentiment"
+
+
+def build_sentiment_app(scorer: ReviewScorer) -> FastAPI:
+    """Build the application.
+
+    Args:
+        scorer: Used by one request at a time: threads of its own would fight over the cores.
+
+    Returns:
+        An ASGI application that answers at `PATH`, also where it is mounted there.
+    """
+    app = FastAPI(
+        title="sentirec sentiment",
+        version="1",
+        openapi_url=f"{PATH}/openapi.json",
+        docs_url=f"{PATH}/docs",
+        redoc_url=None,
+    )
+    app.add_middleware(RequestGuard)
+    app.add_middleware(_WholePath)
+    app.add_exception_handler(ProblemError, on_problem)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    turn = threading.Lock()
+
+    def answered(asked: SentimentRequest, request_id: str) -> SentimentResponse:
+        with turn:
+            return answer_sentiment(asked, scorer, request_id=request_id)
+
+    @app.post(
+        PATH,
+        summary="Read the signals of a text",
+        responses={200: {"model": SentimentResponse}, **problems(400, 413, 415, 422, 500)},
+        openapi_extra={"requestBody": request_body(SentimentRequest)},
+    )
+    async def sentiment(request: Request) -> Response:
+        """Polarity, stars, intensity, emotions, aspects and needs of one text, in one pass."""
+        asked = await read_json(request, SentimentRequest)
+        answer = await run_in_threadpool(answered, asked, request.state.request_id)
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    document(app, SentimentRequest, SentimentResponse, ProblemDetails)
+    return app
+
+
+class _WholePath:
+    """Lets routes be matched by their whole path: Ray Serve says that a prefix was mounted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            root, path = scope.get("root_path", ""), scope["path"]
+            whole = path if path.startswith(PATH) else root + path
+            scope = {**scope, "root_path": "", "path": whole.rstrip("/")}
+        await self._app(scope, receive, send)
+
+
+def answer_sentiment(
+    asked: SentimentRequest, scorer: ReviewScorer, *, request_id: str
+) -> SentimentResponse:
+    """Score one text.
+
+    Args:
+        asked: What was asked.
+        scorer: What reads.
+        request_id: Said back.
+    """
+    text = clean_text(asked.text)
+    row: dict[str, Any] = scorer.score([text]).row(0, named=True)
+    if not asked.embedding:
+        row["embedding"] = None
+    words = None
+    if asked.explain:
+        words = [vars(word) for word in scorer.explain(text).words]
+    return SentimentResponse.model_validate(
+        {**row, "request_id": request_id, "source": asked.source, "text": text, "words": words}
+    )
