@@ -18,13 +18,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import write
-from jobs.needs_labels import LabelledSentence, labelled_sentences
+from jobs.needs_labels import (
+    LEARNED_SPLITS,
+    REPORTED_SPLIT,
+    LabelledSentence,
+    labelled_sentences,
+)
 from sentiment.needs import Need, find_needs
 from sentiment.scorer import ReviewScorer, ScorerConfig
 
 _WISH = re.compile(r"\bwish|\bshould\b|\bcould\b|hoping|希望|建议|要是|应该|[?？]$", re.IGNORECASE)
 Found = list[tuple[int, int, str]]
-_SPLITS = ("tune", "test", "report")
+_SPLITS = (*LEARNED_SPLITS, REPORTED_SPLIT)
 
 
 def measure(
@@ -80,7 +85,9 @@ def _overlap(need: Need, start: int, end: int) -> float:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the reviews.")],
-    split: Annotated[str, typer.Option(help="tune, test or report.")] = "report",
+    split: Annotated[
+        str, typer.Option(help="tune, test, check, train or report.")
+    ] = REPORTED_SPLIT,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
     show: Annotated[bool, typer.Option(help="Print what was missed and what was wrong.")] = False,
 ) -> None:

@@ -15,6 +15,7 @@ from jobs.options import ConfigOption, DeviceOption, JsonOption
 from jobs.output import STDOUT, Output
 from jobs.progress import StepBars
 from jobs.stage_commands import load_scorer, load_settings
+from jobs.whole_files import write_whole
 
 if TYPE_CHECKING:
     from jobs.fairness import GroupShift
@@ -76,10 +77,7 @@ def explain(
         output.console.print(f"the gap is large: try more than --steps {steps}")
     if html is not None:
         page = explanation_page(explanation, model=file.stem, language=language)
-        try:
-            html.write_text(page, "utf-8")
-        except OSError as error:
-            raise BadInputError(f"cannot write {html}: {error.strerror or error}") from error
+        write_whole(html, page)
     content = asdict(explanation) | {"language": language, "model": file.stem}
     content["words"] = [
         {"text": cleaned[word.start : word.end], **asdict(word)} for word in explanation.words

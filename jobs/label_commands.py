@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from jobs.errors import BadInputError
-from jobs.options import ConfigOption, DeviceOption, JsonOption
+from jobs.options import ConfigOption, DeviceOption, JsonOption, MapOption
 from jobs.output import STDOUT, Output
 from jobs.progress import StepBars
 from jobs.stage_commands import load_scorer
@@ -29,14 +29,7 @@ def queue(
         str | None,
         typer.Option(help="Column of labels, if there are any: class names, or 1 to 5 stars."),
     ] = None,
-    map: Annotated[
-        str | None,
-        typer.Option(
-            "--map",
-            help='JSON from label to class, such as \'{"0": "negative", "1": "positive"}\'; '
-            "needed unless labels are class names or one to five stars.",
-        ),
-    ] = None,
+    map: MapOption = None,
     id_column: Annotated[
         str | None, typer.Option(help="Column that tells rows apart; default: number of the row.")
     ] = None,

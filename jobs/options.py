@@ -30,6 +30,20 @@ WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Training processes; above one the tables are sharded."),
 ]
+LabelledFileOption = Annotated[
+    Path, typer.Option("--file", help="CSV, JSON lines or Parquet; plain or .gz.")
+]
+TextColumnOption = Annotated[str, typer.Option("--text-column", help="Column of texts.")]
+LabelColumnOption = Annotated[str, typer.Option("--label-column", help="Column of labels.")]
+MapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--map",
+        help='JSON from label to class, such as \'{"0": "negative", "1": "positive"}\'; '
+        "needed unless labels are class names or one to five stars.",
+    ),
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 
 
 def parse_moment(text: str | None) -> datetime | None:

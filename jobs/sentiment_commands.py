@@ -13,7 +13,16 @@ from rich.table import Table
 from jobs import explain_commands
 from jobs.errors import BadInputError
 from jobs.label_commands import queue
-from jobs.options import ConfigOption, DeviceOption, JsonOption
+from jobs.options import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    LabelColumnOption,
+    LabelledFileOption,
+    MapOption,
+    TextColumnOption,
+    ThreadsOption,
+)
 from jobs.output import Output
 from jobs.progress import StepBars
 from jobs.stage_commands import load_scorer, load_settings
@@ -65,17 +74,10 @@ def analyze(
 
 @app.command()
 def evaluate(
-    file: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet; plain or .gz.")],
-    text_column: Annotated[str, typer.Option(help="Column of texts.")],
-    label_column: Annotated[str, typer.Option(help="Column of labels.")],
-    map: Annotated[
-        str | None,
-        typer.Option(
-            "--map",
-            help='JSON from label to class, such as \'{"0": "negative", "1": "positive"}\'; '
-            "needed unless labels are class names or one to five stars.",
-        ),
-    ] = None,
+    file: LabelledFileOption,
+    text_column: TextColumnOption,
+    label_column: LabelColumnOption,
+    map: MapOption = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Also write tables and curves as one HTML page that needs no network."),
@@ -111,13 +113,13 @@ def evaluate(
 @app.command()
 def pretrain(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet; plain or .gz.")],
-    text_column: Annotated[str, typer.Option(help="Column of texts.")],
+    text_column: TextColumnOption,
     out: Annotated[Path, typer.Option(help="Folder of the encoder; goes on where it stopped.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the texts.")] = 3,
     width: Annotated[int, typer.Option(min=16, help="Hidden width.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Transformer layers.")] = 4,
     max_tokens: Annotated[int, typer.Option(min=8, max=512, help="Longest text.")] = 256,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    threads: ThreadsOption = 2,
     seed: Annotated[int, typer.Option(help="Of order, masks and initial weights.")] = 0,
     device: DeviceOption = None,
     config: ConfigOption = None,

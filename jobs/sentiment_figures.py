@@ -100,7 +100,7 @@ def class_shares(probabilities: np.ndarray, label: np.ndarray) -> ClassShares:
     return ClassShares(
         classes=tuple(CLASSES[k] for k in kept),
         share=share,
-        cooled=_cooled(share, actual),
+        cooled=cross_cooled(share, actual),
         actual=actual,
     )
 
@@ -134,7 +134,7 @@ def _figures(of: ClassShares) -> dict[str, Any]:
     }
 
 
-def _cooled(share: np.ndarray, actual: np.ndarray) -> np.ndarray:
+def cross_cooled(share: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Return probabilities at a temperature that was fitted on the other half of the rows."""
     cooled = share.copy()
     half = np.arange(len(share)) % 2 == 0

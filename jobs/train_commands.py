@@ -7,21 +7,27 @@ import typer
 from rich.table import Table
 
 from jobs.errors import BadInputError
-from jobs.options import ConfigOption, DeviceOption, JsonOption
+from jobs.options import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    LabelColumnOption,
+    LabelledFileOption,
+    MapOption,
+    TextColumnOption,
+    ThreadsOption,
+)
 from jobs.output import Output
 from jobs.progress import StepBars
 from jobs.stage_commands import load_settings
 
 
 def train(
-    file: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet; plain or .gz.")],
-    text_column: Annotated[str, typer.Option(help="Column of texts.")],
-    label_column: Annotated[str, typer.Option(help="Column of labels.")],
+    file: LabelledFileOption,
+    text_column: TextColumnOption,
+    label_column: LabelColumnOption,
     out: Annotated[Path, typer.Option(help="Folder of the model; goes on where it stopped.")],
-    map: Annotated[
-        str | None,
-        typer.Option("--map", help="JSON from label to class, as for `evaluate`."),
-    ] = None,
+    map: MapOption = None,
     language: Annotated[str, typer.Option(help="en or zh: which model to begin from.")] = "en",
     start: Annotated[
         Path | None, typer.Option(help="Review model to begin from instead of the shipped one.")
@@ -39,7 +45,7 @@ def train(
     augment: Annotated[int, typer.Option(help="Changed copies of each text.")] = 0,
     seeds: Annotated[int, typer.Option(help="Models to train and average.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes, under Ray Train.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    threads: ThreadsOption = 2,
     seed: Annotated[int, typer.Option(help="Of the split and the order.")] = 0,
     device: DeviceOption = None,
     config: ConfigOption = None,

@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from torch import Tensor, from_numpy
 
-from jobs.needs_labels import LabelledSentence, labelled_sentences
+from jobs.needs_labels import LEARNED_SPLITS, LabelledSentence, labelled_sentences
 from jobs.sentiment_sources import (
     Labelled,
     Terms,
@@ -192,7 +192,7 @@ def _emotion_tasks(tokenizer: Tokenizer, felt, max_tokens: int) -> tuple[Emotion
 
 
 def _labelled_needs(data: Path, language: str) -> list[LabelledSentence]:
-    sentences = labelled_sentences(data, ("tune", "test"))
+    sentences = labelled_sentences(data, LEARNED_SPLITS)
     return [sentence for sentence in sentences if sentence.language == language]
 
 
@@ -204,7 +204,7 @@ def _needs(
     device: str,
     max_tokens: int,
 ) -> dict[str, float]:
-    """Fit the head of needs on what the rules find in some texts; labelled sentences choose."""
+    """Fit the head of needs on labelled sentences, and on what the rules find in some texts."""
     needs = [find_needs(text) for text in texts]
     rng = np.random.default_rng(0)
     with_need = rng.permutation(np.flatnonzero([bool(found) for found in needs]))

@@ -14,6 +14,7 @@ from sentiment.language import detect_language
 ASPECTS_FILE = Path(__file__).parent / "aspects.toml"
 GENERAL = "general"
 _WORDS = ("en", "zh", "implies_en", "implies_zh")
+_LETTERS = re.compile(r"[a-z]+")
 _ARTICLE = re.compile(r"^(?:the|a|an|my|its|their|this|these|those|your|our) ")
 
 
@@ -116,6 +117,8 @@ class AspectList:
         ['durability', 'price']
         """
         lowered = sentence.lower()
+        if not self._implies_any(lowered):
+            return []
         return sorted(
             {
                 words.implied[word]
@@ -129,6 +132,11 @@ class AspectList:
         if kind is None:
             return [general, *(words[other] for other in words if other != GENERAL)]
         return [words[kind], general] if kind in words and kind != GENERAL else [general]
+
+    @cached_property
+    def _implies_any(self) -> Callable[[str], list[str]]:
+        """One search over the words of every kind: most sentences hold none."""
+        return _finder({word for words in self._words.values() for word in words.implied})
 
     @cached_property
     def _words(self) -> dict[str, "_Words"]:
@@ -167,7 +175,20 @@ def _finder(words: Iterable[str]) -> Callable[[str], list[str]]:
         parts.append(f"(?:{'|'.join(chinese)})")
     if latin:
         parts.append(f"(?<![a-z])(?:{'|'.join(latin)})(?![a-z])")
-    return re.compile("|".join(parts)).findall if parts else lambda text: []
+    if not parts:
+        return lambda text: []
+    pattern = re.compile("|".join(parts))
+    # A word is only where its first run of letters is, and most texts hold none of those.
+    first = {run for word in latin for run in _LETTERS.findall(word)[:1]}
+    if not all(map(_LETTERS.search, latin)):
+        return pattern.findall
+
+    def find(text: str) -> list[str]:
+        if text.isascii() and first.isdisjoint(_LETTERS.findall(text)):
+            return []
+        return pattern.findall(text)
+
+    return find
 
 
 def _normal(term: str) -> str:

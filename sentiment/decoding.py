@@ -56,16 +56,5 @@ def whole_words(
     return widened
 
 
-def character_spans(
-    spans: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Return the characters of token spans, from the offsets of each token.
-
-    >>> character_spans([(1, 3)], [(0, 0), (4, 11), (12, 16), (0, 0)])
-    [(4, 16)]
-    """
-    return [(offsets[start][0], offsets[end - 1][1]) for start, end in spans]
-
-
 def _same_word(word_of_token: Sequence[int | None], one: int, other: int) -> bool:
     return word_of_token[one] is not None and word_of_token[one] == word_of_token[other]

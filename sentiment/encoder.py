@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from sentiment.batching import token_budget_batches
+from sentiment.batching import padded, token_budget_batches
 from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
 from sentiment.errors import EncoderNotFoundError
 
@@ -96,11 +96,8 @@ def load_base(name: str) -> tuple[nn.Module, Tokenizer]:
 class TextEncoder:
     """A BERT-like encoder with its tokenizer on one device."""
 
-    def __init__(
-        self, model: nn.Module, tokenizer: Tokenizer, *, weights_id: str, config: EncoderConfig
-    ) -> None:
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer, *, config: EncoderConfig) -> None:
         self.config = config
-        self.weights_id = weights_id
         self._model = model.to(config.device).eval()
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
@@ -115,8 +112,7 @@ class TextEncoder:
             WeightsError: If a pinned package's weights were altered.
         """
         model, tokenizer = load_base(config.name)
-        _, weights_id = locate_encoder(config.name)
-        return cls(model, tokenizer, weights_id=weights_id, config=config)
+        return cls(model, tokenizer, config=config)
 
     @property
     def dim(self) -> int:
@@ -149,13 +145,7 @@ class TextEncoder:
     @torch.inference_mode()
     def _pool_batch(self, ids: list[list[int]]) -> Tensor:
         """Return mean-pooled hidden states of one batch, shape (B, P, D)."""
-        longest = max(map(len, ids))
-        ids_BL = torch.zeros((len(ids), longest), dtype=torch.long)
-        mask_BL = torch.zeros((len(ids), longest), dtype=torch.long)
-        for row, tokens in enumerate(ids):
-            ids_BL[row, : len(tokens)] = torch.tensor(tokens)
-            mask_BL[row, : len(tokens)] = 1
-        ids_BL, mask_BL = ids_BL.to(self.config.device), mask_BL.to(self.config.device)
+        ids_BL, mask_BL = padded(ids, self.config.device)
         output = self._model(input_ids=ids_BL, attention_mask=mask_BL, output_hidden_states=True)
         weight_BL1 = mask_BL.unsqueeze(-1).float()
         num_tokens_B1 = weight_BL1.sum(1)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 
 from sentiment.errors import EncoderNotFoundError, WeightsError
@@ -52,7 +53,13 @@ def locate_encoder(name: str = DEFAULT_ENCODER) -> tuple[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
+    """Return the SHA-256 of a file in hex; read again only once the file has changed."""
+    found = path.stat()
+    return _sha256(path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=32)
+def _sha256(path: Path, *of_this_state: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

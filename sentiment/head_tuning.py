@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from sentiment.batching import padded, token_budget_batches
 from sentiment.metrics import best_thresholds, label_f1
-from sentiment.review_model import ReviewModel
+from sentiment.review_model import NUM_NEEDS, ReviewModel
 from sentiment.tasks import AspectTask, EmotionTask
 from sentiment.training import FitConfig, fit_head, fit_temperature
 
 _BATCH_TOKENS = 4096
 # Powers of absent : present by which a rare emotion's presence is weighed.
 _WEIGHT_POWERS = (0.0, 0.25, 0.5)
+_FOLDS = 5
+_LABELLED_REPEATS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +183,8 @@ def fit_span_polarity(
 
 def fit_needs(
     model: ReviewModel,
-    train: AspectTask,
-    valid: AspectTask,
+    weak: AspectTask,
+    labelled: AspectTask,
     by_rules: np.ndarray,
     fit: FitConfig,
     *,
@@ -190,24 +192,46 @@ def fit_needs(
 ) -> dict[str, float]:
     """Fit the head of needs on clauses (class 0 is none) and set its threshold.
 
+    The labelled texts are cut into folds; of each fit one fold chooses the epoch and another is
+    left out for the threshold. What stays is the mean of these heads, which for a linear head is
+    one as well.
+
     Args:
         model: Changed in place.
-        train: Clauses with the kinds that rules found.
-        valid: Clauses with kinds that people found.
-        by_rules: Which validation clauses the rules find: the head is to add to them.
+        weak: Clauses with the kinds that rules found.
+        labelled: Clauses with the kinds that people found; each counts `_LABELLED_REPEATS` times.
+        by_rules: Which labelled clauses the rules find: the head is to add to them.
         fit: How to fit it.
         device: Torch device.
 
     Returns:
-        F1 of validation clauses with a need by the rules alone, by the head alone and by both; the
-        threshold; and the share of the right ones with the right kind.
+        Out of fold: F1 of labelled clauses with a need by the rules alone, by the head alone and by
+        both, and the share of the right ones with the right kind; and the threshold.
     """
-    seen, classes = run_spans(model, train, device)
-    unseen, wanted = run_spans(model, valid, device)
+    weakly, weak_classes = run_spans(model, weak, device)
+    read, wanted = run_spans(model, labelled, device)
+    fold = np.repeat(np.arange(len(labelled.spans)) % _FOLDS, [len(of) for of in labelled.spans])
     head = model.needs.cpu()
-    _fit_classes(head, seen, classes, unseen, wanted, fit)
-    with torch.no_grad():
-        logits = head.eval()(unseen)
+    start = copy.deepcopy(head.state_dict())
+    heads, logits = [], torch.empty(len(wanted), NUM_NEEDS)
+    for left_out in range(_FOLDS):
+        valid = fold == (left_out + 1) % _FOLDS
+        seen = np.flatnonzero((fold != left_out) & ~valid).repeat(_LABELLED_REPEATS)
+        head.load_state_dict(start)
+        _fit_classes(
+            head,
+            torch.cat([weakly, read[seen]]),
+            torch.cat([weak_classes, wanted[seen]]),
+            read[valid],
+            wanted[valid],
+            fit,
+        )
+        with torch.no_grad():
+            logits[fold == left_out] = head.eval()(read[fold == left_out])
+        heads.append(copy.deepcopy(head.state_dict()))
+    head.load_state_dict(
+        {name: torch.stack([one[name] for one in heads]).mean(0) for name in heads[0]}
+    )
     need = 1 - logits.softmax(1)[:, 0].numpy()
     is_need = (wanted > 0).numpy()
     either = np.maximum(need, by_rules)[:, None]

@@ -73,9 +73,11 @@ def detect_language(text: str) -> str:
     >>> detect_language("音质很好，但是 USB 线太短"), detect_language("Not bad at all")
     ('zh', 'en')
     """
-    han, kana = len(_HAN.findall(text)), len(_KANA.findall(text))
-    hangul, latin = len(_HANGUL.findall(text)), _LATIN_WORD.findall(text)
-    cyrillic, arabic = len(_CYRILLIC.findall(text)), len(_ARABIC.findall(text))
+    latin = _LATIN_WORD.findall(text)
+    others = (_HAN, _KANA, _HANGUL, _CYRILLIC, _ARABIC)
+    han, kana, hangul, cyrillic, arabic = (
+        0 if text.isascii() else len(script.findall(text)) for script in others
+    )
     letters = han + kana + hangul + cyrillic + arabic + len(latin)
     if kana and kana * 5 >= han and (kana + han) * 5 >= letters:
         return "ja"

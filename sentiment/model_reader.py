@@ -16,7 +16,7 @@ from tokenizers import Encoding
 from torch import Tensor
 
 from sentiment.batching import padded, token_budget_batches
-from sentiment.decoding import character_spans, tag_spans, whole_words
+from sentiment.decoding import tag_spans, whole_words
 from sentiment.emotions import shop_emotions, strengths
 from sentiment.model_file import TrainedModel
 from sentiment.needs import NEED_KINDS
@@ -77,6 +77,24 @@ class ReaderConfig:
 
 
 @dataclass(kw_only=True)
+class _Tokens:
+    """The tokens of a text: ids, first and last character, and the word of each."""
+
+    ids: list[int]
+    starts: np.ndarray
+    ends: np.ndarray
+    words: list[int | None]
+
+    @classmethod
+    def of(cls, encoding: Encoding) -> "_Tokens":
+        # An encoding copies a list out of Rust each time that it is asked for one.
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        return cls(
+            ids=encoding.ids, starts=offsets[:, 0], ends=offsets[:, 1], words=encoding.word_ids
+        )
+
+
+@dataclass(kw_only=True)
 class _Window:
     """Tokens start:end of a text, and the clauses that begin in it, as tokens of the window."""
 
@@ -123,9 +141,10 @@ class ModelReader:
         if not texts:
             return found
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        tokens = [_Tokens.of(encoding) for encoding in encodings]
         windows: list[_Window] = []
-        for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
-            of_text = self._windows(number, text, encoding)
+        for number, text in enumerate(texts):
+            of_text = self._windows(number, text, tokens[number])
             found.truncated[number] = len(of_text) > self.config.max_windows
             windows += of_text[: self.config.max_windows]
         if not windows:
@@ -134,11 +153,11 @@ class ModelReader:
         lengths = np.array([w.end - w.start + _EDGES for w in windows], dtype=np.int64)
         for rows in token_budget_batches(lengths, self.config.batch_tokens):
             batch = [windows[row] for row in rows]
-            ids = [encodings[w.text].ids[w.start : w.end] for w in batch]
-            words = [_words(encodings[w.text], w) for w in batch]
+            ids = [tokens[w.text].ids[w.start : w.end] for w in batch]
+            words = [tokens[w.text].words[w.start : w.end] for w in batch]
             said = self._run(ids, words, [w.clauses for w in batch])
             sums.add(batch, lengths[rows] - _EDGES, said)
-            self._place_spans(batch, encodings, said, found)
+            self._place_spans(batch, tokens, said, found)
         sums.finish(found, self._thresholds)
         for of_texts in (found.terms, found.clauses, found.wishes):
             for spans in of_texts:
@@ -152,10 +171,10 @@ class ModelReader:
         config = self.config
         return explain(self._trained, text, max_tokens=config.max_tokens, device=config.device)
 
-    def _windows(self, number: int, text: str, encoding: Encoding) -> list[_Window]:
-        if not encoding.ids:
+    def _windows(self, number: int, text: str, tokens: _Tokens) -> list[_Window]:
+        if not tokens.ids:
             return []
-        starts = np.array([start for start, _ in encoding.offsets])
+        starts = tokens.starts
         room = self.config.max_tokens - _EDGES
         if len(starts) <= room:
             cuts = [(0, len(starts))]
@@ -196,12 +215,11 @@ class ModelReader:
                 self.model.embed(encoded).float(),
             )
             tags_BL, sure_BL = self._tags(encoded)
-            terms = [
-                whole_words(tag_spans(row[1 : len(of_row) + 1], [False] * len(of_row)), of_row)
-                if BEGIN in row
-                else []
-                for row, of_row in zip(tags_BL.tolist(), words, strict=True)
-            ]
+            terms: list[list[tuple[int, int]]] = [[] for _ in words]
+            for row in (tags_BL == BEGIN).any(1).nonzero().flatten().tolist():
+                of_row = words[row]
+                tags = tags_BL[row, 1 : len(of_row) + 1].tolist()
+                terms[row] = whole_words(tag_spans(tags, [False] * len(of_row)), of_row)
             spans = [(row, a, b) for row, of_row in enumerate(terms) for a, b in of_row]
             sure = sure_BL.numpy()
             confidence = [float(sure[row, a + 1 : b + 1].mean()) for row, a, b in spans]
@@ -234,35 +252,29 @@ class ModelReader:
         return polarity.softmax(1), self.model.needs(read).float().softmax(1)
 
     def _place_spans(
-        self, batch: list[_Window], encodings: list[Encoding], said: _Heads, found: Readings
+        self, batch: list[_Window], tokens: list[_Tokens], said: _Heads, found: Readings
     ) -> None:
         """Put spans onto the characters of their texts."""
-        num_terms = sum(map(len, said.terms))
+        num_terms = len(said.confidence)
+        confidence = said.confidence + said.polarity[num_terms:].max(1).tolist()
+        polarity = (said.polarity[:, 2] - said.polarity[:, 0]).tolist()
+        need = (1 - said.needs[:, 0]).tolist()
         threshold = float(self.model.need_threshold)
         for place, (row, a, b) in enumerate(said.spans):
             window = batch[row]
-            offsets = encodings[window.text].offsets
-            ((start, end),) = character_spans([(window.start + a, window.start + b)], offsets)
-            by_class = said.polarity[place]
-            polarity = float(by_class[2] - by_class[0])
-            if place < num_terms:
-                found.terms[window.text].append(
-                    Opinion(
-                        start=start,
-                        end=end,
-                        polarity=polarity,
-                        confidence=said.confidence[place],
-                    )
+            of_text = tokens[window.text]
+            start = int(of_text.starts[window.start + a])
+            end = int(of_text.ends[window.start + b - 1])
+            is_term = place < num_terms
+            (found.terms if is_term else found.clauses)[window.text].append(
+                Opinion(
+                    start=start, end=end, polarity=polarity[place], confidence=confidence[place]
                 )
-                continue
-            found.clauses[window.text].append(
-                Opinion(start=start, end=end, polarity=polarity, confidence=float(by_class.max()))
             )
-            need = 1 - float(said.needs[place, 0])
-            if need >= threshold:
+            if not is_term and need[place] >= threshold:
                 kind = NEED_KINDS[int(said.needs[place, 1:].argmax())]
                 found.wishes[window.text].append(
-                    Wish(start=start, end=end, kind=kind, probability=need)
+                    Wish(start=start, end=end, kind=kind, probability=need[place])
                 )
 
 
@@ -302,7 +314,3 @@ def _edges(tokenizer) -> tuple[int, int]:
     if len(ids) != _EDGES:
         raise ValueError(f"the tokenizer puts {len(ids)} special tokens around a text, not two")
     return ids[0], ids[1]
-
-
-def _words(encoding: Encoding, window: _Window) -> list[int | None]:
-    return encoding.word_ids[window.start : window.end]

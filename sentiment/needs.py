@@ -33,6 +33,9 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
+    """A rule; of its `words`, in small letters, every match holds one."""
+
+    words: tuple[str, ...]
     pattern: re.Pattern[str]
     kind: NeedKind | None
     unless: re.Pattern[str] | None
@@ -40,9 +43,8 @@ class _Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rules:
-    """The rules of one language, what tells that a need adds something, and what all rules need."""
+    """The rules of one language, and what tells that a need adds something."""
 
-    trigger: re.Pattern[str]
     rules: tuple[_Rule, ...]
     adds: re.Pattern[str]
 
@@ -58,7 +60,7 @@ def find_needs(text: str) -> list[Need]:
     found = []
     for start, end in sentence_spans(text):
         sentence = text[start:end]
-        is_chinese = detect_language(sentence) == "zh"
+        is_chinese = not sentence.isascii() and detect_language(sentence) == "zh"
         found += [
             Need(start=start + a, end=start + b, text=sentence[a:b], kind=kind)
             for a, b, kind in _in_sentence(sentence, _rules("zh" if is_chinese else "en"))
@@ -68,9 +70,10 @@ def find_needs(text: str) -> list[Need]:
 
 def _in_sentence(sentence: str, language: _Rules) -> list[tuple[int, int, NeedKind]]:
     found: list[tuple[int, int, NeedKind]] = []
-    if not language.trigger.search(sentence):
-        return found
+    lowered = sentence.lower()
     for rule in language.rules:
+        if not any(word in lowered for word in rule.words):
+            continue
         for match in rule.pattern.finditer(sentence):
             clause = match[0].strip(" ,.;!?，。；！？")
             start = match.start() + match[0].index(clause)
@@ -101,6 +104,7 @@ def _rules(language: str) -> _Rules:
 
     rules = tuple(
         _Rule(
+            words=tuple(rule["words"]),
             pattern=compiled(rule["pattern"]),
             kind=cast(NeedKind | None, rule.get("kind")),
             unless=compiled(rule["unless"]) if "unless" in rule else None,
@@ -108,7 +112,6 @@ def _rules(language: str) -> _Rules:
         for rule in content["rules"][language]
     )
     return _Rules(
-        trigger=compiled(content["triggers"][language]),
         rules=rules,
         adds=compiled(content["adds"][language]),
     )

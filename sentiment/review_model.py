@@ -110,9 +110,9 @@ class ReviewModel(nn.Module):
     def encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Encoded:
         """Run the encoder once."""
         output = self.encoder(input_ids=ids_BL, attention_mask=mask_BL, output_hidden_states=True)
-        weight_BL1 = mask_BL.unsqueeze(-1).to(output.hidden_states[-1].dtype)
-        num_B1 = weight_BL1.sum(1)
-        pooled = [(layer * weight_BL1).sum(1) / num_B1 for layer in output.hidden_states]
+        weight_B1L = mask_BL.unsqueeze(1).to(output.hidden_states[-1].dtype)
+        weight_B1L = weight_B1L / weight_B1L.sum(2, keepdim=True)
+        pooled = [(weight_B1L @ layer).squeeze(1) for layer in output.hidden_states]
         tokens_BLD = output.hidden_states[-1]
         return Encoded(
             pooled_BPD=torch.stack(pooled, dim=1),

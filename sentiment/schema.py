@@ -3,6 +3,8 @@
 import dataframely as dy
 import polars as pl
 
+from sentiment.emotions import SHOP_EMOTIONS
+
 SOURCES = ("review", "question", "support", "survey", "social")
 EMBEDDING_DIM = 384
 UTC = "UTC"
@@ -67,20 +69,7 @@ class ReviewSignals(dy.Schema):
     stars_expected = dy.Float32(min=1.0, max=5.0)
     mixed = dy.Bool(description="strong opinions oppose each other")
     emotions = dy.Struct(
-        {
-            name: dy.Float32(nullable=True, min=0.0, max=1.0)
-            for name in (
-                "joy",
-                "anger",
-                "sadness",
-                "fear",
-                "disgust",
-                "surprise",
-                "gratitude",
-                "disappointment",
-                "excitement",
-            )
-        },
+        {name: dy.Float32(nullable=True, min=0.0, max=1.0) for name in SHOP_EMOTIONS},
         nullable=True,
     )
     aspects = dy.List(

@@ -6,23 +6,23 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from sentiment.aspects import ASPECTS_FILE, AspectList
 from sentiment.cleaning import clean_text, review_text
-from sentiment.emotions import SHOP_EMOTIONS
 from sentiment.encoder_files import file_sha256
 from sentiment.language import detect_language, language_runs
 from sentiment.model_file import is_review_model, load_model, read_metadata
 from sentiment.model_reader import ModelReader, ReaderConfig
-from sentiment.needs import RULES_FILE, find_needs
+from sentiment.needs import RULES_FILE
 from sentiment.ngram_model import NgramModel
 from sentiment.ngram_reader import NgramReader
 from sentiment.reading import Opinion, Reader, Readings, Wish
 from sentiment.schema import ReviewSignals
+from sentiment.signals import signals_frame
 
 if TYPE_CHECKING:
     from sentiment.explaining import Explanation
@@ -33,10 +33,6 @@ CHINESE_MODEL = WEIGHTS / "zh_ngrams.safetensors"
 # Raise it when cleaning, language routing or the gathering of spans changes what a text is scored
 # as. Devices and precision are no part of a version: they move no signal by more than 0.01.
 READING_VERSION = 2
-# Opinions from here on oppose each other in a `mixed` text.
-STRONG = 0.5
-_STAR_VALUES = np.arange(1, 6, dtype=np.float32)
-_LEAST_CONFIDENCE = 0.5
 _SIGNAL_COLUMNS = [name for name in ReviewSignals.columns() if name != "review_id"]
 _log = logging.getLogger(__name__)
 
@@ -157,7 +153,7 @@ class ReviewScorer:
             said = reader.read([texts[row][a:b] for row, a, b in of_reader])
             _add(readings, said, of_reader)
         _finish(readings)
-        return _signals_frame(texts, languages, readings, self._aspects, version=self.version)
+        return signals_frame(texts, languages, readings, self._aspects, version=self.version)
 
 
 def _chinese_reader(config: ScorerConfig) -> Reader:
@@ -211,98 +207,4 @@ def _moved(span: Opinion, by: int) -> Opinion:
         end=span.end + by,
         polarity=span.polarity,
         confidence=span.confidence,
-    )
-
-
-def _aspects_of(
-    text: str, terms: Sequence[Opinion], clauses: Sequence[Opinion], aspects: AspectList
-) -> list[dict[str, Any]]:
-    """Return the aspects of a text: named ones, and those that a clause without a term implies."""
-    found = [
-        (
-            aspects.canonical(text[term.start : term.end]) or text[term.start : term.end].lower(),
-            term,
-        )
-        for term in terms
-    ]
-    for clause in clauses:
-        if not any(term.start < clause.end and clause.start < term.end for term in terms):
-            implied = aspects.implied(text[clause.start : clause.end])
-            found += [(name, clause) for name in implied]
-    found.sort(key=lambda named: (named[1].start, named[0]))
-    return [
-        {
-            "aspect": name,
-            "polarity": span.polarity,
-            "confidence": min(1.0, span.confidence),
-            "start": span.start,
-            "end": span.end,
-        }
-        for name, span in found
-    ]
-
-
-def _needs_of(text: str, wishes: Sequence[Wish]) -> list[dict[str, Any]]:
-    """Return needs by the rules, and by the head where the rules see none."""
-    needs = [
-        {"text": need.text, "start": need.start, "end": need.end, "kind": need.kind}
-        for need in find_needs(text)
-    ]
-    taken = [(need["start"], need["end"]) for need in needs]
-    needs += [
-        {
-            "text": text[wish.start : wish.end],
-            "start": wish.start,
-            "end": wish.end,
-            "kind": wish.kind,
-        }
-        for wish in wishes
-        if not any(a < wish.end and wish.start < b for a, b in taken)
-    ]
-    return sorted(needs, key=lambda need: need["start"])
-
-
-def _is_mixed(terms: Sequence[Opinion], clauses: Sequence[Opinion]) -> bool:
-    polarities = [o.polarity for o in (*terms, *clauses) if o.confidence >= _LEAST_CONFIDENCE]
-    return bool(polarities) and max(polarities) >= STRONG and min(polarities) <= -STRONG
-
-
-def _signals_frame(
-    texts: Sequence[str],
-    languages: Sequence[str],
-    readings: Readings,
-    aspects: AspectList,
-    *,
-    version: str,
-) -> pl.DataFrame:
-    by_star = readings.stars
-    negative, neutral, positive = by_star[:, :2].sum(1), by_star[:, 2], by_star[:, 3:].sum(1)
-    nothing = pl.Series(values=readings.num_tokens == 0, dtype=pl.Boolean)
-    schema = ReviewSignals.create_empty().schema
-    emotions = pl.DataFrame(readings.emotions, schema=list(SHOP_EMOTIONS)).fill_nan(None)
-    of_text = list(zip(texts, readings.terms, readings.clauses, strict=True))
-    columns = {
-        "model_version": pl.Series([version] * len(texts), dtype=pl.String),
-        "language": pl.Series(languages, dtype=pl.String),
-        "p_negative": np.clip(negative, 0, 1),
-        "p_neutral": np.clip(neutral, 0, 1),
-        "p_positive": np.clip(positive, 0, 1),
-        "polarity": np.clip(positive - negative, -1, 1),
-        "intensity": np.clip(by_star @ np.abs(_STAR_VALUES - 3) / 2, 0, 1),
-        "stars_expected": np.clip(by_star @ _STAR_VALUES, 1, 5),
-        "mixed": pl.Series([_is_mixed(a, b) for _, a, b in of_text], dtype=pl.Boolean),
-        "emotions": emotions.select(pl.struct(pl.all())).to_series(),
-        "aspects": pl.Series(
-            [_aspects_of(text, a, b, aspects) for text, a, b in of_text], dtype=schema["aspects"]
-        ),
-        "needs": pl.Series(
-            [_needs_of(text, wishes) for text, wishes in zip(texts, readings.wishes, strict=True)],
-            dtype=schema["needs"],
-        ),
-        "embedding": pl.Series(readings.embedding, dtype=schema["embedding"]),
-        "truncated": pl.Series(readings.truncated, dtype=pl.Boolean),
-    }
-    return pl.DataFrame(columns).with_columns(
-        pl.when(nothing).then(None).otherwise(pl.col(name)).alias(name)
-        for name in ("emotions", "embedding")
     )

@@ -75,7 +75,7 @@ def _add_clause(spans: list[tuple[int, int]], first: int, text: str, start: int,
     start, end = start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
     if start >= end:
         return
-    if sum(character.isalnum() for character in text[start:end]) >= _LEAST:
+    if sum(map(str.isalnum, text[start:end])) >= _LEAST:
         spans.append((start, end))
     elif len(spans) > first:
         spans[-1] = (spans[-1][0], end)

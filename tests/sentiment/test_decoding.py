@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.decoding import character_spans, tag_spans, whole_words
+from sentiment.decoding import tag_spans, whole_words
 from sentiment.review_model import BEGIN, INSIDE, NUM_TAGS, OUTSIDE
 
 TOKENS = st.lists(st.tuples(st.integers(0, NUM_TAGS - 1), st.booleans()), max_size=20)
@@ -32,8 +32,3 @@ def test_a_part_of_a_word_becomes_the_word() -> None:
     assert whole_words([(2, 3), (4, 6)], words) == [(2, 7)]
     assert whole_words([(1, 2), (5, 6)], words) == [(1, 2), (5, 7)]
     assert whole_words([], words) == []
-
-
-def test_tokens_become_characters() -> None:
-    offsets = [(0, 0), (0, 3), (4, 7), (7, 11), (0, 0)]
-    assert character_spans([(1, 2), (2, 4)], offsets) == [(0, 3), (4, 11)]
