@@ -38,6 +38,8 @@ from jobs.sentiment_sources import (
     office_products,
     online_shopping,
     product_reviews,
+    shampoo_opinions,
+    single_terms,
     stanford_sentences,
     tweets,
     unseen_reviews,
@@ -91,13 +93,14 @@ def english_figures(trained: TrainedModel, data: Path) -> Figures:
     figures["goemotions_dev"] = _emotion_figures(trained, dev, _POSTS_TOKENS)
     terms = held_out_terms(data)
     figures["aspects_held_out"] = _aspect_figures(trained, terms)
+    figures["aspects_held_out, no copies"] = _aspect_figures(trained, single_terms(terms, data))
     figures["embedding"] = _embedding_figures(trained, data)
     return figures
 
 
 def chinese_figures(trained: TrainedModel, data: Path) -> Figures:
     """Return every figure of the Chinese model, by data set."""
-    most = int(trained.model.encoder.config.max_position_embeddings)  # type: ignore[union-attr]
+    most = trained.model.max_tokens
     shop = online_shopping(data)
     unseen = odd_half(_unseen(shop))
     by_star = _stars(trained, _run(trained, unseen.texts, most))
@@ -113,6 +116,8 @@ def chinese_figures(trained: TrainedModel, data: Path) -> Figures:
         ("dianping_dev", dianping_terms(data, "dev")),
     ):
         figures[name] = _aspect_figures(trained, terms)
+    opinions = rows_of_terms(shampoo_opinions(data), True)
+    figures["shampoo_held_out"] = _polarity_figures(trained, opinions)
     return figures
 
 
@@ -242,16 +247,19 @@ def _emotion_figures(trained: TrainedModel, felt: Emotional, max_tokens: int) ->
 @torch.inference_mode()
 def _aspect_figures(trained: TrainedModel, terms) -> dict[str, float]:
     """Return exact-span F1 of terms, and the accuracy of the polarity of given terms."""
-    model, tokenizer = trained.model, trained.tokenizer
-    task = aspect_task("aspects", tokenizer, terms.texts, terms.spans)
-    read, wanted = run_spans(model, task, "cpu")
-    right = (model.span_polarity(read).argmax(1) == wanted).float().mean().item()
+    task = aspect_task("aspects", trained.tokenizer, terms.texts, terms.spans)
     spans = [[(start, end) for start, end, _ in of_text] for of_text in task.spans]
     found = [_found_terms(trained, task, row, text) for row, text in enumerate(terms.texts)]
-    return {f"terms_{name}": value for name, value in span_f1(found, spans).items()} | {
-        "polarity_accuracy": right,
-        "num_terms": float(len(wanted)),
-    }
+    of_terms = {f"terms_{name}": value for name, value in span_f1(found, spans).items()}
+    return of_terms | _polarity_figures(trained, terms)
+
+
+def _polarity_figures(trained: TrainedModel, terms) -> dict[str, float]:
+    """Return the accuracy of the polarity of given spans."""
+    task = aspect_task("aspects", trained.tokenizer, terms.texts, terms.spans)
+    read, wanted = run_spans(trained.model, task, "cpu")
+    right = (trained.model.span_polarity(read).argmax(1) == wanted).float().mean().item()
+    return {"polarity_accuracy": right, "num_terms": float(len(wanted))}
 
 
 def _found_terms(

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.checkpoints import forget_checkpoint, keep_every, last_checkpoint
 from sentiment.finetuning import FineTuning, Step, fine_tune
 from sentiment.model_file import TrainedModel, save_model
+from sentiment.review_model import ReviewModel
 from sentiment.tasks import Task
 
 _CHECKPOINT_STEPS = 200
@@ -24,6 +25,7 @@ def train_in_folder(
     *,
     settings: dict[str, Any],
     device: str,
+    reference: ReviewModel | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Train, or go on from the folder's checkpoint.
@@ -36,6 +38,7 @@ def train_in_folder(
         file: Name of the finished file.
         settings: What else makes this training another one than the folder's.
         device: Torch device.
+        reference: Whose embedding is to be kept; None: the model's own, as it is before.
         progress: Called with steps done and steps in all.
 
     Returns:
@@ -59,6 +62,7 @@ def train_in_folder(
         tasks,
         config,
         device=device,
+        reference=reference,
         resume=last_checkpoint(out, settings),
         on_step=on_step,
         on_checkpoint=keep_every(out, _CHECKPOINT_STEPS, settings),

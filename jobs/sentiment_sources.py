@@ -4,6 +4,7 @@ A tenth of every source, chosen by a hash of the text, is never trained on.
 """
 
 import gzip
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from sentiment.training import NEGATIVE_STARS, POSITIVE_STARS
 
 UNSEEN_REVIEWS = 2000
 _HELD_OUT_DOMAINS = ("laptop14", "restaurant14")
+_OPINION_DOMAIN = "shampoo"
 
 
 @dataclass(kw_only=True)
@@ -232,16 +234,34 @@ def aspect_terms(data: Path, domains: Sequence[str] | None = None) -> Terms:
     return _terms(frame)
 
 
+def letters_of(text: str) -> str:
+    """Return a text's letters and digits in lower case: what is left where it was copied loosely.
+
+    >>> letters_of("Good sound , no hum!") == letters_of("good sound, no hum")
+    True
+    """
+    return "".join(filter(str.isalnum, text.lower()))
+
+
 def _terms(frame: pl.DataFrame) -> Terms:
-    """Gather the terms of each text; one that two people judged differently has one polarity."""
+    """Gather the terms of each text; one that two people judged differently has one polarity.
+
+    The files hold some texts several times, with other spaces and other terms each time: the first
+    copy gets the terms of all.
+    """
     classes = {"Negative": 0, "Neutral": 1, "Positive": 2}
+    texts: dict[str, str] = {}
     of_text: dict[str, dict[tuple[int, int], int]] = {}
-    for text, term, start, polarity in frame.select(
+    for copy, term, start, polarity in frame.select(
         "text", "aspect", "char_pos", "polarity"
     ).iter_rows():
+        text = texts.setdefault(letters_of(copy), copy)
         spans = of_text.setdefault(text, {})
-        if text[start : start + len(term)] == term:
-            spans.setdefault((start, start + len(term)), classes[polarity])
+        if copy[start : start + len(term)] != term:
+            continue
+        place = _placed(start, start + len(term), copy, text)
+        if place is not None:
+            spans.setdefault(place, classes[polarity])
     return Terms(
         texts=list(of_text),
         spans=[
@@ -249,6 +269,16 @@ def _terms(frame: pl.DataFrame) -> Terms:
             for spans in of_text.values()
         ],
     )
+
+
+def _placed(start: int, end: int, copy: str, text: str) -> tuple[int, int] | None:
+    """Return where characters start:end of a copy are in a text of the same letters and digits."""
+    if copy == text:
+        return start, end
+    before = sum(map(str.isalnum, copy[:start]))
+    inside = sum(map(str.isalnum, copy[start:end]))
+    at = [place for place, letter in enumerate(text) if letter.isalnum()]
+    return (at[before], at[before + inside - 1] + 1) if inside else None
 
 
 def _csv(path: Path) -> pl.DataFrame:
@@ -321,7 +351,22 @@ def weibo_emotions(data: Path) -> Emotional:
 
 def chinese_aspect_terms(data: Path) -> Terms:
     """Chinese sentences of product reviews and courses with aspect terms."""
-    return _terms(_csv(data / "aspects_zh/aspect_terms.csv.gz"))
+    frame = _csv(data / "aspects_zh/aspect_terms.csv.gz")
+    return _terms(frame.filter(pl.col("domain") != _OPINION_DOMAIN))
+
+
+def shampoo_opinions(data: Path) -> Terms:
+    """Chinese reviews of shampoo with opinions, which are phrases and no aspect terms.
+
+    The file has a review once for each opinion, with a space put behind that one.
+    """
+    frame = _csv(data / "aspects_zh/aspect_terms.csv.gz")
+    frame = frame.filter(pl.col("domain") == _OPINION_DOMAIN)
+    texts = []
+    for text, term, start in frame.select("text", "aspect", "char_pos").iter_rows():
+        end = start + len(term)
+        texts.append(text[:end] + text[end:].removeprefix(" "))
+    return _terms(frame.with_columns(text=pl.Series(texts, dtype=pl.String)))
 
 
 def dianping_terms(data: Path, split: str) -> Terms:
@@ -333,11 +378,14 @@ def dianping_terms(data: Path, split: str) -> Terms:
     return _terms(frame)
 
 
-def training_terms(data: Path) -> Terms:
-    """Return all aspect sentences but the held-out tenth of laptops and restaurants."""
-    test = set(held_out_terms(data).texts)
-    terms = aspect_terms(data)
-    kept = [row for row, text in enumerate(terms.texts) if text not in test]
+def training_terms(data: Path, domains: Sequence[str] | None = None) -> Terms:
+    """Return aspect sentences but the held-out tenth of laptops and restaurants, in any spelling.
+
+    Years and data sets of reviews of restaurants share sentences.
+    """
+    test = {letters_of(text) for text in held_out_terms(data).texts}
+    terms = aspect_terms(data, domains)
+    kept = [row for row, text in enumerate(terms.texts) if letters_of(text) not in test]
     return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
 
 
@@ -345,6 +393,14 @@ def held_out_terms(data: Path) -> Terms:
     """Return the tenth of laptop and restaurant sentences that is never trained on."""
     terms = aspect_terms(data, _HELD_OUT_DOMAINS)
     kept = np.flatnonzero(held_out(terms.texts)).tolist()
+    return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
+
+
+def single_terms(terms: Terms, data: Path) -> Terms:
+    """Leave out English sentences that the file has in several spellings or data sets."""
+    copies = _csv(data / "aspects_en/aspect_terms.csv.gz").select("domain", "text").unique()
+    spellings = Counter(map(letters_of, copies["text"]))
+    kept = [row for row, text in enumerate(terms.texts) if spellings[letters_of(text)] == 1]
     return Terms(texts=[terms.texts[r] for r in kept], spans=[terms.spans[r] for r in kept])
 
 
@@ -426,22 +482,3 @@ def stars_of_terms(terms: Terms) -> np.ndarray:
         if len(found) == 1:
             allowed[row] = by_polarity[found.pop()]
     return allowed
-
-
-def weibo(data: Path) -> Labelled:
-    """Posts give the neutral class that shop reviews lack."""
-    classes = {"happy": 2, "angry": 0, "sad": 0, "fear": 0, "neutral": 1}
-    frame = (
-        pl.read_csv(data / "emotion/smp2020_weibo.csv.gz")
-        .drop_nulls("text")
-        .filter(pl.col("label").is_in(list(classes)))
-        .unique("text", keep="first", maintain_order=True)
-    )
-    label = frame["label"].replace_strict(classes, return_dtype=pl.Int64).to_numpy()
-    return Labelled(
-        name="smp2020_weibo",
-        texts=[clean_text(text) for text in frame["text"]],
-        label=label,
-        by_class=False,
-        topic=np.full(len(label), -1, dtype=np.int64),
-    )

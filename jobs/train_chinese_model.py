@@ -24,6 +24,7 @@ from jobs.sentiment_sources import (
     evened,
     held_out,
     online_shopping,
+    shampoo_opinions,
     star_sets,
     stars_of_terms,
     weibo_emotions,
@@ -44,6 +45,10 @@ RAW = "trained.safetensors"
 # Classes of the Weibo labels, and the stars that stand for them; surprise can be either.
 _STARS_OF_LABEL = {"happy": (4, 5), "neutral": (3,), "surprise": (1, 2, 3, 4, 5)}
 _UNPLEASANT = (1, 2)
+# Few and short sentences with terms are read more often.
+_TERM_PASSES = 6
+_DIANPING_PASSES = 3
+_OPINION_PASSES = 2
 
 
 def seen(texts: list[str]) -> list[str]:
@@ -58,7 +63,8 @@ def pretraining_texts(data: Path) -> list[str]:
     noisy = pl.read_csv(data / "reviews_zh/ecommerce_reviews_noisy.csv.gz")["review"]
     texts = [clean_text(text) for text in (*unlabelled.drop_nulls(), *noisy.drop_nulls())]
     texts += online_shopping(data).texts + weibo_emotions(data).texts
-    texts += chinese_aspect_terms(data).texts + dianping_terms(data, "train").texts
+    texts += chinese_aspect_terms(data).texts + shampoo_opinions(data).texts
+    texts += dianping_terms(data, "train").texts
     return [text for text in seen(list(dict.fromkeys(texts))) if text]
 
 
@@ -80,24 +86,23 @@ def chinese_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, passes: 
         labels=felt.labels[kept],
         stars=stars[felt.labels[kept].argmax(1)],
     )
-    tasks: list[Task] = []
-    for _ in range(passes):
-        tasks += [of_stars, of_emotions]
-    for name, terms in (
-        ("aspects", chinese_aspect_terms(data)),
-        ("dianping", dianping_terms(data, "train")),
+    tasks: list[Task] = [of_stars, of_emotions] * passes
+    for name, terms, times in (
+        ("aspects", chinese_aspect_terms(data), _TERM_PASSES),
+        ("dianping", dianping_terms(data, "train"), _DIANPING_PASSES),
+        ("shampoo", shampoo_opinions(data), _OPINION_PASSES),
     ):
         kept_terms = rows_of_terms(terms, False)
-        tasks.append(
-            aspect_task(
-                name,
-                tokenizer,
-                kept_terms.texts,
-                kept_terms.spans,
-                max_tokens=max_tokens,
-                stars=stars_of_terms(kept_terms),
-            )
+        task = aspect_task(
+            name,
+            tokenizer,
+            kept_terms.texts,
+            kept_terms.spans,
+            max_tokens=max_tokens,
+            every_term=name != "shampoo",
+            stars=stars_of_terms(kept_terms),
         )
+        tasks += [task] * times
     halves = [
         *seen(online_shopping(data).texts)[::2],
         *seen(dianping_terms(data, "train").texts),
@@ -110,7 +115,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and of the finished weights.")],
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
     max_tokens: Annotated[int, typer.Option(help="Longest text that is read.")] = 128,
-    epochs: Annotated[int, typer.Option(help="Passes of the pretraining.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes of the pretraining.")] = 2,
     passes: Annotated[int, typer.Option(help="Passes over labelled reviews and posts.")] = 2,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     seed: Annotated[int, typer.Option(help="Of order, masks and initial weights.")] = 0,

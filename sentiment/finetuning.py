@@ -1,9 +1,10 @@
 """Fine-tuning of a review model on several tasks at once, keeping its embedding what it was.
 
 Every batch holds texts of one task; batches of all tasks are shuffled together. On a share of the
-batches the model as it was before reads the same texts too, and the embedding is pulled towards
-that one's: fine-tuning for sentiment alone destroys an encoder as an embedder within a hundred
-steps. Of a fresh model that is the mean of the base's last layer, which is the base's own.
+batches a reference, by default the model as it was before, reads the same texts too, and the
+embedding is pulled towards that one's: fine-tuning for sentiment alone destroys an encoder as an
+embedder within a hundred steps. Of a fresh model that is the mean of the base's last layer, which
+is the base's own.
 No clock and no files: checkpoints are handed to the caller.
 """
 
@@ -87,6 +88,7 @@ def fine_tune(
     config: FineTuning,
     *,
     device: str,
+    reference: ReviewModel | None = None,
     resume: dict[str, Any] | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     on_checkpoint: OnCheckpoint = lambda state, step: None,
@@ -96,10 +98,11 @@ def fine_tune(
     """Train in place.
 
     Args:
-        model: Fresh over a base encoder, or trained before: a copy holds its embedding in place.
+        model: Fresh over a base encoder, or trained before.
         tasks: What to learn; rows are sampled as they are, so balance them before.
         config: How.
         device: Torch device.
+        reference: Whose embedding is to be kept; None: a copy of the model as it is before.
         resume: What an earlier `on_checkpoint` was given; goes on after its step, with the same
             batches as if it had never stopped.
         on_step: Called in each step, once its loss is known.
@@ -113,7 +116,7 @@ def fine_tune(
     torch.manual_seed(config.seed)
     before = None
     if config.distilled_share:
-        before = copy.deepcopy(model).to(device).eval().requires_grad_(False)
+        before = copy.deepcopy(reference or model).to(device).eval().requires_grad_(False)
     model.to(device).train()
     steps = schedule_batches(tasks, config)
     distilled = np.random.default_rng([config.seed, 1]).random(len(steps)) < config.distilled_share

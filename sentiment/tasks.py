@@ -112,11 +112,12 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class AspectTask:
-    """Texts in which every aspect term is marked.
+    """Texts with aspect terms and their polarity.
 
     Attributes:
         tags: Tag of each token, `_IGNORED` for special ones.
         spans: Token start, end and polarity of each term of a text.
+        every_term: All terms are marked; else they teach their polarity, and not where terms are.
         stars: Stars that the terms of a text allow, bool, shape (N, 5); learned beside.
     """
 
@@ -124,28 +125,61 @@ class AspectTask:
     ids: list[list[int]]
     tags: list[list[int]]
     spans: list[list[tuple[int, int, int]]]
+    every_term: bool = True
     stars: np.ndarray | None = None
     weight: float = 1.0
 
     def loss(self, model: ReviewModel, encoded: Encoded, rows: np.ndarray) -> Tensor:
         """Return cross-entropy of tags, of the polarity of given spans, and of the stars if any."""
-        logits_BLT = model.tags(encoded.tokens_BLD).float()
-        wanted = torch.full(logits_BLT.shape[:2], _IGNORED, device=logits_BLT.device)
-        for place, row in enumerate(rows.tolist()):
-            tags = self.tags[row]
-            wanted[place, : len(tags)] = torch.tensor(tags)
-        loss = nn.functional.cross_entropy(logits_BLT.flatten(0, 1), wanted.flatten())
+        loss = _span_loss(model, model.span_polarity, encoded, [self.spans[row] for row in rows])
+        if self.every_term:
+            loss = loss + self._tag_loss(model, encoded, [self.tags[row] for row in rows])
         if self.stars is not None:
-            allowed = torch.from_numpy(self.stars[rows]).to(wanted.device)
             by_star = model.stars(encoded.summary_BX).float()
+            allowed = torch.from_numpy(self.stars[rows]).to(by_star.device)
             loss = loss + set_likelihood_loss(by_star, allowed)
-        spans = [(place, *span) for place, row in enumerate(rows) for span in self.spans[row]]
-        if not spans:
-            return loss
-        row_S, start_S, end_S, polarity_S = torch.tensor(spans, device=wanted.device).T
-        read_SX = model.spans(encoded, row_S, start_S, end_S)
-        logits_S3 = model.span_polarity(read_SX).float()
-        return loss + nn.functional.cross_entropy(logits_S3, polarity_S)
+        return loss
+
+    @staticmethod
+    def _tag_loss(model: ReviewModel, encoded: Encoded, tags: list[list[int]]) -> Tensor:
+        logits_BLT = model.tags(encoded.tokens_BLD).float()
+        wanted_BL = torch.full(logits_BLT.shape[:2], _IGNORED, device=logits_BLT.device)
+        for place, of_text in enumerate(tags):
+            wanted_BL[place, : len(of_text)] = torch.tensor(of_text)
+        return nn.functional.cross_entropy(logits_BLT.flatten(0, 1), wanted_BL.flatten())
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedTask:
+    """Texts of which every clause is known to voice a need of some kind, or none.
+
+    Attributes:
+        spans: Token start, end and class of each clause: 0 for none, 1 + the kind.
+    """
+
+    name: str
+    ids: list[list[int]]
+    spans: list[list[tuple[int, int, int]]]
+    weight: float = 1.0
+
+    def loss(self, model: ReviewModel, encoded: Encoded, rows: np.ndarray) -> Tensor:
+        """Return the cross-entropy over the clauses of a batch."""
+        return _span_loss(model, model.needs, encoded, [self.spans[row] for row in rows])
+
+
+def _span_loss(
+    model: ReviewModel,
+    head: nn.Module,
+    encoded: Encoded,
+    spans: Sequence[Sequence[tuple[int, int, int]]],
+) -> Tensor:
+    """Return the mean cross-entropy of a head over all spans of a batch, zero if there are none."""
+    placed = [(place, *span) for place, of_text in enumerate(spans) for span in of_text]
+    at_S4 = torch.tensor(placed, dtype=torch.long, device=encoded.tokens_BLD.device).reshape(-1, 4)
+    row_S, start_S, end_S, class_S = at_S4.T
+    logits_SK = head(model.spans(encoded, row_S, start_S, end_S)).float()
+    summed = nn.functional.cross_entropy(logits_SK, class_S, reduction="sum")
+    return summed / max(1, len(placed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +238,7 @@ def aspect_task(
     terms: Sequence[Sequence[Span]],
     *,
     max_tokens: int = 128,
+    every_term: bool = True,
     stars: np.ndarray | None = None,
     weight: float = 1.0,
 ) -> AspectTask:
@@ -230,4 +265,12 @@ def aspect_task(
         tags.append(of_tokens)
         spans.append(placed)
     ids = [encoding.ids for encoding in encodings]
-    return AspectTask(name=name, ids=ids, tags=tags, spans=spans, stars=stars, weight=weight)
+    return AspectTask(
+        name=name,
+        ids=ids,
+        tags=tags,
+        spans=spans,
+        every_term=every_term,
+        stars=stars,
+        weight=weight,
+    )

@@ -66,6 +66,22 @@ def test_distillation_holds_the_embedding_to_the_base() -> None:
     assert drift(20.0) < 0.5 * drift(0.0)
 
 
+def test_a_reference_is_kept_instead_of_the_model_before() -> None:
+    ids_BL, mask_BL = padded(IDS, "cpu")
+    reference = tiny_model(seed=1).eval()
+    with torch.no_grad():
+        wanted = reference.embed(reference.encode(ids_BL, mask_BL))
+
+    def distance(of: ReviewModel | None) -> float:
+        model = tiny_model()
+        config = FineTuning(**{**vars(FAST), "epochs": 30, "distillation": 20.0})
+        fine_tune(model, [STARS], config, device="cpu", reference=of)
+        with torch.no_grad():
+            return 1 - (model.embed(model.encode(ids_BL, mask_BL)) * wanted).sum(1).mean().item()
+
+    assert distance(reference) < 0.5 * distance(None)
+
+
 def test_going_on_from_a_checkpoint_equals_never_having_stopped() -> None:
     whole, kept = tiny_model(), {}
 

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from sentiment.batching import padded
 from sentiment.review_model import BEGIN, INSIDE, OUTSIDE, Encoded
-from sentiment.tasks import EmotionTask, Span, StarTask, aspect_task, halves_task, tokenise
+from sentiment.tasks import (
+    EmotionTask,
+    NeedTask,
+    Span,
+    StarTask,
+    aspect_task,
+    halves_task,
+    tokenise,
+)
 
 TOKENIZER = tokenizer()
 TEXTS = ["The battery life is great", "Unputdownable screen"]
@@ -92,6 +100,15 @@ def test_sentences_without_terms_teach_tags_alone() -> None:
     assert loss.item() == pytest.approx(-torch.cat(outside).mean().item(), rel=1e-5)
 
 
+def test_where_not_every_term_is_marked_tags_teach_nothing() -> None:
+    task = aspect_task("aspects", TOKENIZER, TEXTS, TERMS, every_term=False)
+    model, encoded = encoded_of(task.ids)
+    with torch.no_grad():
+        loss = task.loss(model, encoded, np.array([0, 1]))
+        polarity = [_polarity(model, encoded, row, *task.spans[row][0]) for row in (0, 1)]
+    assert loss.item() == pytest.approx(-np.mean(polarity), rel=1e-5)
+
+
 def test_terms_teach_the_stars_too_where_they_agree() -> None:
     stars = np.array([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], dtype=bool)
     task = aspect_task("aspects", TOKENIZER, TEXTS, TERMS, stars=stars)
@@ -123,3 +140,26 @@ def _polarity(model, encoded: Encoded, place: int, start: int, end: int, polarit
     one = [torch.tensor([x]) for x in (place, start, end)]
     read = model.spans(encoded, *one)
     return model.span_polarity(read).log_softmax(1)[0, polarity].item()
+
+
+def test_the_need_loss_is_the_mean_over_clauses() -> None:
+    clauses = aspect_task("needs", TOKENIZER, TEXTS, TERMS)
+    task = NeedTask(name="needs", ids=clauses.ids, spans=clauses.spans)
+    model, encoded = encoded_of(task.ids)
+    with torch.no_grad():
+        loss = task.loss(model, encoded, np.array([0, 1]))
+        alone = [
+            -model.needs(model.spans(encoded, *(torch.tensor([x]) for x in (row, start, end))))
+            .log_softmax(1)[0, of_class]
+            .item()
+            for row, spans in enumerate(task.spans)
+            for start, end, of_class in spans
+        ]
+    assert len(alone) == 2
+    assert loss.item() == pytest.approx(np.mean(alone), rel=1e-5)
+
+
+def test_texts_without_clauses_teach_nothing() -> None:
+    task = NeedTask(name="needs", ids=tokenise(TOKENIZER, TEXTS, 16), spans=[[], []])
+    model, encoded = encoded_of(task.ids)
+    assert task.loss(model, encoded, np.array([0, 1])).item() == 0
