@@ -152,12 +152,8 @@ def _scorer_config(device: str | None, config: Path | None) -> "ScorerConfig":
 
 def _explained(file: Path, text: str, steps: int, settings: "ScorerConfig") -> "Explanation":
     from sentiment.explaining import explain
-    from sentiment.model_file import is_review_model, load_model
-    from sentiment.ngram_explaining import explain_ngrams
-    from sentiment.ngram_model import NgramModel
+    from sentiment.model_file import load_model
 
-    if not is_review_model(file):
-        return explain_ngrams(NgramModel.load(file), text, steps=steps)
     return explain(
         load_model(file),
         text,

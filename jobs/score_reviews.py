@@ -15,12 +15,16 @@ import polars as pl
 
 from features.schema import TABLES
 from features.store import Store
+from jobs.errors import BadInputError
 from jobs.ray_session import ray_session
-from sentiment.scorer import ReviewScorer, ScorerConfig, model_version
+from jobs.scoring_actors import SIGNALS, scored_windows
+from sentiment.scorer import ScorerConfig, model_version
 
 REVIEWS, ITEM_TEXTS = "review_signals", "item_texts"
 _REVIEW, _ITEM = "review", "item"
 _SORT_ROWS = 65_536
+# Beside a GPU: cleaning, cutting and gathering take a core several times as long as the pass there.
+_CPU_ACTORS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,8 @@ class ScoreConfig:
     Attributes:
         scorer: Which models, and how they run.
         num_actors: Model actors.
+        num_cpu_actors: Actors that prepare texts for them, and as many that finish what they said;
+            0 leaves that to the model actors. None: 0 on a CPU; beside a GPU 4, or what fits.
         threads: CPU threads of each actor.
         window: Rows an actor takes at once; batches are sorted by length inside it, and it is what
             a commit holds.
@@ -37,6 +43,7 @@ class ScoreConfig:
 
     scorer: ScorerConfig
     num_actors: int = 1
+    num_cpu_actors: int | None = None
     threads: int = 2
     window: int = 512
 
@@ -45,6 +52,8 @@ class ScoreConfig:
         for name in ("num_actors", "threads", "window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if (self.num_cpu_actors or 0) < 0:
+            raise ValueError(f"num_cpu_actors must be at least 0, not {self.num_cpu_actors}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +73,6 @@ class ScoreReport:
     copied: int
     items: int
     unchanged: int
-
-
-class ScoringActor:
-    """Holds one model; used by Ray Data."""
-
-    def __init__(self, config: ScorerConfig, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        self._scorer = ReviewScorer.load(config)
-
-    def __call__(self, batch: Any) -> dict[str, list[Any]]:
-        """Score one window; return it as one Arrow IPC message, so that no type is lost."""
-        rows = pl.from_arrow(batch)
-        assert isinstance(rows, pl.DataFrame)
-        signals = self._scorer.score_reviews(rows.rename({"id": "review_id"}))
-        buffer = io.BytesIO()
-        signals.with_columns(rows["kind"], rows["text_key"]).write_ipc(buffer, compression="lz4")
-        return {"signals": [buffer.getvalue()]}
 
 
 def score(
@@ -165,21 +155,39 @@ def _scored_windows(blocks: list[Any], config: ScoreConfig) -> Iterator[pl.DataF
     """Yield each window's signals as soon as an actor is done with it."""
     import ray.data
 
-    on_gpu = config.scorer.device.startswith("cuda")
+    num_cpu_actors = _cpu_actors(config, int(ray.cluster_resources().get("CPU", 1)))
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # One block a window: a block is what Ray hands over, and retries, as a whole.
-    windows = ray.data.from_arrow_refs(blocks).map_batches(
-        ScoringActor,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_constructor_kwargs={"config": config.scorer, "threads": config.threads},
-        compute=ray.data.ActorPoolStrategy(size=config.num_actors),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else None,
+    windows = scored_windows(
+        ray.data.from_arrow_refs(blocks),
+        config.scorer,
+        num_actors=config.num_actors,
+        num_cpu_actors=num_cpu_actors,
+        threads=config.threads,
     )
     for row in windows.iter_rows():
-        yield pl.read_ipc(io.BytesIO(row["signals"]))
+        yield pl.read_ipc(io.BytesIO(row[SIGNALS]))
+
+
+def _cpu_actors(config: ScoreConfig, num_cpus: int) -> int:
+    """Return how many actors prepare, and as many finish, within what the model actors leave.
+
+    Ray waits forever for actors that do not fit: those that finish would never start.
+
+    Raises:
+        BadInputError: If more are asked for than fit.
+    """
+    most = max(0, num_cpus - config.num_actors)
+    asked = config.num_cpu_actors
+    if asked is None:
+        return min(_CPU_ACTORS, most) if config.scorer.device.startswith("cuda") else 0
+    if asked > most:
+        raise BadInputError(
+            f"num_cpu_actors is {asked} and at most {most} fit: Ray has {num_cpus} CPUs, of which "
+            f"num_actors takes {config.num_actors}"
+        )
+    return asked
 
 
 def _as_table(rows: pl.DataFrame, table: str, version: str) -> pl.DataFrame:

@@ -21,6 +21,7 @@ def score_config(config: Config) -> ScoreConfig:
     return ScoreConfig(
         scorer=section.scorer_config(),
         num_actors=section.num_actors,
+        num_cpu_actors=section.num_cpu_actors,
         threads=section.threads,
     )
 

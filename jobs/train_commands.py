@@ -60,7 +60,6 @@ def train(
     from jobs.ray_shop_training import Start, train_on_ray
     from jobs.settings import resolve_device
     from jobs.train_shop_model import ShopTraining, train_shop_model
-    from sentiment.model_file import is_review_model
     from sentiment.scorer import CHINESE_MODEL, ENGLISH_MODEL
 
     torch.set_num_threads(threads)
@@ -85,12 +84,6 @@ def train(
         raise BadInputError(str(error)) from error
     labelled = read_labelled(file, text_column, label_column, map)
     begin = start or (ENGLISH_MODEL if language == "en" else CHINESE_MODEL)
-    if encoder is None and not is_review_model(begin):
-        raise BadInputError(
-            f"{begin} is an n-gram model, which cannot be trained further: name an --encoder, such "
-            "as the folder that `sentirec sentiment pretrain` leaves"
-        )
-
     begin_from = Start(model=begin, encoder=encoder, seed=seed)
     on = resolve_device(settings.score.device)
     with StepBars() as bars:

@@ -53,7 +53,7 @@ class Explanation:
         words: In order; none for a text that has no tokens.
         polarity: p_positive - p_negative of the tokens that were read, within [-1, 1]; 0 for a text
             without tokens, as everywhere.
-        baseline_polarity: Of the baseline: as many `[PAD]` tokens, or no n-grams.
+        baseline_polarity: Of the baseline: as many `[PAD]` tokens.
         completeness_gap: Sum of the attributions less (polarity - baseline polarity): the error of
             the average along the path, which shrinks with more steps.
         truncated: The text goes on after the last word.
@@ -104,7 +104,7 @@ def explain(
     trained.tokenizer.no_padding()
     trained.tokenizer.no_truncation()
     encoding = trained.tokenizer.encode(text, add_special_tokens=False)
-    num_read = _num_read(encoding.word_ids, min(max_tokens, _most_tokens(model)) - _EDGES)
+    num_read = _num_read(encoding.word_ids, min(max_tokens, model.max_tokens) - _EDGES)
     if not num_read:
         return nothing_read(text, steps=steps)
     first, last = trained.tokenizer.encode("").ids
@@ -145,10 +145,6 @@ def _polarity(model: ReviewModel, ids_BL: Tensor) -> Tensor:
     summary_BX = model.encode(ids_BL, torch.ones_like(ids_BL)).summary_BX
     stars_B5 = (model.stars(summary_BX) / model.star_temperature).softmax(1)
     return stars_B5[:, 3:].sum(1) - stars_B5[:, :2].sum(1)
-
-
-def _most_tokens(model: ReviewModel) -> int:
-    return int(model.encoder.config.max_position_embeddings)  # type: ignore[union-attr]
 
 
 def _num_read(word_of_token: Sequence[int | None], room: int) -> int:

@@ -106,15 +106,6 @@ def load_model(path: Path) -> TrainedModel:
     )
 
 
-def is_review_model(path: Path) -> bool:
-    """Tell whether a file of weights is of a review model, of whatever format.
-
-    Raises:
-        WeightsError: If it cannot be read.
-    """
-    return "format" in _metadata(path)
-
-
 def read_metadata(path: Path) -> dict[str, str]:
     """Return what a file says of its model, without reading the tensors.
 

@@ -1,7 +1,8 @@
 """Reads texts with a review model: one pass of the encoder, from which every head is read.
 
 A text that is longer than a window is read in several; what they say is put together by their
-numbers of tokens.
+numbers of tokens. Before and after the model there is work that needs no accelerator: `prepare`,
+`run` and `gather` may be done by different processes, `read` does all three.
 
 Shape suffixes: B windows of a batch, L tokens, S spans.
 """
@@ -12,23 +13,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
-from tokenizers import Encoding
 from torch import Tensor
 
-from sentiment.batching import padded, token_budget_batches
+from sentiment.batching import padded
 from sentiment.decoding import tag_spans, whole_words
 from sentiment.emotions import shop_emotions, strengths
 from sentiment.model_file import TrainedModel
 from sentiment.needs import NEED_KINDS
+from sentiment.prepared_texts import EDGES, PreparedTexts, TextTokens, Window, prepare_texts
 from sentiment.reading import Opinion, Readings, Wish
 from sentiment.review_model import BEGIN, Encoded, ReviewModel
-from sentiment.sentences import clause_spans, sentence_spans
-from sentiment.windows import token_windows
 
 if TYPE_CHECKING:
     from sentiment.explaining import Explanation
 
-_EDGES = 2  # [CLS] and [SEP]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -37,7 +35,7 @@ class ReaderConfig:
     """How texts are run through a model.
 
     Attributes:
-        max_tokens: Of a window, the two special ones included.
+        max_tokens: Of a window, the two special ones included; fewer where a model reads no more.
         max_windows: Of a text; what is longer is marked `truncated`.
         batch_tokens: Padded tokens of one forward pass; bounds its memory.
         device: Torch device, such as `cpu` or `cuda:0`.
@@ -76,35 +74,7 @@ class ReaderConfig:
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-@dataclass(kw_only=True)
-class _Tokens:
-    """The tokens of a text: ids, first and last character, and the word of each."""
-
-    ids: list[int]
-    starts: np.ndarray
-    ends: np.ndarray
-    words: list[int | None]
-
-    @classmethod
-    def of(cls, encoding: Encoding) -> "_Tokens":
-        # An encoding copies a list out of Rust each time that it is asked for one.
-        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        return cls(
-            ids=encoding.ids, starts=offsets[:, 0], ends=offsets[:, 1], words=encoding.word_ids
-        )
-
-
-@dataclass(kw_only=True)
-class _Window:
-    """Tokens start:end of a text, and the clauses that begin in it, as tokens of the window."""
-
-    text: int
-    start: int
-    end: int
-    clauses: list[tuple[int, int]]
-
-
-class _Heads(NamedTuple):
+class Heads(NamedTuple):
     """What the heads say of the windows of a batch and of the spans in them."""
 
     stars: np.ndarray
@@ -137,27 +107,44 @@ class ModelReader:
         Returns:
             Readings in the order of `texts`; spans are characters of each text.
         """
-        found = Readings.nothing(len(texts))
-        if not texts:
-            return found
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        tokens = [_Tokens.of(encoding) for encoding in encodings]
-        windows: list[_Window] = []
-        for number, text in enumerate(texts):
-            of_text = self._windows(number, text, tokens[number])
-            found.truncated[number] = len(of_text) > self.config.max_windows
-            windows += of_text[: self.config.max_windows]
-        if not windows:
-            return found
-        sums = _Sums(len(texts), self.model)
-        lengths = np.array([w.end - w.start + _EDGES for w in windows], dtype=np.int64)
-        for rows in token_budget_batches(lengths, self.config.batch_tokens):
-            batch = [windows[row] for row in rows]
-            ids = [tokens[w.text].ids[w.start : w.end] for w in batch]
-            words = [tokens[w.text].words[w.start : w.end] for w in batch]
-            said = self._run(ids, words, [w.clauses for w in batch])
-            sums.add(batch, lengths[rows] - _EDGES, said)
-            self._place_spans(batch, tokens, said, found)
+        prepared = self.prepare(texts)
+        return self.gather(prepared, self.run(prepared))
+
+    def prepare(self, texts: Sequence[str]) -> PreparedTexts:
+        """Cut N cleaned texts into tokens, windows and batches."""
+        return prepare_texts(
+            self._tokenizer,
+            texts,
+            max_tokens=min(self.config.max_tokens, self.model.max_tokens),
+            max_windows=self.config.max_windows,
+            batch_tokens=self.config.batch_tokens,
+        )
+
+    def run(self, prepared: PreparedTexts) -> list[Heads]:
+        """Run the model over every batch."""
+        said = []
+        for rows in prepared.batches:
+            batch = [prepared.windows[row] for row in rows]
+            tokens = [prepared.tokens[window.text] for window in batch]
+            spans = [slice(window.start, window.end) for window in batch]
+            said.append(
+                self._run(
+                    [of.ids[span] for of, span in zip(tokens, spans, strict=True)],
+                    [of.words[span] for of, span in zip(tokens, spans, strict=True)],
+                    [window.clauses for window in batch],
+                )
+            )
+        return said
+
+    def gather(self, prepared: PreparedTexts, said: Sequence[Heads]) -> Readings:
+        """Put what `run` returned onto the texts."""
+        found = Readings.nothing(len(prepared.tokens))
+        found.truncated = prepared.truncated
+        sums = _Sums(len(prepared.tokens), self.model)
+        for rows, of_batch in zip(prepared.batches, said, strict=True):
+            batch = [prepared.windows[row] for row in rows]
+            sums.add(batch, np.array([window.end - window.start for window in batch]), of_batch)
+            self._place_spans(batch, prepared.tokens, of_batch, found)
         sums.finish(found, self._thresholds)
         for of_texts in (found.terms, found.clauses, found.wishes):
             for spans in of_texts:
@@ -171,38 +158,13 @@ class ModelReader:
         config = self.config
         return explain(self._trained, text, max_tokens=config.max_tokens, device=config.device)
 
-    def _windows(self, number: int, text: str, tokens: _Tokens) -> list[_Window]:
-        if not tokens.ids:
-            return []
-        starts = tokens.starts
-        room = self.config.max_tokens - _EDGES
-        if len(starts) <= room:
-            cuts = [(0, len(starts))]
-        else:
-            begins = [start for start, _ in sentence_spans(text)]
-            cuts = token_windows(len(starts), np.searchsorted(starts, begins).tolist(), most=room)
-        bounds = np.searchsorted(starts, np.array(clause_spans(text)).reshape(-1, 2)).tolist()
-        return [
-            _Window(
-                text=number,
-                start=start,
-                end=end,
-                clauses=[
-                    (max(a, start) - start, min(b, end) - start)
-                    for a, b in bounds
-                    if start <= a < min(b, end)
-                ],
-            )
-            for start, end in cuts
-        ]
-
     @torch.inference_mode()
     def _run(
         self,
         ids: list[list[int]],
         words: list[list[int | None]],
         clauses: list[list[tuple[int, int]]],
-    ) -> _Heads:
+    ) -> Heads:
         """Run a batch once; spans are (window, start, end) in tokens, edges not counted."""
         device = self.config.device
         ids_BL, mask_BL = padded([[self._first, *row, self._last] for row in ids], device)
@@ -226,7 +188,7 @@ class ModelReader:
             spans += [(row, a, b) for row, of_row in enumerate(clauses) for a, b in of_row]
             polarity_S3, needs_SK = self._read_spans(encoded, spans)
         stars, emotions, embedding = (t.cpu().numpy() for t in whole)
-        return _Heads(
+        return Heads(
             stars=stars,
             emotions=emotions,
             embedding=embedding,
@@ -246,13 +208,14 @@ class ModelReader:
         self, encoded: Encoded, spans: list[tuple[int, int, int]]
     ) -> tuple[Tensor, Tensor]:
         """Return probabilities of polarities, (S, 3), and of needs, (S, 1 + kinds)."""
-        at = torch.tensor(spans, device=self.config.device).reshape(-1, 3)
+        # Without any span a tensor of an empty list would hold floating-point numbers.
+        at = torch.tensor(spans, dtype=torch.long, device=self.config.device).reshape(-1, 3)
         read = self.model.spans(encoded, at[:, 0], at[:, 1] + 1, at[:, 2] + 1)
         polarity = self.model.span_polarity(read).float() / self.model.polarity_temperature
         return polarity.softmax(1), self.model.needs(read).float().softmax(1)
 
     def _place_spans(
-        self, batch: list[_Window], tokens: list[_Tokens], said: _Heads, found: Readings
+        self, batch: list[Window], tokens: list[TextTokens], said: Heads, found: Readings
     ) -> None:
         """Put spans onto the characters of their texts."""
         num_terms = len(said.confidence)
@@ -288,7 +251,7 @@ class _Sums:
         self.embedding = np.zeros((num_texts, model.config.embedding_dim), dtype=np.float64)
         self.labels = model.config.emotions
 
-    def add(self, batch: list[_Window], tokens: np.ndarray, said: _Heads) -> None:
+    def add(self, batch: list[Window], tokens: np.ndarray, said: Heads) -> None:
         text = np.array([window.text for window in batch])
         np.add.at(self.tokens, text, tokens)
         np.add.at(self.stars, text, tokens[:, None] * said.stars)
@@ -311,6 +274,6 @@ class _Sums:
 def _edges(tokenizer) -> tuple[int, int]:
     """Return the ids that stand before and after every text."""
     ids = tokenizer.encode("").ids
-    if len(ids) != _EDGES:
+    if len(ids) != EDGES:
         raise ValueError(f"the tokenizer puts {len(ids)} special tokens around a text, not two")
     return ids[0], ids[1]

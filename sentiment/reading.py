@@ -1,7 +1,6 @@
 """What a reader finds in texts, before it becomes a row of signals."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -9,9 +8,6 @@ from sentiment.emotions import SHOP_EMOTIONS
 from sentiment.needs import NeedKind
 from sentiment.review_model import NUM_STARS
 from sentiment.schema import EMBEDDING_DIM
-
-if TYPE_CHECKING:
-    from sentiment.explaining import Explanation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +75,3 @@ class Readings:
             clauses=[[] for _ in range(num_texts)],
             wishes=[[] for _ in range(num_texts)],
         )
-
-
-class Reader(Protocol):
-    """Reads cleaned texts of one language."""
-
-    def read(self, texts: list[str]) -> Readings:
-        """Return what is found, in the order of `texts`."""
-        ...
-
-    def explain(self, text: str) -> "Explanation":
-        """Return which words of a text moved its polarity."""
-        ...

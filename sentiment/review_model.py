@@ -107,6 +107,11 @@ class ReviewModel(nn.Module):
         for parameter in encoder.embeddings.parameters():  # type: ignore[union-attr]
             parameter.requires_grad_(config.own_words)
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that the encoder reads, special tokens included."""
+        return int(self.encoder.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
+
     def encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Encoded:
         """Run the encoder once."""
         output = self.encoder(input_ids=ids_BL, attention_mask=mask_BL, output_hidden_states=True)

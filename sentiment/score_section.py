@@ -32,6 +32,8 @@ class ScoreSection(BaseModel):
     """A torch device; `auto` takes a GPU where there is one."""
     num_actors: int = Field(default=1, ge=1)
     """Processes of a scoring job that hold a model each."""
+    num_cpu_actors: int | None = Field(default=None, ge=0)
+    """Processes that prepare texts for them, and as many that finish; absent, 4 beside a GPU."""
     threads: int = Field(default=2, ge=1)
     """CPU threads of each."""
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,11 @@ from sentiment.aspects import ASPECTS_FILE, AspectList
 from sentiment.cleaning import clean_text, review_text
 from sentiment.encoder_files import file_sha256
 from sentiment.language import detect_language, language_runs
-from sentiment.model_file import is_review_model, load_model, read_metadata
-from sentiment.model_reader import ModelReader, ReaderConfig
+from sentiment.model_file import load_model, read_metadata
+from sentiment.model_reader import Heads, ModelReader, ReaderConfig
 from sentiment.needs import RULES_FILE
-from sentiment.ngram_model import NgramModel
-from sentiment.ngram_reader import NgramReader
-from sentiment.reading import Opinion, Reader, Readings, Wish
+from sentiment.prepared_texts import PreparedTexts
+from sentiment.reading import Opinion, Readings, Wish
 from sentiment.schema import ReviewSignals
 from sentiment.signals import signals_frame
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 ENGLISH_MODEL = WEIGHTS / "en_review_model.safetensors"
-CHINESE_MODEL = WEIGHTS / "zh_ngrams.safetensors"
+CHINESE_MODEL = WEIGHTS / "zh_review_model.safetensors"
 # Raise it when cleaning, language routing or the gathering of spans changes what a text is scored
 # as. Devices and precision are no part of a version: they move no signal by more than 0.01.
 READING_VERSION = 2
@@ -43,7 +42,7 @@ class ScorerConfig(ReaderConfig):
 
     Attributes:
         english: File of the review model for everything that is not Chinese.
-        chinese: File of the review model for Chinese, or of an n-gram model.
+        chinese: File of the review model for Chinese.
         aspects: The list of canonical aspects, see `AspectList`.
     """
 
@@ -64,7 +63,7 @@ def model_version(config: ScorerConfig) -> str:
     """
     AspectList.load(config.aspects)
     base = json.loads(read_metadata(config.english).get("base", '{"name": "own"}'))["name"]
-    is_review_model(config.chinese)
+    read_metadata(config.chinese)
     files = (config.english, config.chinese, config.aspects, RULES_FILE)
     parts = [
         *(file_sha256(file) for file in files),
@@ -76,15 +75,42 @@ def model_version(config: ScorerConfig) -> str:
     return f"{Path(base).name}-{digest}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreparedReviews:
+    """Distinct cleaned texts, cut for both models, and which of them each review has.
+
+    Attributes:
+        review_ids: Of the reviews.
+        positions: Text of each review.
+        texts: The distinct cleaned texts.
+        languages: Of each text.
+        runs: For each model the runs of sentences it reads: text, start, end.
+        prepared: For each model its runs as it reads them.
+    """
+
+    review_ids: list[str]
+    positions: list[int]
+    texts: list[str]
+    languages: list[str]
+    runs: list[list[tuple[int, int, int]]]
+    prepared: list[PreparedTexts]
+
+
 class ReviewScorer:
-    """Scores texts: Chinese sentences are read by one model, all others by the other."""
+    """Scores texts: Chinese sentences are read by one model, all others by the other.
+
+    `prepare`, `run` and `finish` may be done by scorers in different processes, of which only the
+    one that runs the models needs an accelerator; `score_reviews` does all three.
+    """
 
     def __init__(
-        self, default: Reader, chinese: Reader, aspects: AspectList, *, version: str
+        self, default: ModelReader, chinese: ModelReader, aspects: AspectList, *, version: str
     ) -> None:
         self.version = version
         self._default = default
         self._chinese = chinese
+        self._readers = (default, chinese)
+        self.config = default.config
         self._aspects = aspects
 
     @classmethod
@@ -99,7 +125,7 @@ class ReviewScorer:
         version = model_version(config)
         scorer = cls(
             ModelReader(load_model(config.english), config),
-            _chinese_reader(config),
+            ModelReader(load_model(config.chinese), config),
             AspectList.load(config.aspects),
             version=version,
         )
@@ -118,7 +144,8 @@ class ReviewScorer:
             neutral with a null embedding. A language without a model of its own is scored by the
             default; `language` says which it was.
         """
-        return self._score_cleaned([clean_text(text) for text in texts])
+        prepared = self._prepared([clean_text(text) for text in texts])
+        return self._signals(prepared, self.run(prepared))
 
     def score_reviews(self, reviews: pl.DataFrame) -> pl.DataFrame:
         """Score a frame with `review_id`, `title`, `text`; equal texts are scored once.
@@ -126,40 +153,70 @@ class ReviewScorer:
         Returns:
             A frame that satisfies `ReviewSignals`, one row a review, in the order given.
         """
+        prepared = self.prepare(reviews)
+        return self.finish(prepared, self.run(prepared))
+
+    def prepare(self, reviews: pl.DataFrame) -> PreparedReviews:
+        """Clean and cut a frame with `review_id`, `title`, `text`."""
         texts = [
             review_text(title, text)
             for title, text in zip(reviews["title"], reviews["text"], strict=True)
         ]
         unique = list(dict.fromkeys(texts))
         position = {text: row for row, text in enumerate(unique)}
-        signals = self._score_cleaned(unique)[[position[text] for text in texts]]
-        return signals.select(reviews["review_id"], *_SIGNAL_COLUMNS)
+        return replace(
+            self._prepared(unique),
+            review_ids=reviews["review_id"].to_list(),
+            positions=[position[text] for text in texts],
+        )
+
+    def run(self, prepared: PreparedReviews) -> list[list[Heads]]:
+        """Run both models, one list of batches each."""
+        return [
+            reader.run(cut) for reader, cut in zip(self._readers, prepared.prepared, strict=True)
+        ]
+
+    def finish(self, prepared: PreparedReviews, said: Sequence[Sequence[Heads]]) -> pl.DataFrame:
+        """Return a frame that satisfies `ReviewSignals`, one row a review, in the order given."""
+        signals = self._signals(prepared, said)[prepared.positions]
+        return signals.select(
+            pl.Series("review_id", prepared.review_ids, dtype=pl.String), *_SIGNAL_COLUMNS
+        )
 
     def explain(self, text: str) -> "Explanation":
         """Return which words moved the polarity of a cleaned text, by the model of its language."""
         is_chinese = detect_language(text) == "zh"
         return (self._chinese if is_chinese else self._default).explain(text)
 
-    def _score_cleaned(self, texts: Sequence[str]) -> pl.DataFrame:
+    def _prepared(self, texts: list[str]) -> PreparedReviews:
         languages = [detect_language(text) for text in texts]
-        runs = [
-            (row, *run)
-            for row, (text, language) in enumerate(zip(texts, languages, strict=True))
-            for run in language_runs(text, language)
+        runs: list[list[tuple[int, int, int]]] = [[] for _ in self._readers]
+        for row, (text, language) in enumerate(zip(texts, languages, strict=True)):
+            for start, end, is_chinese in language_runs(text, language):
+                runs[is_chinese].append((row, start, end))
+        prepared = [
+            reader.prepare([texts[row][start:end] for row, start, end in of_reader])
+            for reader, of_reader in zip(self._readers, runs, strict=True)
         ]
-        readings = Readings.nothing(len(texts))
-        for is_chinese, reader in ((False, self._default), (True, self._chinese)):
-            of_reader = [(row, a, b) for row, a, b, chinese in runs if chinese is is_chinese]
-            said = reader.read([texts[row][a:b] for row, a, b in of_reader])
-            _add(readings, said, of_reader)
+        return PreparedReviews(
+            review_ids=[],
+            positions=[],
+            texts=texts,
+            languages=languages,
+            runs=runs,
+            prepared=prepared,
+        )
+
+    def _signals(self, prepared: PreparedReviews, said: Sequence[Sequence[Heads]]) -> pl.DataFrame:
+        readings = Readings.nothing(len(prepared.texts))
+        for reader, cut, heads, runs in zip(
+            self._readers, prepared.prepared, said, prepared.runs, strict=True
+        ):
+            _add(readings, reader.gather(cut, heads), runs)
         _finish(readings)
-        return signals_frame(texts, languages, readings, self._aspects, version=self.version)
-
-
-def _chinese_reader(config: ScorerConfig) -> Reader:
-    if is_review_model(config.chinese):
-        return ModelReader(load_model(config.chinese), config)
-    return NgramReader(NgramModel.load(config.chinese))
+        return signals_frame(
+            prepared.texts, prepared.languages, readings, self._aspects, version=self.version
+        )
 
 
 def _add(found: Readings, said: Readings, runs: Sequence[tuple[int, int, int]]) -> None:
@@ -171,7 +228,8 @@ def _add(found: Readings, said: Readings, runs: Sequence[tuple[int, int, int]]) 
         return
     row = np.array([row for row, _, _ in runs])
     tokens = said.num_tokens[:, None].astype(np.float32)
-    first = found.num_tokens[row] == 0
+    # What stands there for texts that nobody has read yet gives way to what is read of them.
+    first = (found.num_tokens[row] == 0) & (said.num_tokens > 0)
     found.stars[row[first]] = 0
     np.add.at(found.stars, row, said.stars * tokens)
     np.add.at(found.embedding, row, said.embedding * tokens)

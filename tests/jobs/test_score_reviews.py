@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from deltalake import write_deltalake
 
 from features.schema import TABLES
 from features.store import Store
+from jobs.errors import BadInputError
 from jobs.ray_session import ray_session
 from jobs.score_reviews import ScoreConfig, score
 from sentiment.schema import ReviewSignals
@@ -104,6 +106,18 @@ def clean(frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> pl.D
 def test_signals_satisfy_their_contract(clean: pl.DataFrame) -> None:
     ReviewSignals.validate(clean)
     assert clean["review_id"].n_unique() == len(clean)
+
+
+def test_three_steps_say_what_one_says(
+    frame: pl.DataFrame, clean: pl.DataFrame, tmp_path: Path
+) -> None:
+    store = store_with(tmp_path, frame)
+    score(store, replace(CONFIG, num_cpu_actors=1))
+    stepwise = signals(store)
+    assert_same_signals(stepwise, clean)
+    for name in ("language", "truncated", "mixed", "needs"):
+        assert stepwise[name].equals(clean[name])
+    assert stepwise["aspects"].list.len().equals(clean["aspects"].list.len())
 
 
 def test_signals_of_an_older_contract_are_made_anew(frame: pl.DataFrame, tmp_path: Path) -> None:
@@ -210,6 +224,12 @@ def is_descendant(pid: str) -> bool:
             return False
         pid = status.rsplit(")", 1)[1].split()[1]
     return False
+
+
+def test_more_actors_than_fit_are_refused(frame: pl.DataFrame, tmp_path: Path) -> None:
+    store = store_with(tmp_path, frame[:8])
+    with pytest.raises(BadInputError, match="num_cpu_actors is 99 and at most"):
+        score(store, replace(CONFIG, num_cpu_actors=99))
 
 
 def test_no_reviews_says_what_to_run(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 from sentiment.aspects import ASPECTS_FILE
 from sentiment.errors import AspectListError, WeightsError
 from sentiment.needs import NEED_KINDS
-from sentiment.ngram_model import MAX_CHARACTERS
 from sentiment.schema import ReviewSignals
 from sentiment.scorer import ENGLISH_MODEL, ReviewScorer, ScorerConfig, model_version
 
@@ -36,6 +35,8 @@ POSITIVE = [
     "这本书很精彩，值得一读",
     "效果很好，超出预期",
     "做工精细，很漂亮，满意",
+    "酒店干净，服务热情，位置方便",
+    "房间很干净，服务很好，下次还来",
 ]
 NEGATIVE = [
     "Terrible quality, it broke after one day.",
@@ -65,14 +66,6 @@ NEGATIVE = [
 ]
 
 
-# Plain praise that the shipped Chinese model takes for blame.
-KNOWN_MISSES = [
-    ("酒店干净，服务热情，位置方便", 1.0),
-    ("房间很干净，服务很好，下次还来", 1.0),
-    ("一点也不差，很满意", 1.0),
-]
-
-
 def reviews(texts: list[str | None], titles: list[str | None] | None = None) -> pl.DataFrame:
     return pl.DataFrame(
         {
@@ -98,10 +91,10 @@ def test_plain_sentences_get_the_right_sign(plain: pl.DataFrame) -> None:
     assert set(plain["language"]) == {"en", "zh"}
 
 
-@pytest.mark.xfail(strict=True, reason="the shipped Chinese model gets it wrong")
-@pytest.mark.parametrize(("text", "sign"), KNOWN_MISSES)
-def test_plain_sentences_that_are_misread(scorer: ReviewScorer, text: str, sign: float) -> None:
-    assert np.sign(scorer.score([text])["polarity"][0]) == sign
+@pytest.mark.xfail(reason="the shipped Chinese model gets it wrong", strict=True)
+@pytest.mark.parametrize("text", ["一点也不差，很满意"])
+def test_plain_sentences_that_are_misread(scorer: ReviewScorer, text: str) -> None:
+    assert scorer.score([text])["polarity"].item() > 0
 
 
 def test_columns_follow_from_the_probabilities(plain: pl.DataFrame) -> None:
@@ -146,7 +139,7 @@ def test_no_reviews_give_no_rows(scorer: ReviewScorer) -> None:
     assert signals.height == scorer.score([]).height == 0
 
 
-@pytest.mark.parametrize("text", ["", "  \n", "<br/>", "\x00\u200b", "http://x.y/z"])
+@pytest.mark.parametrize("text", ["", "  \n", "<br/>", "\x00\u200b", "\u200d", "http://x.y/z"])
 def test_nothing_to_read_is_neutral_without_embedding(scorer: ReviewScorer, text: str) -> None:
     row = scorer.score([text]).row(0, named=True)
     assert (row["p_negative"], row["p_neutral"], row["p_positive"]) == (0.0, 1.0, 0.0)
@@ -155,8 +148,22 @@ def test_nothing_to_read_is_neutral_without_embedding(scorer: ReviewScorer, text
     assert row["truncated"] is False
 
 
+@pytest.mark.parametrize("text", ["ok", "!!", "A+++", "好", "很好", "I love it. 好"])
+def test_texts_too_short_for_a_clause_are_read(scorer: ReviewScorer, text: str) -> None:
+    signals = scorer.score([text])
+    assert signals["embedding"].is_not_null().all()
+    assert signals["p_neutral"].item() < 1.0
+
+
+def test_windows_are_no_longer_than_a_model_reads() -> None:
+    text = "这个耳机音质很好，但是戴久了耳朵疼。" * 20
+    most, more = (ReviewScorer.load(ScorerConfig(max_tokens=tokens)) for tokens in (128, 512))
+    assert more.score([text])["polarity"].equals(most.score([text])["polarity"])
+
+
 def test_only_texts_beyond_the_last_window_are_truncated(scorer: ReviewScorer) -> None:
-    half = MAX_CHARACTERS // 2
+    config = scorer.config
+    half = config.max_windows * (config.max_tokens - 2) // 2
     texts = {
         "short": False,
         "good strap. " * 60: False,
@@ -208,10 +215,9 @@ def test_a_language_without_a_model_is_marked(
     assert row["emotions"] is not None
 
 
-def test_chinese_vectors_fill_the_first_places(scorer: ReviewScorer) -> None:
+def test_chinese_vectors_are_of_unit_length(scorer: ReviewScorer) -> None:
     vector = np.array(scorer.score(["质量很好"])["embedding"][0].to_list())
-    assert np.linalg.norm(vector[:64]) == pytest.approx(1.0, abs=1e-5)
-    assert not vector[64:].any()
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_version_moves_with_what_moves_a_value_alone(tmp_path: Path) -> None:
