@@ -129,7 +129,7 @@ values = st.none() | st.sampled_from(["5", "u", "2020-01-01", "review", "view", 
 
 
 @given(st.sampled_from(["items", "users", "events", "reviews", "splits"]), st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_every_row_is_either_good_or_bad(table: str, data: st.DataObject) -> None:
     columns = CONTRACTS[table].column_names()
     row = st.fixed_dictionaries(dict.fromkeys(columns, values))
@@ -155,9 +155,7 @@ HEADS = [
 
 
 @given(st.sampled_from(HEADS), st.binary(max_size=300))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_read_or_refused(tmp_path: Path, head: bytes, content: bytes) -> None:
     path = tmp_path / "any"
     path.write_bytes(head + content)
@@ -176,7 +174,6 @@ hashes = st.lists(st.integers(min_value=0, max_value=2**64 - 1), unique=True, ma
 
 
 @given(st.lists(hashes, max_size=6))
-@settings(deadline=None)
 def test_known_rows_is_a_map(runs: list[list[int]]) -> None:
     known, model = KnownRows(), dict[int, int]()
     for run in runs:

@@ -64,7 +64,7 @@ def polarity_of(*frames: pl.DataFrame) -> dict[str, float]:
     return {review_id: 0.9 - 0.25 * (place % 8) for place, review_id in enumerate(ids)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seen=EVENTS, felt=REVIEWS, later=EVENTS, later_felt=REVIEWS)
 def test_strict_rows_at_or_after_the_cut_change_no_feature(
     seen: list[dict], felt: list[dict], later: list[dict], later_felt: list[dict]
@@ -84,7 +84,7 @@ def test_strict_rows_at_or_after_the_cut_change_no_feature(
         assert_same_features(plain, extended)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), table=EVENTS, felt=REVIEWS, offset=st.integers(1, 2))
 def test_positional_what_is_held_out_changes_no_feature(
     data: st.DataObject, table: list[dict], felt: list[dict], offset: int
@@ -139,7 +139,7 @@ def test_positional_what_is_held_out_changes_no_feature(
     assert_same_features(all_features(plain, polarity), all_features(extended, polarity))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=st.lists(EVENT, min_size=1, max_size=25), offset=st.integers(1, 3))
 def test_hold_out_against_a_loop_over_users(table: list[dict], offset: int) -> None:
     frame = events(*(row | {"session_id": None} for row in table))
@@ -167,7 +167,7 @@ def test_hold_out_against_a_loop_over_users(table: list[dict], offset: int) -> N
     assert sorted(visible.targets.select("user_id", "item_id").rows()) == targets
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=st.lists(EVENT, min_size=1, max_size=25), offset=st.integers(1, 3))
 def test_a_target_is_never_in_its_users_visible_purchases(table: list[dict], offset: int) -> None:
     visible = hold_out(events(*table), reviews(), offset=offset)

@@ -253,7 +253,6 @@ line = st.binary(max_size=60) | st.builds(
 @given(st.lists(line, max_size=8))
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_lines_are_accounted_for_and_re_reading_is_still(

@@ -143,7 +143,7 @@ def test_invariants_hold(shop: Shop) -> None:
     num_users=st.integers(30, 100),
     days=st.integers(180, 500),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_invariants_hold_anywhere(
     seed: int, effect: float, share: float, num_users: int, days: int
 ) -> None:

@@ -119,9 +119,7 @@ OPERATION = st.one_of(
 )
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(OPERATION, max_size=8))
 def test_current_is_always_a_whole_bundle_and_the_last_of_the_history(
     originals: Path, operations: list[tuple[str, str]]

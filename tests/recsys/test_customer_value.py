@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.customer_value import (
@@ -84,7 +84,6 @@ def test_the_unit_of_time_does_not_matter() -> None:
     )
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 40),
     st.floats(0.1, 1.0),

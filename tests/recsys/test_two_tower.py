@@ -194,7 +194,7 @@ def test_later_browsing_changes_no_example() -> None:
     torch.testing.assert_close(with_later.inputs[3], without.inputs[3])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 3), st.integers(0, 3), st.integers(5, 40))
 def test_workers_share_out_the_examples_of_an_epoch(
     world_size: int, epoch: int, batch_size: int

@@ -54,7 +54,7 @@ def later_rows(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     return moved(TABLES.events, "event_id"), moved(TABLES.reviews, "review_id")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(later_rows())
 def test_strict_what_comes_after_the_cut_changes_nothing(
     later: tuple[pl.DataFrame, pl.DataFrame],

@@ -119,7 +119,7 @@ def test_lists_of_another_language_are_not_looked_for() -> None:
     assert {pair.language for pair in text_pairs(WORDS, list(TEXTS))} == {"en", "zh"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=6))
 def test_texts_do_not_change_each_other(texts: list[str]) -> None:
     wanted = [

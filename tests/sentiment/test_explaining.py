@@ -103,9 +103,7 @@ def test_characters_of_a_latin_word_are_one_word(trained: TrainedModel) -> None:
     assert words_of(explain(own, text, steps=2)) == wanted
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=60))
 def test_words_of_any_text_are_in_order_and_apart(trained: TrainedModel, text: str) -> None:
     found = explain(trained, clean_text(text), steps=1)

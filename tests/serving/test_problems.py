@@ -163,7 +163,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
     assert "request r1 failed" in caplog.text
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     body=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -17,7 +17,9 @@ import subprocess, sys
 command = [sys.executable, "-c", "{SLEEP}"]
 print(subprocess.Popen(command, stdout=subprocess.DEVNULL).pid)
 """
-STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1); {SLEEP}"
+STUBBORN = (
+    f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); {SLEEP}"
+)
 
 
 @pytest.fixture
