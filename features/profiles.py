@@ -6,13 +6,14 @@ sink an item.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import polars as pl
 
+from features.behaviour import ITEM_BEHAVIOUR, MEASURES, USER_BEHAVIOUR
+from features.day_state import day_state, read_features
+from features.feature import days_since, filled
 from features.visibility import Visible
 
-WINDOWS_DAYS = (30, 90)
 NEGATIVE_BELOW = -0.2
 
 
@@ -45,6 +46,12 @@ def felt_reviews(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def priced_events(visible: Visible, items: pl.LazyFrame) -> pl.LazyFrame:
+    """Return visible events with the list price of their item, as `features.behaviour` reads."""
+    prices = items.select("item_id", list_price_cents="price_cents")
+    return visible.events.lazy().join(prices, on="item_id", how="left")
+
+
 def item_profiles(
     items: pl.LazyFrame,
     visible: Visible,
@@ -53,29 +60,15 @@ def item_profiles(
 ) -> pl.DataFrame:
     """Return one row an item of `items`, also for items nobody has touched.
 
-    Columns: `item_id, as_of, title, categories, brand, price_cents`; counts `num_purchases`,
-    `num_purchases_30d`, `num_purchases_90d`, `num_views`, `num_carts`, `num_returns`,
-    `num_reviews`; shares `conversion` (purchases per view, null without views) and `return_rate`
-    (per purchase); `stars_mean`, `polarity_mean` (null without reviews), `stars_smoothed`,
-    `polarity_smoothed`, `negative_share` (shrunk; `stars_smoothed` is null where the whole shop has
-    no stars), `polarity_std`; `age_days` since the item was first seen, `last_review_at`.
+    Columns: `item_id, as_of, title, categories, brand, price_cents`; those of
+    `features.behaviour.ITEM_BEHAVIOUR`; `num_reviews`; `stars_mean`, `polarity_mean` (null without
+    reviews), `stars_smoothed`, `polarity_smoothed`, `negative_share` (shrunk; `stars_smoothed` is
+    null where the whole shop has no stars), `polarity_std`; `age_days` since the item was made or
+    first seen, `last_review_at`.
     """
     as_of = pl.lit(visible.as_of)
-    events = visible.events.lazy().filter(pl.col("item_id").is_not_null())
-    of_type = {
-        name: pl.col("event_type") == name for name in ("view", "cart", "purchase", "return")
-    }
-    recent = {
-        days: pl.col("event_time") >= as_of - pl.lit(timedelta(days=days)) for days in WINDOWS_DAYS
-    }
-    behaviour = events.group_by("item_id").agg(
-        num_purchases=of_type["purchase"].sum(),
-        **{f"num_purchases_{d}d": (of_type["purchase"] & recent[d]).sum() for d in WINDOWS_DAYS},
-        num_views=of_type["view"].sum(),
-        num_carts=of_type["cart"].sum(),
-        num_returns=of_type["return"].sum(),
-        first_seen=pl.col("event_time").min(),
-    )
+    state = day_state(priced_events(visible, items), "item_id", MEASURES)
+    behaviour = read_features(state, "item_id", MEASURES, ITEM_BEHAVIOUR, as_of=visible.as_of)
     felt = felt_reviews(visible.reviews.lazy(), signals).filter(pl.col("item_id").is_not_null())
     opinion = felt.group_by("item_id").agg(
         num_reviews=pl.len(),
@@ -86,30 +79,18 @@ def item_profiles(
         **_shrunk(felt, config.prior_reviews),
     )
     shop = felt.select(**_shop_means()).collect()
-    counts = [
-        "num_purchases",
-        *(f"num_purchases_{days}d" for days in WINDOWS_DAYS),
-        "num_views",
-        "num_carts",
-        "num_returns",
-        "num_reviews",
-    ]
+    of_items = items.select("item_id", "title", "categories", "brand", "price_cents", "created_at")
     return (
-        items.select("item_id", "title", "categories", "brand", "price_cents", "created_at")
-        .join(behaviour, on="item_id", how="left")
+        filled(of_items.join(behaviour, on="item_id", how="left"), ITEM_BEHAVIOUR)
         .join(opinion, on="item_id", how="left")
-        .with_columns(pl.col(counts).fill_null(0).cast(pl.Int64))
+        .with_columns(pl.col("num_reviews").fill_null(0).cast(pl.Int64), as_of=as_of)
         .with_columns(
-            as_of=as_of,
-            conversion=_ratio("num_purchases", "num_views"),
-            return_rate=_ratio("num_returns", "num_purchases").fill_null(0.0).clip(0.0, 1.0),
             stars_smoothed=pl.col("stars_smoothed").fill_null(_number(shop["stars"].item())),
             polarity_smoothed=pl.col("polarity_smoothed").fill_null(shop["polarity"].item()),
             negative_share=pl.col("negative_share").fill_null(shop["negative"].item()),
-            age_days=(as_of - pl.min_horizontal("created_at", "first_seen")).dt.total_seconds()
-            / 86_400,
+            age_days=pl.max_horizontal(days_since(pl.col("created_at")), "days_known"),
         )
-        .drop("created_at", "first_seen")
+        .drop("created_at")
         .sort("item_id")
         .collect()
     )
@@ -118,33 +99,14 @@ def item_profiles(
 def user_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
     """Return one row a user with any visible event or review.
 
-    Columns: `user_id, as_of`; counts `num_purchases`, `num_views`, `num_carts`, `num_returns`,
-    `num_reviews`; `spend_cents`, `mean_price_cents` of what was bought; `days_since_last`;
+    Columns: `user_id, as_of`; those of `features.behaviour.USER_BEHAVIOUR`; `num_reviews`,
     `stars_mean`, `polarity_mean`, `negative_share` of the user's own reviews (null without any);
     `stars_above_crowd`: mean of own stars less the item's mean; `favourite_categories`: up to three
     most bought.
     """
     as_of = pl.lit(visible.as_of)
-    events = visible.events.lazy()
-    of_type = {
-        name: pl.col("event_type") == name for name in ("view", "cart", "purchase", "return")
-    }
-    price = pl.coalesce("price_cents", "list_price_cents")
-    behaviour = (
-        events.join(
-            items.select("item_id", list_price_cents="price_cents"), on="item_id", how="left"
-        )
-        .group_by("user_id")
-        .agg(
-            num_purchases=of_type["purchase"].sum(),
-            num_views=of_type["view"].sum(),
-            num_carts=of_type["cart"].sum(),
-            num_returns=of_type["return"].sum(),
-            spend_cents=(price * pl.col("quantity").fill_null(1)).filter(of_type["purchase"]).sum(),
-            mean_price_cents=price.filter(of_type["purchase"]).mean(),
-            days_since_last=(as_of - pl.col("event_time").max()).dt.total_seconds() / 86_400,
-        )
-    )
+    state = day_state(priced_events(visible, items), "user_id", MEASURES)
+    behaviour = read_features(state, "user_id", MEASURES, USER_BEHAVIOUR, as_of=visible.as_of)
     felt = felt_reviews(visible.reviews.lazy(), signals).with_columns(
         above_crowd=pl.when(pl.col("item_id").is_not_null()).then(
             pl.col("rating") - pl.col("rating").mean().over("item_id")
@@ -158,7 +120,8 @@ def user_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
         stars_above_crowd=pl.col("above_crowd").mean(),
     )
     favourites = (
-        events.filter(of_type["purchase"])
+        visible.events.lazy()
+        .filter(pl.col("event_type") == "purchase")
         .select("user_id", "item_id")
         .join(items.select("item_id", "categories"), on="item_id")
         .explode("categories")
@@ -169,19 +132,13 @@ def user_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
         .group_by("user_id", maintain_order=True)
         .agg(favourite_categories=pl.col("categories").head(3))
     )
-    counts = ["num_purchases", "num_views", "num_carts", "num_returns", "num_reviews"]
     return (
-        behaviour.join(opinion, on="user_id", how="full", coalesce=True)
+        filled(behaviour.join(opinion, on="user_id", how="full", coalesce=True), USER_BEHAVIOUR)
         .join(favourites, on="user_id", how="left")
-        .with_columns(pl.col(counts).fill_null(0).cast(pl.Int64), as_of=as_of)
+        .with_columns(pl.col("num_reviews").fill_null(0).cast(pl.Int64), as_of=as_of)
         .sort("user_id")
         .collect()
     )
-
-
-def _ratio(numerator: str, denominator: str) -> pl.Expr:
-    share = pl.col(numerator) / pl.col(denominator)
-    return pl.when(pl.col(denominator) > 0).then(share)
 
 
 def _number(value: float | None) -> pl.Expr:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from jobs import demo_command, sentiment_commands, stage_commands
+from jobs import demo_command, satisfaction_command, sentiment_commands, stage_commands
 from jobs.command_plugins import PluginGroup
 from jobs.config import load_config
 from jobs.errors import BadInputError, JobsError
@@ -93,6 +93,7 @@ for _command in (
     stage_commands.evaluate,
     stage_commands.publish,
     stage_commands.run,
+    satisfaction_command.satisfaction,
     demo_command.demo,
 ):
     app.command()(_command)

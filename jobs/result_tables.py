@@ -21,6 +21,25 @@ def metrics_table(metrics: dict[str, dict[str, float]]) -> Table:
     return table
 
 
+def features_table(described: list[dict[str, Any]]) -> Table:
+    """Return one row a feature, as `features.feature.Feature.described` tells it."""
+    table = Table(title="features of behaviour")
+    for name in ("scope", "name", "unit", "days", "default"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "days" else "left")
+    table.add_column("meaning", overflow="fold")
+    for feature in described:
+        window, default = feature["window_days"], feature["default"]
+        table.add_row(
+            feature["scope"],
+            feature["name"],
+            feature["unit"],
+            "all" if window is None else str(window),
+            "null" if default is None else str(default),
+            feature["meaning"],
+        )
+    return table
+
+
 def sentiment_line(gain: dict[str, float] | None) -> str:
     """Return what texts add to stars, in one sentence."""
     if gain is None:

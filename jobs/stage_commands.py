@@ -55,10 +55,16 @@ def score(
 def profiles(
     store: StoreOption = None,
     as_of: AsOfOption = None,
+    describe: Annotated[
+        bool, typer.Option("--describe", help="Say what features of behaviour mean; read nothing.")
+    ] = False,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
     """Write user and item profiles, histories and quotes as of a time."""
+    if describe:
+        describe_features(Output(json))
+        return
     from jobs.build_profiles import profiles as build_profiles
     from jobs.run_pipeline import after_last_row
     from jobs.settings import score_config
@@ -74,6 +80,16 @@ def profiles(
     for name, rows in report.rows.items():
         output.console.print(f"{name}: {rows:,} rows as of {report.as_of.isoformat()}")
     output.write_json({"as_of": report.as_of.isoformat(), "rows": report.rows})
+
+
+def describe_features(output: Output) -> None:
+    """Print what each declared feature of a profile means."""
+    from features.behaviour import ITEM_BEHAVIOUR, USER_BEHAVIOUR
+    from jobs.result_tables import features_table
+
+    described = [feature.described() for feature in (*USER_BEHAVIOUR, *ITEM_BEHAVIOUR)]
+    output.console.print(features_table(described))
+    output.write_json({"features": described})
 
 
 def train(

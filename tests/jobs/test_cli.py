@@ -159,3 +159,15 @@ def test_help_imports_nothing_heavy() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_features_are_described_without_a_store(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("profiles", "--describe", "--json", "-", monkeypatch=monkeypatch) == 0
+    captured = capsys.readouterr()
+    found = {(row["scope"], row["name"]): row for row in json.loads(captured.out)["features"]}
+    assert found["user", "num_views_30d"]["window_days"] == 30
+    assert found["item", "conversion"]["default"] is None
+    assert "purchases per view" in captured.err
+    assert list(Path().iterdir()) == []

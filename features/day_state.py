@@ -1,0 +1,80 @@
+"""The state that profiles of behaviour are read from: what happened to a key on each UTC day.
+
+It knows no `as_of`, so that new events only add to it: states of disjoint sets of events merge to
+that of all, in any order. Windows are cut when a profile is read, to whole days: only events before
+`as_of` may be in a state that is read as of it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from features.feature import Feature, Measure, filled
+
+DAY = "day"
+
+
+def day_state(events: pl.LazyFrame, key: str, measures: Sequence[Measure]) -> pl.LazyFrame:
+    """Sum events up.
+
+    Args:
+        events: With `event_time` and the columns that measures read.
+        key: Column of the key; events without one are left out.
+        measures: What is kept.
+
+    Returns:
+        `key, day`, and a column a measure.
+    """
+    return (
+        events.filter(pl.col(key).is_not_null())
+        .group_by(key, pl.col("event_time").dt.date().alias(DAY))
+        .agg(measure.gathered(measure.value).alias(measure.name) for measure in measures)
+    )
+
+
+def merged(states: Sequence[pl.LazyFrame], key: str, measures: Sequence[Measure]) -> pl.LazyFrame:
+    """Put states of disjoint sets of events together; the order does not matter."""
+    return (
+        pl.concat(states)
+        .group_by(key, DAY)
+        .agg(measure.gathered(pl.col(measure.name)) for measure in measures)
+    )
+
+
+def read_features(
+    state: pl.LazyFrame,
+    key: str,
+    measures: Sequence[Measure],
+    features: Sequence[Feature],
+    *,
+    as_of: datetime,
+) -> pl.LazyFrame:
+    """Return `key` and the features of every key of the state.
+
+    Args:
+        state: Of events before `as_of`.
+        key: Column of the key.
+        measures: What the state keeps.
+        features: What to read.
+        as_of: Reference of windows and ages.
+
+    Raises:
+        ValueError: If a feature reads a measure that is not kept.
+    """
+    kept = {measure.name: measure for measure in measures}
+    totals = dict.fromkeys(total for feature in features for total in feature.totals)
+    unknown = sorted({name for name, _ in totals} - set(kept))
+    if unknown:
+        raise ValueError(f"features read {', '.join(unknown)}; kept are {', '.join(kept)}")
+    columns = []
+    for name, days in totals:
+        value = pl.col(name)
+        if days is not None:
+            first = as_of.date() - timedelta(days=days)
+            value = value.filter(pl.col(DAY) >= first)
+        columns.append(kept[name].gathered(value).alias(f"{name}@{days or 'all'}"))
+    read = state.group_by(key).agg(columns).with_columns(as_of=pl.lit(as_of))
+    return filled(
+        read.select(key, *(feature.value.alias(feature.name) for feature in features)), features
+    )
