@@ -26,6 +26,8 @@ _MADE_BY = {
     "review_signals": "score",
     "user_profiles": "profiles",
     "item_profiles": "profiles",
+    "user_aspects": "profiles",
+    "item_aspects": "profiles",
     "purchase_history": "profiles",
     "browse_history": "profiles",
     "quotes": "profiles",

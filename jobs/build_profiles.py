@@ -5,6 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
+from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
 from features.histories import browse_history, browse_log, purchase_history
 from features.profiles import item_profiles, user_profiles
 from features.quotes import item_quotes
@@ -12,7 +13,15 @@ from features.store import Store
 from features.visibility import everything
 from jobs.load_shop import load_shop
 
-SIDE_TABLES = ("user_profiles", "item_profiles", "purchase_history", "browse_history", "quotes")
+SIDE_TABLES = (
+    "user_profiles",
+    "item_profiles",
+    "user_aspects",
+    "item_aspects",
+    "purchase_history",
+    "browse_history",
+    "quotes",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +47,12 @@ def profiles(store: Store, *, version: str, as_of: datetime) -> ProfilesReport:
     shop = load_shop(store, version)
     visible = everything(shop.events, shop.reviews, as_of=as_of)
     signals, items = shop.signals.lazy(), shop.items.lazy()
+    mentions = aspect_mentions(visible, signals)
     tables: dict[str, pl.DataFrame] = {
         "user_profiles": user_profiles(items, visible, signals),
         "item_profiles": item_profiles(items, visible, signals),
+        "user_aspects": user_aspects(mentions, visible.reviews),
+        "item_aspects": item_aspects(mentions),
         "purchase_history": purchase_history(visible, signals),
         "browse_history": browse_history(browse_log(visible)),
         "quotes": item_quotes(visible.reviews.lazy(), signals),
