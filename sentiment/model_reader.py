@@ -18,6 +18,7 @@ from torch import Tensor
 from sentiment.batching import padded
 from sentiment.decoding import tag_spans, whole_words
 from sentiment.emotions import shop_emotions, strengths
+from sentiment.fused_layers import FusedLayers, can_fuse
 from sentiment.model_file import TrainedModel
 from sentiment.needs import NEED_KINDS
 from sentiment.prepared_texts import EDGES, PreparedTexts, TextTokens, Window, prepare_texts
@@ -100,6 +101,8 @@ class ModelReader:
         self._bf16 = config.bf16
         self._first, self._last = _edges(self._tokenizer)
         self._thresholds = self.model.emotion_thresholds.cpu().numpy()
+        encoder = self.model.encoder
+        self._layers = FusedLayers(encoder) if can_fuse(encoder) else None  # type: ignore[arg-type]
 
     def read(self, texts: Sequence[str]) -> Readings:
         """Read N cleaned texts.
@@ -169,7 +172,7 @@ class ModelReader:
         device = self.config.device
         ids_BL, mask_BL = padded([[self._first, *row, self._last] for row in ids], device)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self._bf16):
-            encoded = self.model.encode(ids_BL, mask_BL)
+            encoded = self._encode(ids_BL, mask_BL)
             summary = encoded.summary_BX
             whole = (
                 (self.model.stars(summary).float() / self.model.star_temperature).softmax(1),
@@ -198,6 +201,11 @@ class ModelReader:
             polarity=polarity_S3.cpu().numpy(),
             needs=needs_SK.cpu().numpy(),
         )
+
+    def _encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Encoded:
+        if self._layers is None:
+            return self.model.encode(ids_BL, mask_BL)
+        return self.model.gathered(self._layers(ids_BL, mask_BL), mask_BL)
 
     def _tags(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Return the most likely tag of each token, and its probability."""

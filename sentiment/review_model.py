@@ -7,6 +7,7 @@ Shape suffixes: B texts, L tokens, D hidden width, P layers with the token embed
 S spans, E emotions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,10 +116,15 @@ class ReviewModel(nn.Module):
     def encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Encoded:
         """Run the encoder once."""
         output = self.encoder(input_ids=ids_BL, attention_mask=mask_BL, output_hidden_states=True)
-        weight_B1L = mask_BL.unsqueeze(1).to(output.hidden_states[-1].dtype)
+        return self.gathered(output.hidden_states, mask_BL)
+
+    @staticmethod
+    def gathered(layers: Sequence[Tensor], mask_BL: Tensor) -> Encoded:
+        """Return what heads read of the word embeddings and each layer's output, (B, L, D) each."""
+        tokens_BLD = layers[-1]
+        weight_B1L = mask_BL.unsqueeze(1).to(tokens_BLD.dtype)
         weight_B1L = weight_B1L / weight_B1L.sum(2, keepdim=True)
-        pooled = [(weight_B1L @ layer).squeeze(1) for layer in output.hidden_states]
-        tokens_BLD = output.hidden_states[-1]
+        pooled = [(weight_B1L @ layer).squeeze(1) for layer in layers]
         return Encoded(
             pooled_BPD=torch.stack(pooled, dim=1),
             first_BD=tokens_BLD[:, 0],

@@ -31,11 +31,9 @@ def tagging(word_tags: dict[str, int]) -> ReviewModel:
     """A model whose tag head knows the tokens of some words by their embedding."""
     model, tokens = tiny_model(), tokenizer()
     marked = {tokens.encode(w, add_special_tokens=False).ids[0]: t for w, t in word_tags.items()}
-    encode = model.encode
 
-    def encode_and_remember(ids_BL, mask_BL):
-        model.seen = ids_BL  # type: ignore[assignment]
-        return encode(ids_BL, mask_BL)
+    def remember(_embeddings, _args, named) -> None:
+        model.seen = named["input_ids"]
 
     class Tags(torch.nn.Module):
         def forward(self, tokens_BLD):
@@ -45,7 +43,8 @@ def tagging(word_tags: dict[str, int]) -> ReviewModel:
                 logits[..., tag] += 9.0 * (model.seen == token)  # type: ignore[operator]
             return logits
 
-    model.encode = encode_and_remember  # type: ignore[method-assign]
+    embeddings: torch.nn.Module = model.encoder.embeddings  # type: ignore[assignment]
+    embeddings.register_forward_pre_hook(remember, with_kwargs=True)
     model.tags = Tags()  # type: ignore[assignment]
     return model
 
