@@ -179,6 +179,9 @@ class Server:
             logging_config=quiet,
         )
         try:
+            # First, so that whoever sees `/readyz` answer can use everything.
+            if section.sentiment_replicas:
+                self._start_sentiment(quiet)
             serve.run(
                 application(
                     self._options.store.resolve(),
@@ -189,8 +192,6 @@ class Server:
                 route_prefix="/",
                 logging_config=quiet,
             )
-            if section.sentiment_replicas:
-                self._start_sentiment(quiet)
         except RuntimeError as error:
             raise StartError(f"the replicas did not come up: {error}") from error
         self._wait_until_ready()
