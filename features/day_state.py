@@ -5,12 +5,12 @@ that of all, in any order. Windows are cut when a profile is read, to whole days
 `as_of` may be in a state that is read as of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from features.feature import Feature, Measure, filled
+from features.feature import Feature, Measure, evaluated, total_column
 
 DAY = "day"
 
@@ -42,6 +42,41 @@ def merged(states: Sequence[pl.LazyFrame], key: str, measures: Sequence[Measure]
     )
 
 
+def read_totals(
+    state: pl.LazyFrame,
+    key: str,
+    measures: Sequence[Measure],
+    totals: Iterable[tuple[str, int | None]],
+    *,
+    as_of: datetime,
+) -> pl.LazyFrame:
+    """Return `key` and a column (`features.feature.total_column`) a total, one row a key.
+
+    Args:
+        state: Of events before `as_of`.
+        key: Column of the key.
+        measures: What the state keeps.
+        totals: Names of measures, each with its window in days, None for the whole past.
+        as_of: Reference of windows.
+
+    Raises:
+        ValueError: If a measure is wanted that is not kept.
+    """
+    kept = {measure.name: measure for measure in measures}
+    wanted = dict.fromkeys(totals)
+    unknown = sorted({name for name, _ in wanted} - set(kept))
+    if unknown:
+        raise ValueError(f"features read {', '.join(unknown)}; kept are {', '.join(kept)}")
+    columns = []
+    for name, days in wanted:
+        value = pl.col(name)
+        if days is not None:
+            first = as_of.date() - timedelta(days=days)
+            value = value.filter(pl.col(DAY) >= first)
+        columns.append(kept[name].gathered(value).alias(total_column(name, days)))
+    return state.group_by(key).agg(columns)
+
+
 def read_features(
     state: pl.LazyFrame,
     key: str,
@@ -56,25 +91,12 @@ def read_features(
         state: Of events before `as_of`.
         key: Column of the key.
         measures: What the state keeps.
-        features: What to read.
+        features: What to read, of totals alone; `features.levels` reads those with levels.
         as_of: Reference of windows and ages.
 
     Raises:
         ValueError: If a feature reads a measure that is not kept.
     """
-    kept = {measure.name: measure for measure in measures}
-    totals = dict.fromkeys(total for feature in features for total in feature.totals)
-    unknown = sorted({name for name, _ in totals} - set(kept))
-    if unknown:
-        raise ValueError(f"features read {', '.join(unknown)}; kept are {', '.join(kept)}")
-    columns = []
-    for name, days in totals:
-        value = pl.col(name)
-        if days is not None:
-            first = as_of.date() - timedelta(days=days)
-            value = value.filter(pl.col(DAY) >= first)
-        columns.append(kept[name].gathered(value).alias(f"{name}@{days or 'all'}"))
-    read = state.group_by(key).agg(columns).with_columns(as_of=pl.lit(as_of))
-    return filled(
-        read.select(key, *(feature.value.alias(feature.name) for feature in features)), features
-    )
+    wanted = [total for feature in features for total in feature.totals]
+    totals = read_totals(state, key, measures, wanted, as_of=as_of)
+    return evaluated(totals.with_columns(as_of=pl.lit(as_of)), [key], features)

@@ -11,9 +11,13 @@ from typing import Any, Literal
 
 import polars as pl
 
+from features.shrinkage import Moments
+
 Scope = Literal["user", "item"]
 How = Literal["sum", "min", "max"]
+Offer = Literal["level", "low", "high", "own_share", "borrowed_from", "noise"]
 _ALL = "all"
+_OFFER = "~"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,54 @@ class Measure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Level:
+    """A mean of what was observed of a key, as `features.levels` expects it of few observations.
+
+    It offers `level`, the ends `low` and `high` of its 95% interval, `own_share` (how much of it is
+    the key's own and not what is expected of it, within 0..1), `borrowed_from` (null with an
+    observation of its own, else the parent whose mean it is, or the whole shop) and `noise` (the
+    standard deviation of one observation about the level of its key).
+
+    Attributes:
+        name: Before `~` and the offer in the names of columns.
+        count: Observations, a sum.
+        total: Their sum.
+        squares: Sum of their squares.
+        low: The least value there is.
+        high: The greatest.
+    """
+
+    name: str
+    count: Measure
+    total: Measure
+    squares: Measure
+    low: float
+    high: float
+
+    @property
+    def moments(self) -> Moments:
+        """The columns of its totals."""
+        return Moments(
+            count=total_column(self.count.name, None),
+            total=total_column(self.total.name, None),
+            squares=total_column(self.squares.name, None),
+        )
+
+    @property
+    def totals(self) -> list[tuple[str, int | None]]:
+        """The measures it needs; see `Feature.totals`."""
+        return [(measure.name, None) for measure in (self.count, self.total, self.squares)]
+
+    def column(self, offer: Offer) -> str:
+        """Return the column of what it offers."""
+        return f"{self.name}{_OFFER}{offer}"
+
+    def offer(self, offer: Offer = "level") -> pl.Expr:
+        """Return what it offers, for the expression of a feature."""
+        return pl.col(self.column(offer))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Feature:
     """One column of a profile.
 
@@ -44,7 +96,7 @@ class Feature:
         scope: Whose profile it is in.
         dtype: Of the column.
         unit: Of its values.
-        value: Expression over `total` of measures and the column `as_of`.
+        value: Expression over `total` of measures, `Level.offer`, and the column `as_of`.
         meaning: What it says, in one line; what null means where it can be null.
         default: Of a key without any event, and wherever `value` is null.
     """
@@ -55,7 +107,7 @@ class Feature:
     unit: str
     value: pl.Expr
     meaning: str
-    default: float | None = None
+    default: float | str | None = None
 
     @property
     def totals(self) -> list[tuple[str, int | None]]:
@@ -68,10 +120,18 @@ class Feature:
         return found
 
     @property
+    def levels(self) -> list[str]:
+        """The names of the levels it reads."""
+        split = (column.partition(_OFFER) for column in self.value.meta.root_names())
+        return list(dict.fromkeys(name for name, offer, _ in split if offer))
+
+    @property
     def window_days(self) -> int | None:
         """The longest window it reads, None where that is the whole past."""
         windows = [window for _, window in self.totals]
-        return None if None in windows else max(windows, default=None)  # type: ignore[type-var]
+        if self.levels or None in windows:
+            return None
+        return max(windows, default=None)  # type: ignore[type-var]
 
     def described(self) -> dict[str, Any]:
         """Return the declaration as plain values."""
@@ -97,11 +157,14 @@ def total(measure: Measure, days: int | None = None) -> pl.Expr:
     Raises:
         ValueError: If another measure than a sum is cut to a window.
     """
-    if days is None:
-        return pl.col(f"{measure.name}@{_ALL}")
-    if measure.how != "sum" or days < 1:
+    if days is not None and (measure.how != "sum" or days < 1):
         raise ValueError(f"a window needs a sum and at least one day: {measure.name}, {days}")
-    return pl.col(f"{measure.name}@{days}")
+    return pl.col(total_column(measure.name, days))
+
+
+def total_column(measure: str, days: int | None) -> str:
+    """Return the column of a total; see `total`."""
+    return f"{measure}@{_ALL if days is None else days}"
 
 
 def ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
@@ -119,4 +182,13 @@ def filled(frame: pl.LazyFrame, features: Sequence[Feature]) -> pl.LazyFrame:
     return frame.with_columns(
         pl.col(feature.name).fill_null(pl.lit(feature.default)).cast(feature.dtype)
         for feature in features
+    )
+
+
+def evaluated(
+    totals: pl.LazyFrame, keep: Sequence[str], features: Sequence[Feature]
+) -> pl.LazyFrame:
+    """Return the columns to keep and the features, of a frame with `as_of` and all they read."""
+    return filled(
+        totals.select(*keep, *(feature.value.alias(feature.name) for feature in features)), features
     )

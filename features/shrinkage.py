@@ -110,7 +110,7 @@ def group_prior(groups: pl.DataFrame, moments: Moments) -> GroupPrior:
     overall = float(total.sum() / all_n)
     spread = float((n * (own - overall) ** 2).sum())
     inside = max(0.0, float((seen["squares"].to_numpy() - total * own).sum()))
-    if all_n == num_groups or num_groups == 1:
+    if all_n - num_groups < 1e-9 or num_groups == 1:
         freedom = max(1.0, all_n - 1)
         return GroupPrior(mean=overall, between=0.0, within=(inside + spread) / freedom)
     within = inside / (all_n - num_groups)

@@ -56,7 +56,7 @@ def profiles(
     store: StoreOption = None,
     as_of: AsOfOption = None,
     describe: Annotated[
-        bool, typer.Option("--describe", help="Say what features of behaviour mean; read nothing.")
+        bool, typer.Option("--describe", help="Say what the features mean; read nothing.")
     ] = False,
     config: ConfigOption = None,
     json: JsonOption = None,
@@ -85,9 +85,11 @@ def profiles(
 def describe_features(output: Output) -> None:
     """Print what each declared feature of a profile means."""
     from features.behaviour import ITEM_BEHAVIOUR, USER_BEHAVIOUR
+    from features.opinion import ITEM_OPINION, USER_OPINION
     from jobs.result_tables import features_table
 
-    described = [feature.described() for feature in (*USER_BEHAVIOUR, *ITEM_BEHAVIOUR)]
+    declared = (*USER_BEHAVIOUR, *USER_OPINION, *ITEM_BEHAVIOUR, *ITEM_OPINION)
+    described = [feature.described() for feature in declared]
     output.console.print(features_table(described))
     output.write_json({"features": described})
 

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 from rows import day, events, items, reviews, signals
 
-from features.profiles import ProfileConfig, item_profiles, user_profiles
+from features.profiles import item_profiles, user_profiles
 from features.visibility import Visible, everything
 
 AS_OF = day(100)
@@ -66,12 +66,13 @@ def of_users() -> dict[str, dict]:
                 "return_rate": 1 / 3,
                 "stars_mean": 3.0,
                 "polarity_mean": 0.1,
-                "stars_smoothed": (9 + 5 * 3) / 8,
-                "polarity_smoothed": (0.2 + 5 / 30) / 7,
-                "negative_share": (1 + 5 / 3) / 7,
                 "polarity_std": 0.7 * 2**0.5,
+                "controversy": 1.0,
                 "age_days": 95.0,
-                "last_review_at": day(30),
+                "days_since_review": 70.0,
+                "polarity_trend": None,
+                "polarity_drift": 0.0,
+                "stars_borrowed_from": None,
                 "as_of": AS_OF,
             },
         ),
@@ -82,10 +83,8 @@ def of_users() -> dict[str, dict]:
                 "num_views": 0,
                 "conversion": None,
                 "return_rate": 0.0,
-                "stars_smoothed": 3.0,
-                "polarity_smoothed": (-0.1 + 5 / 30) / 6,
-                "negative_share": (0 + 5 / 3) / 6,
                 "polarity_std": None,
+                "controversy": 0.0,
                 "age_days": 60.0,
             },
         ),
@@ -99,11 +98,15 @@ def of_users() -> dict[str, dict]:
                 "return_rate": 0.0,
                 "stars_mean": None,
                 "polarity_mean": None,
+                # Items differ by no more than chance: all are what the shop is.
                 "stars_smoothed": 3.0,
                 "polarity_smoothed": 1 / 30,
                 "negative_share": 1 / 3,
+                "stars_own_share": 0.0,
+                "stars_borrowed_from": "shop",
+                "num_needs": 0,
                 "age_days": None,
-                "last_review_at": None,
+                "days_since_review": None,
             },
         ),
     ],
@@ -189,28 +192,6 @@ def test_a_wordless_review_has_stars_and_no_polarity() -> None:
     assert profile["stars_mean"] == pytest.approx(3.0)
 
 
-def test_without_a_prior_means_are_plain_and_unknown_items_take_the_shops() -> None:
-    profiles = item_profiles(
-        ITEMS.lazy(), visible(), signals(POLARITY).lazy(), ProfileConfig(prior_reviews=0)
-    )
-    assert profiles["stars_smoothed"].to_list() == pytest.approx([3.0, 3.0, 3.0])
-    assert profiles["polarity_smoothed"].to_list() == pytest.approx([0.1, -0.1, 1 / 30], abs=1e-6)
-
-
-def test_stars_without_words_take_the_shops_polarity_without_a_prior() -> None:
-    felt = reviews(
-        {"review_id": "wordless", "user_id": "u", "item_id": "a", "rating": 4.0, "day": 1},
-        {"review_id": "good", "user_id": "u", "item_id": "b", "rating": 4.0, "day": 1},
-    )
-    profiles = item_profiles(
-        ITEMS.lazy(),
-        visible(felt=felt),
-        signals({"good": 0.5}).lazy(),
-        ProfileConfig(prior_reviews=0),
-    )
-    assert profiles["polarity_smoothed"].to_list() == pytest.approx([0.5, 0.5, 0.5])
-
-
 def test_more_returns_than_purchases_are_a_rate_of_one() -> None:
     seen = events(
         {"user_id": "u", "item_id": "a", "day": 1},
@@ -228,8 +209,3 @@ def test_a_reviewer_without_events_has_a_profile() -> None:
     row = profiles.row(0, named=True)
     assert (row["user_id"], row["num_purchases"], row["num_reviews"]) == ("reader", 0, 1)
     assert row["as_of"] == AS_OF
-
-
-def test_a_negative_prior_is_refused() -> None:
-    with pytest.raises(ValueError, match="prior_reviews must be at least 0, not -1"):
-        ProfileConfig(prior_reviews=-1)

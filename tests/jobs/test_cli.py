@@ -169,5 +169,6 @@ def test_features_are_described_without_a_store(
     found = {(row["scope"], row["name"]): row for row in json.loads(captured.out)["features"]}
     assert found["user", "num_views_30d"]["window_days"] == 30
     assert found["item", "conversion"]["default"] is None
+    assert found["item", "stars_smoothed_low"]["unit"] == "stars"
     assert "purchases per view" in captured.err
     assert list(Path().iterdir()) == []

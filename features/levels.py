@@ -1,0 +1,118 @@
+"""Levels of groups of few observations, borrowed where a group has none of its own.
+
+A group is shrunk towards what is expected of it: the mean of all, moved by what its parents (a
+category, a brand) are known to be off. To a parent each of its groups is one observation, weighted
+by how well it is known: a hundred reviews of one item say little of the other items of its brand.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from features.feature import Level
+from features.shrinkage import GroupPrior, Moments, group_prior
+
+EVERYTHING = "shop"
+_EXPECTED = "_expected"
+_BEYOND = Moments(count="_count", total="_beyond", squares="_beyond_squares")
+
+
+def with_levels(
+    groups: pl.DataFrame, levels: Sequence[Level], parents: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Add what each level offers (see `features.feature.Level`) to each group.
+
+    Args:
+        groups: One row a group, with the totals of the levels' measures, null where nothing was
+            observed, and a column a parent, null where a group has none.
+        levels: What to add.
+        parents: Columns, the widest first.
+    """
+    for level in levels:
+        groups = _with_level(groups, level, parents)
+    return groups
+
+
+def _with_level(groups: pl.DataFrame, level: Level, parents: Sequence[str]) -> pl.DataFrame:
+    own = level.moments
+    columns = groups.columns
+    of_all = group_prior(groups, own)
+    if of_all.mean is None:
+        nothing = pl.lit(None, dtype=pl.Float64)
+        return groups.with_columns(
+            nothing.alias(level.column("level")),
+            nothing.alias(level.column("low")),
+            nothing.alias(level.column("high")),
+            pl.lit(0.0).alias(level.column("own_share")),
+            pl.lit(None, dtype=pl.String).alias(level.column("borrowed_from")),
+            pl.lit(0.0).alias(level.column("noise")),
+        )
+    groups = groups.with_columns(
+        pl.col(own.count, own.total, own.squares).fill_null(0),
+        pl.lit(of_all.mean).alias(_EXPECTED),
+        _lender=pl.lit(EVERYTHING),
+    )
+    for parent in parents:
+        groups = _towards_parent(groups, own, of_all, parent)
+    groups = _beyond_expected(groups, own)
+    prior = group_prior(groups, _BEYOND)
+    low, high = prior.interval_of(_BEYOND, -(level.high - level.low), level.high - level.low)
+    expected = pl.col(_EXPECTED)
+    return groups.select(
+        *columns,
+        (expected + prior.mean_of(_BEYOND))
+        .clip(level.low, level.high)
+        .alias(level.column("level")),
+        (expected + low).clip(level.low, level.high).alias(level.column("low")),
+        (expected + high).clip(level.low, level.high).alias(level.column("high")),
+        prior.weight_of(_BEYOND).alias(level.column("own_share")),
+        pl.when(pl.col(own.count) == 0)
+        .then(pl.col("_lender"))
+        .alias(level.column("borrowed_from")),
+        pl.lit(prior.within**0.5).alias(level.column("noise")),
+    )
+
+
+def _towards_parent(
+    groups: pl.DataFrame, own: Moments, of_all: GroupPrior, parent: str
+) -> pl.DataFrame:
+    """Move what is expected by what the groups of each parent are off, and name the lender.
+
+    Weighted observations count as Kish's effective number of them (1965, "Survey Sampling").
+    """
+    off = pl.col(own.total) / pl.col(own.count) - pl.col(_EXPECTED)
+    known = of_all.weight_of(own)
+    of_parents = (
+        groups.filter((pl.col(own.count) > 0) & pl.col(parent).is_not_null())
+        .group_by(parent)
+        .agg(
+            (known.sum() ** 2 / (known**2).sum()).alias(_BEYOND.count),
+            ((known * off).sum() / known.sum()).alias(_BEYOND.total),
+            ((known * off**2).sum() / known.sum()).alias(_BEYOND.squares),
+        )
+        .filter(pl.col(_BEYOND.count).is_not_nan())
+        .with_columns(pl.col(_BEYOND.total, _BEYOND.squares) * pl.col(_BEYOND.count))
+    )
+    prior = group_prior(of_parents, _BEYOND)
+    moved = of_parents.select(parent, _moved=prior.mean_of(_BEYOND))
+    return (
+        groups.join(moved, on=parent, how="left", maintain_order="left")
+        .with_columns(
+            pl.col(_EXPECTED) + pl.col("_moved").fill_null(0.0),
+            _lender=pl.when(pl.col("_moved").is_not_null())
+            .then(pl.lit(parent))
+            .otherwise("_lender"),
+        )
+        .drop("_moved")
+    )
+
+
+def _beyond_expected(groups: pl.DataFrame, own: Moments) -> pl.DataFrame:
+    """Add the moments of what was observed less what is expected."""
+    count, total, squares = pl.col(own.count), pl.col(own.total), pl.col(own.squares)
+    expected = pl.col(_EXPECTED)
+    return groups.with_columns(
+        count.cast(pl.Float64).alias(_BEYOND.count),
+        (total - count * expected).alias(_BEYOND.total),
+        (squares - 2 * expected * total + count * expected**2).alias(_BEYOND.squares),
+    )
