@@ -4,7 +4,7 @@ import polars as pl
 
 from features.feature import Feature, Measure, Scope, days_since, ratio, total
 
-WINDOWS_DAYS = (7, 30, 90, 365)
+WINDOWS_DAYS = (1, 7, 30, 90, 365)
 # `event_time` of an event, and the price of one unit: what was paid, else what the item lists at.
 _TIME = pl.col("event_time")
 _PRICE = pl.coalesce("price_cents", "list_price_cents")

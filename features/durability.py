@@ -56,6 +56,21 @@ def damaged_files(folder: Path, table: DeltaTable) -> list[str]:
     return lines
 
 
+def drop_log_before(folder: Path, version: int) -> None:
+    """Remove the log entries that a checkpoint of a version made needless.
+
+    Args:
+        folder: The table.
+        version: That of the checkpoint.
+    """
+    log = folder / "_delta_log"
+    for entry in log.iterdir():
+        number = entry.name.split(".")[0]
+        if number.isdigit() and int(number) < version:
+            entry.unlink()
+    _sync(log)
+
+
 def _added_files(commit: Path) -> list[str]:
     # Split at line feeds alone: statistics quote texts, which may hold other line separators.
     actions = (json.loads(line) for line in commit.read_bytes().split(b"\n") if line)

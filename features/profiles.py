@@ -10,6 +10,7 @@ from datetime import datetime
 import polars as pl
 
 from features import behaviour, opinion
+from features.affinity import affinity_state, favourites, price_positions, read_affinities
 from features.day_state import day_state, read_features, read_totals
 from features.feature import Feature, days_since, evaluated, filled
 from features.levels import with_levels
@@ -45,8 +46,8 @@ def item_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
     """Return one row an item of `items`, also for items nobody has touched.
 
     Columns: `item_id, as_of, title, categories, brand, price_cents`; those of
-    `features.behaviour.ITEM_BEHAVIOUR` and `features.opinion.ITEM_OPINION`; `age_days` since the
-    item was made or first seen.
+    `features.behaviour.ITEM_BEHAVIOUR` and `features.opinion.ITEM_OPINION`; `price_position` (see
+    `features.affinity.price_positions`); `age_days` since the item was made or first seen.
     """
     as_of = visible.as_of
     acted = _read_behaviour(items, visible, "item_id", behaviour.ITEM_BEHAVIOUR)
@@ -57,6 +58,7 @@ def item_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
     return (
         filled(of_items.join(acted, on="item_id", how="left"), behaviour.ITEM_BEHAVIOUR)
         .join(said, on="item_id", how="left")
+        .join(price_positions(items).drop("price_band"), on="item_id", how="left")
         .with_columns(as_of=pl.lit(as_of))
         .with_columns(age_days=pl.max_horizontal(days_since(pl.col("created_at")), "days_known"))
         .drop("created_at")
@@ -65,21 +67,48 @@ def item_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
     )
 
 
-def user_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
-    """Return one row a user with any visible event or review.
-
-    Columns: `user_id, as_of`; those of `features.behaviour.USER_BEHAVIOUR` and
-    `features.opinion.USER_OPINION`; `stars_above_crowd`: mean of own stars less the item's mean;
-    `favourite_categories`: up to three most bought.
-    """
+def user_features(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) -> pl.LazyFrame:
+    """Return `user_id` and the declared features of every user with a visible event or review."""
     acted = _read_behaviour(items, visible, "user_id", behaviour.USER_BEHAVIOUR)
     felt = felt_reviews(visible.reviews.lazy(), signals)
     said = _read_opinion(felt, "user_id", opinion.USER_OPINION, visible.as_of)
     together = acted.join(said, on="user_id", how="full", coalesce=True)
+    return filled(together, (*behaviour.USER_BEHAVIOUR, *opinion.USER_OPINION))
+
+
+def user_affinities(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
+    """Return what each user turns to; see `features.affinity.read_affinities`."""
+    written = visible.reviews.lazy().select("review_id", "user_id", "event_time")
+    written = written.join(signals.select("review_id", "language"), on="review_id")
+    state = affinity_state(visible.events.lazy(), items, written)
+    return read_affinities(state, visible.as_of).collect()
+
+
+def user_profiles(
+    items: pl.LazyFrame,
+    visible: Visible,
+    signals: pl.LazyFrame,
+    affinities: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Return one row a user with any visible event or review.
+
+    Columns: `user_id, as_of`; those of `features.behaviour.USER_BEHAVIOUR` and
+    `features.opinion.USER_OPINION`; `stars_above_crowd`: mean of own stars less the item's mean;
+    those of `features.affinity.favourites`.
+
+    Args:
+        items: `features.schema.Items`.
+        visible: What may be seen.
+        signals: Review signals of one model version.
+        affinities: What `user_affinities` returns of the same; None computes it.
+    """
+    if affinities is None:
+        affinities = user_affinities(items, visible, signals)
+    felt = felt_reviews(visible.reviews.lazy(), signals)
     return (
-        filled(together, (*behaviour.USER_BEHAVIOUR, *opinion.USER_OPINION))
+        user_features(items, visible, signals)
         .join(_above_crowd(felt), on="user_id", how="left")
-        .join(_favourites(items, visible), on="user_id", how="left")
+        .join(favourites(affinities.lazy()), on="user_id", how="left")
         .with_columns(as_of=pl.lit(visible.as_of))
         .sort("user_id")
         .collect()
@@ -122,20 +151,4 @@ def _above_crowd(felt: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(above=pl.col("rating") - of_item)
         .group_by("user_id")
         .agg(stars_above_crowd=pl.col("above").mean())
-    )
-
-
-def _favourites(items: pl.LazyFrame, visible: Visible) -> pl.LazyFrame:
-    return (
-        visible.events.lazy()
-        .filter(pl.col("event_type") == "purchase")
-        .select("user_id", "item_id")
-        .join(items.select("item_id", "categories"), on="item_id")
-        .explode("categories")
-        .drop_nulls("categories")
-        .group_by("user_id", "categories")
-        .len()
-        .sort(["user_id", "len", "categories"], descending=[False, True, False])
-        .group_by("user_id", maintain_order=True)
-        .agg(favourite_categories=pl.col("categories").head(3))
     )

@@ -2,6 +2,7 @@
 
 Tables lie in `<root>/tables/<name>`, rows that broke a contract in `<root>/quarantine/<name>`. A
 commit is acknowledged only after its bytes are on the disk: deltalake itself never calls fsync.
+Rows of erased users (see `features.erasure`) are dropped from whatever is written, by whomever.
 """
 
 import fcntl
@@ -14,18 +15,21 @@ import polars as pl
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from features.durability import damaged_files, sync_commits
+from features.durability import damaged_files, drop_log_before, sync_commits
 from features.errors import StoreError
 from features.schema import TABLES
+from features.tombstones import ERASED, ERASED_SCHEMA, Tombstones
 
 QUARANTINE = "quarantine/"
 TARGET_FILE_BYTES = 128 * 1024 * 1024
 COMPACT_AFTER_FILES = 8
 _COMMIT_ATTEMPTS = 5
+_WRITE_LOCK = "write"
 _MADE_BY = {
     "review_signals": "score",
     "user_profiles": "profiles",
     "item_profiles": "profiles",
+    "user_affinities": "profiles",
     "user_aspects": "profiles",
     "item_aspects": "profiles",
     "purchase_history": "profiles",
@@ -153,9 +157,9 @@ class Store:
         Raises:
             StoreError: The commit failed, or the columns differ from those of the table.
         """
-        if frame.is_empty() and self.exists(table):
-            return
-        self._write(table, frame, mode="append")
+        with self._unless_erased(table, frame) as kept:
+            if not (kept.is_empty() and self.exists(table)):
+                self._write(table, kept, mode="append")
 
     def overwrite(self, table: str, frame: pl.DataFrame) -> None:
         """Replace all rows in one commit; readers see the old rows or the new ones.
@@ -167,7 +171,8 @@ class Store:
         Raises:
             StoreError: The commit failed.
         """
-        self._write(table, frame, mode="overwrite", schema_mode="overwrite")
+        with self._unless_erased(table, frame) as kept:
+            self._write(table, kept, mode="overwrite", schema_mode="overwrite")
 
     def upsert(self, table: str, frame: pl.DataFrame, key: list[str]) -> None:
         """Replace the rows whose key is there and add the others, in one commit.
@@ -186,20 +191,20 @@ class Store:
         if not self.exists(table):
             self.append(table, frame)
             return
-        if frame.is_empty():
-            return
         predicate = " AND ".join(f"old.`{name}` = new.`{name}`" for name in key)
+        with self._unless_erased(table, frame) as kept:
 
-        def merge() -> None:
-            DeltaTable(self._address(table)).merge(
-                _storable(table, frame),
-                predicate=predicate,
-                source_alias="new",
-                target_alias="old",
-                writer_properties=_WRITER,
-            ).when_matched_update_all().when_not_matched_insert_all().execute()
+            def merge() -> None:
+                DeltaTable(self._address(table)).merge(
+                    _storable(table, kept),
+                    predicate=predicate,
+                    source_alias="new",
+                    target_alias="old",
+                    writer_properties=_WRITER,
+                ).when_matched_update_all().when_not_matched_insert_all().execute()
 
-        self._commit(table, merge)
+            if not kept.is_empty():
+                self._commit(table, merge)
 
     def compact(self, table: str) -> None:
         """Join a table's small files once there are many, and drop files unused for a week.
@@ -219,7 +224,82 @@ class Store:
             fresh.optimize.compact(target_size=TARGET_FILE_BYTES, writer_properties=_WRITER)
             fresh.vacuum(dry_run=False)
 
-        self._commit(table, compact)
+        with self.lock(_WRITE_LOCK):
+            self._commit(table, compact)
+
+    def names(self) -> list[str]:
+        """Name all tables of a local store, those of the quarantine among them, sorted."""
+        found = [
+            f"{prefix}{folder.name}"
+            for prefix, parent in (("", "tables"), (QUARANTINE, "quarantine"))
+            for folder in self.path(parent).glob("*")
+        ]
+        return sorted(name for name in found if self.exists(name))
+
+    def tombstones(self) -> Tombstones:
+        """Read which ids were erased."""
+        if not self.exists(ERASED):
+            return Tombstones.of(pl.DataFrame(schema=ERASED_SCHEMA))
+        return Tombstones.of(self.scan(ERASED).collect())
+
+    def delete(self, table: str, column: str, values: list[str]) -> int:
+        """Delete the rows with some values, in one commit; older versions hold them still.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+            column: Of texts.
+            values: Those to be deleted.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            StoreError: The commit failed.
+        """
+        if not values:
+            return 0
+        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+        deleted = 0
+
+        def delete() -> None:
+            nonlocal deleted
+            done = DeltaTable(self._address(table)).delete(f"`{column}` IN ({quoted})")
+            deleted = int(done["num_deleted_rows"])
+
+        with self.lock(_WRITE_LOCK):
+            self._commit(table, delete)
+        return deleted
+
+    def forget_history(self, table: str) -> None:
+        """Remove every older version of a table of a local store, and what its log said of them.
+
+        Whoever is reading an older version may fail and has to read again.
+
+        Args:
+            table: A table name, or `quarantine/<name>`.
+
+        Raises:
+            StoreError: The store is no folder, or the commit failed.
+        """
+        self.path()
+
+        # Files that another writer is about to commit look unused: nobody else may be writing.
+        def forget() -> None:
+            opened = DeltaTable(self._address(table))
+            opened.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+            opened = DeltaTable(self._address(table))
+            opened.create_checkpoint()
+            drop_log_before(Path(self._address(table)), opened.version())
+
+        with self.lock(_WRITE_LOCK):
+            self._commit(table, forget)
+
+    @contextmanager
+    def _unless_erased(self, table: str, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield the rows that may be written; until it ends nobody is erased."""
+        with self.lock(_WRITE_LOCK):
+            may_hold_ids = table != ERASED and not frame.is_empty() and self.exists(ERASED)
+            yield frame.filter(~self.tombstones().marked(frame)) if may_hold_ids else frame
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

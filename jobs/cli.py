@@ -14,7 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from jobs import demo_command, satisfaction_command, sentiment_commands, stage_commands
+from jobs import (
+    demo_command,
+    privacy_commands,
+    satisfaction_command,
+    sentiment_commands,
+    stage_commands,
+)
 from jobs.command_plugins import PluginGroup
 from jobs.config import load_config
 from jobs.errors import BadInputError, JobsError
@@ -94,6 +100,8 @@ for _command in (
     stage_commands.publish,
     stage_commands.run,
     satisfaction_command.satisfaction,
+    privacy_commands.erase,
+    privacy_commands.export,
     demo_command.demo,
 ):
     app.command()(_command)
@@ -139,7 +147,7 @@ def exit_code_of(error: Exception) -> int | None:
 def _counts_table(report: "IngestReport") -> Table:
     table = Table(title="ingest")
     table.add_column("table")
-    for name in ("read", "added", "updated", "unchanged", "quarantined"):
+    for name in ("read", "added", "updated", "unchanged", "quarantined", "erased"):
         table.add_column(name, justify="right")
     for name, counts in report.tables.items():
         table.add_row(
@@ -149,6 +157,7 @@ def _counts_table(report: "IngestReport") -> Table:
             f"{counts.updated:,}",
             f"{counts.unchanged:,}",
             f"{sum(counts.quarantined.values()):,}",
+            f"{counts.erased:,}",
         )
     return table
 

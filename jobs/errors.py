@@ -4,6 +4,7 @@ JobsError                 2
 ├── BadInputError         2  what was given cannot be used
 │   ├── ConfigError       2  the configuration file is wrong
 │   └── MissingPartError  2  the command needs a package that is not installed
+├── NotErasedError        1  something of an erased person was found
 ├── GateRefusedError      3  the new thing is worse than what it was to replace
 └── NotDecidableError     4  the data cannot answer the question
 """
@@ -37,3 +38,9 @@ class NotDecidableError(JobsError):
     """The data cannot answer the question."""
 
     exit_code = 4
+
+
+class NotErasedError(JobsError):
+    """Something of an erased person was found."""
+
+    exit_code = 1

@@ -28,7 +28,7 @@ Progress = Callable[[Path, int], None]
 
 @dataclass(kw_only=True)
 class TableCounts:
-    """What became of the rows of one table: read = added + updated + unchanged + quarantined.
+    """What became of the rows of one table: read is the sum of all the others.
 
     Args:
         read: Rows that the files brought.
@@ -36,6 +36,7 @@ class TableCounts:
         updated: Rows that changed a known item or user.
         unchanged: Rows that were known already.
         quarantined: Refused rows by the rule that they broke.
+        erased: Rows of people who were erased; nothing is kept of them.
     """
 
     read: int = 0
@@ -43,6 +44,7 @@ class TableCounts:
     updated: int = 0
     unchanged: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
+    erased: int = 0
 
     def refuse(self, rules: pl.Series) -> None:
         """Count refused rows."""
@@ -144,6 +146,7 @@ class _Run:
         self._is_locked = False
         self._writers: dict[str, TableWriter] = {}
         self._quarantines: dict[str, QuarantineWriter] = {}
+        self._tombstones = store.tombstones()
 
     def read_file(self, entry: FileReport, format: str | None, progress: Progress | None) -> None:
         """Read one file; what was read before a damage is kept."""
@@ -184,6 +187,7 @@ class _Run:
                 frame = gather_stubs(frame, CONTRACTS[table].primary_key()[0])
             if frame.is_empty():
                 continue
+            frame = self._without_erased(table, frame)
             checked = check(table, frame)
             given = [name for name in frame.columns if name in CONTRACTS[table].column_names()]
             outcome = self._writer(table).accept(checked.good, given, is_stub=rows.is_stub)
@@ -204,6 +208,16 @@ class _Run:
             self._quarantine(table).accept(kept)
             if is_primary:
                 refused_lines = bad[SOURCE_LINE]
+
+    def _without_erased(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
+        erased = self._tombstones.marked(frame)
+        count = int(erased.sum())
+        if not count:
+            return frame
+        counts = self._counts(table)
+        counts.read += count
+        counts.erased += count
+        return frame.filter(~erased)
 
     def _take_problems(self, table: str, batch: Batch, source_file: str) -> None:
         kept = quarantine_problems(

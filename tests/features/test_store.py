@@ -170,7 +170,7 @@ def test_a_store_at_an_address_has_no_local_files() -> None:
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = Store(tmp_path / "file")
-    with pytest.raises(StoreError, match="cannot write users"):
+    with pytest.raises(StoreError, match="cannot write to the store"):
         store.append("users", users(user_id=["u"], consents=[[]]))
     with pytest.raises(StoreError, match="cannot write"), store.lock("ingest"):
         pass

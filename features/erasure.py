@@ -1,0 +1,121 @@
+"""Erase a person from a store, and prove it; or hand out everything that is held on them.
+
+First a tombstone is written: from then on no writer can bring the person back, be it a file that
+is read again or a build that was running (see `features.store.Store`). Then their rows are deleted
+from every table, and every older version of every table is removed. What was learned from them
+together with others (weights, means of items) holds no id, and is learned anew by the next run.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from features.errors import StoreError
+from features.store import QUARANTINE, Store
+from features.tombstones import ERASED, Tombstones
+from features.traces import Trace, find_traces
+
+_DELETED_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureReport:
+    """What an erasure did.
+
+    Attributes:
+        rows: Deleted rows by table.
+        before: Files that held ids of the user or their reviews.
+        after: Files that hold them still; empty where all is well.
+    """
+
+    rows: dict[str, int]
+    before: list[Trace]
+    after: list[Trace]
+
+
+def erase_user(store: Store, user_id: str, *, now: datetime) -> ErasureReport:
+    """Erase a user from a local store; what was interrupted goes on when it is called again.
+
+    Args:
+        store: Where the tables are.
+        user_id: Whom.
+        now: The time of the tombstone.
+
+    Returns:
+        What was deleted, and where ids were found before and after.
+
+    Raises:
+        StoreError: Nothing is held of the user, or the store cannot be written.
+    """
+    reviews = _reviews_of(store, user_id)
+    ids = {user_id, *reviews}
+    before = find_traces(store.path(), ids)
+    tombstones = store.tombstones()
+    new = tombstones.rows(ids, now)
+    if not before and len(new):
+        raise StoreError(f"nothing is held of the user {user_id!r} in {store.root}")
+    if len(new):
+        store.append(ERASED, new)
+    tombstones = store.tombstones()
+    rows = {}
+    for table in store.names():
+        if table != ERASED:
+            rows[table] = _delete_marked(store, table, tombstones)
+            store.forget_history(table)
+    return ErasureReport(
+        rows={table: count for table, count in rows.items() if count},
+        before=before,
+        after=find_traces(store.path(), ids),
+    )
+
+
+def export_user(store: Store, user_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Return every row that is held on a user, by table; refused rows of sources among them.
+
+    Raises:
+        StoreError: Nothing is held of the user.
+    """
+    reviews = _reviews_of(store, user_id)
+    mine = Tombstones.of(pl.DataFrame(schema={"key": pl.String, "salt": pl.String}))
+    wanted = frozenset(mine.rows({user_id, *reviews}, datetime.min)["key"])
+    marks = Tombstones(salt=mine.salt, keys=wanted)
+    held = {}
+    for table in store.names():
+        frame = store.scan(table).collect()
+        rows = frame.filter(marks.marked(frame))
+        if len(rows):
+            held[table] = rows.to_dicts()
+    if not held:
+        raise StoreError(f"nothing is held of the user {user_id!r} in {store.root}")
+    return held
+
+
+def _reviews_of(store: Store, user_id: str) -> list[str]:
+    if not store.exists("reviews"):
+        return []
+    own = store.scan("reviews").filter(pl.col("user_id") == user_id)
+    return own.select("review_id").collect()["review_id"].to_list()
+
+
+def _delete_marked(store: Store, table: str, tombstones: Tombstones) -> int:
+    """Delete the rows of erased ids; return how many there were."""
+    columns = store.scan(table).collect_schema().names()
+    named = [name for name in ("user_id", "review_id") if name in columns]
+    if table.startswith(QUARANTINE):
+        named = ["quarantine_id"]
+    read = [*named, "row"] if table.startswith(QUARANTINE) else named
+    if not named:
+        return 0
+    ids = store.scan(table).select(read).collect()
+    marked = ids.filter(tombstones.marked(ids))
+    deleted = 0
+    for column in named:
+        values = marked[column].unique().drop_nulls().to_list()
+        if column in ("user_id", "review_id"):
+            frame = pl.DataFrame({column: values}, schema={column: pl.String})
+            values = frame.filter(tombstones.marked(frame))[column].to_list()
+        for start in range(0, len(values), _DELETED_AT_ONCE):
+            deleted += store.delete(table, column, values[start : start + _DELETED_AT_ONCE])
+    return deleted

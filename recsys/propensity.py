@@ -1,0 +1,210 @@
+"""How likely a user is to do something within a horizon: gradient-boosted trees, calibrated.
+
+Labels come from times past (`features.outcome_labels`), features from profiles as of those times.
+Folds are made of users, so nobody helps to tell themselves; the folds decide how many trees there
+are, and what the trees say of users they have not seen decides the calibration.
+
+Sources: Platt 1999, "Probabilistic Outputs for Support Vector Machines"; Niculescu-Mizil and Caruana
+2005, "Predicting Good Probabilities with Supervised Learning" (boosted trees need it).
+
+Shape suffixes: N rows, F features.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from sklearn.linear_model import LogisticRegression
+
+from features.behaviour import USER_BEHAVIOUR
+from features.opinion import USER_OPINION
+from recsys.errors import NotEnoughDataError
+
+FEATURES = tuple(feature.name for feature in (*USER_BEHAVIOUR, *USER_OPINION))
+RFM = ("days_since_purchase", "num_purchases", "spend_cents")
+LEAST_OF_A_CLASS = 20
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropensityConfig:
+    """How the trees grow.
+
+    Attributes:
+        num_leaves: Of a tree, at least 2.
+        learning_rate: Above 0.
+        max_trees: At most.
+        patience: Trees without a gain on the held-out fold before growing stops.
+        least_in_leaf: Rows of a leaf.
+        num_folds: Of users, at least 2.
+        seed: Of folds and trees.
+        num_threads: Of LightGBM.
+    """
+
+    num_leaves: int = 15
+    learning_rate: float = 0.05
+    max_trees: int = 500
+    patience: int = 30
+    least_in_leaf: int = 20
+    num_folds: int = 5
+    seed: int = 0
+    num_threads: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.num_leaves < 2 or self.num_folds < 2 or self.learning_rate <= 0:
+            raise ValueError("num_leaves and num_folds start at 2, learning_rate is above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropensityModel:
+    """Trees and their calibration.
+
+    Attributes:
+        names: The F features, in order.
+        trees: A LightGBM text model.
+        slope: Of the calibration: probability = sigmoid(slope * margin + intercept).
+        intercept: Likewise.
+    """
+
+    names: tuple[str, ...]
+    trees: str
+    slope: float
+    intercept: float
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities, within 0..1, shape (N,), from features (N, F)."""
+        if features.ndim != 2 or features.shape[1] != len(self.names):
+            raise ValueError(f"features must be (N, {len(self.names)}), not {features.shape}")
+        margin = lgb.Booster(model_str=self.trees).predict(features, raw_score=True)
+        return 1 / (1 + np.exp(-(self.slope * np.asarray(margin) + self.intercept)))
+
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of all that splits gained, the greatest first."""
+        gain = lgb.Booster(model_str=self.trees).feature_importance("gain")
+        shares = dict(zip(self.names, (gain / max(gain.sum(), 1e-12)).tolist(), strict=True))
+        return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(
+            {
+                "format": _FORMAT,
+                "names": self.names,
+                "slope": self.slope,
+                "intercept": self.intercept,
+                "trees": self.trees,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "PropensityModel":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: If it is of another format.
+        """
+        found = json.loads(text)
+        if not isinstance(found, dict) or found.get("format") != _FORMAT:
+            raise ValueError(f"no propensity model of format {_FORMAT}")
+        return cls(
+            names=tuple(found["names"]),
+            trees=found["trees"],
+            slope=found["slope"],
+            intercept=found["intercept"],
+        )
+
+
+def feature_matrix(profiles: pl.DataFrame, names: Sequence[str] = FEATURES) -> np.ndarray:
+    """Return columns of user profiles, NaN where unknown, float64, shape (N, F)."""
+    columns = [profiles[name].cast(pl.Float64).fill_null(float("nan")) for name in names]
+    return np.stack([column.to_numpy() for column in columns], axis=1)
+
+
+def fit_propensity(
+    features: np.ndarray,
+    label: np.ndarray,
+    user: np.ndarray,
+    *,
+    names: Sequence[str] = FEATURES,
+    config: PropensityConfig = PropensityConfig(),
+) -> PropensityModel:
+    """Fit to rows of users, possibly at several times.
+
+    Args:
+        features: NaN where unknown, shape (N, F).
+        label: 0 or 1, shape (N,).
+        user: Which user a row is of, any integers, shape (N,).
+        names: Of the features.
+        config: How the trees grow.
+
+    Raises:
+        NotEnoughDataError: If there are too few rows of a class.
+    """
+    positives = int(label.sum())
+    if min(positives, len(label) - positives) < LEAST_OF_A_CLASS:
+        raise NotEnoughDataError(
+            f"a propensity needs {LEAST_OF_A_CLASS} rows of either outcome; there are {positives} "
+            f"with and {len(label) - positives} without"
+        )
+    fold = _folds_of_users(user, config)
+    margin = np.empty(len(label))
+    num_trees = []
+    for number in range(config.num_folds):
+        inside, outside = fold != number, fold == number
+        booster = lgb.train(
+            _parameters(config),
+            lgb.Dataset(features[inside], label[inside], feature_name=list(names)),
+            config.max_trees,
+            valid_sets=[lgb.Dataset(features[outside], label[outside])],
+            callbacks=[lgb.early_stopping(config.patience, verbose=False)],
+        )
+        num_trees.append(booster.best_iteration)
+        margin[outside] = booster.predict(
+            features[outside], raw_score=True, num_iteration=booster.best_iteration
+        )
+    slope, intercept = _platt(margin, label)
+    final = lgb.train(
+        _parameters(config),
+        lgb.Dataset(features, label, feature_name=list(names)),
+        max(1, round(float(np.mean(num_trees)))),
+    )
+    return PropensityModel(
+        names=tuple(names), trees=final.model_to_string(), slope=slope, intercept=intercept
+    )
+
+
+def _parameters(config: PropensityConfig) -> dict[str, object]:
+    return {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "num_leaves": config.num_leaves,
+        "learning_rate": config.learning_rate,
+        "min_data_in_leaf": config.least_in_leaf,
+        "feature_fraction": 0.8,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 1.0,
+        "seed": config.seed,
+        "deterministic": True,
+        "num_threads": config.num_threads,
+        "verbose": -1,
+    }
+
+
+def _folds_of_users(user: np.ndarray, config: PropensityConfig) -> np.ndarray:
+    distinct, place = np.unique(user, return_inverse=True)
+    order = np.random.default_rng(config.seed).permutation(len(distinct))
+    return (order % config.num_folds)[place]
+
+
+def _platt(margin: np.ndarray, label: np.ndarray) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of the label on the margin."""
+    if np.ptp(margin) < 1e-9:
+        share = label.mean()
+        return 0.0, float(np.log(share / (1 - share)))
+    fitted = LogisticRegression(C=1e6).fit(margin[:, None], label)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
