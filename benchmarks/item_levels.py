@@ -49,7 +49,8 @@ def main(
         figures[bucket] = {"asked": len(rows)} | {
             name: float(error.mean()) for name, error in errors.items()
         }
-        low, high = _gain(errors[f"{_IMAGINARY} imaginary"], errors["borrowed"])
+        gain = errors[f"{_IMAGINARY} imaginary"] - errors["borrowed"]
+        low, high = _interval(gain, rows["item_id"])
         figures[bucket] |= {"gain_low": low, "gain_high": high}
         table.add_row(bucket, f"{len(rows):,}", *(f"{figures[bucket][name]:.4f}" for name in names))
     console = Console(width=100)
@@ -90,17 +91,14 @@ def _levels(earlier: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Return the 95% bootstrap interval of the mean paired difference."""
-    difference = before - after
-    if not len(difference):
-        return float("nan"), float("nan")
+def _interval(gain: np.ndarray, item: pl.Series) -> tuple[float, float]:
+    """Return the 95% bootstrap interval of the mean; items are drawn, with all their ratings."""
+    place = item.rank("dense").to_numpy() - 1
+    sums, counts = np.bincount(place, gain), np.bincount(place)
     rng = np.random.default_rng(0)
-    picks = [
-        difference[rng.integers(0, len(difference), len(difference))].mean()
-        for _ in range(_RESAMPLES)
-    ]
-    low, high = np.quantile(picks, [0.025, 0.975])
+    even = np.full(len(sums), 1 / len(sums))
+    times = rng.multinomial(len(sums), even, size=_RESAMPLES)
+    low, high = np.quantile((times @ sums) / (times @ counts), [0.025, 0.975])
     return float(low), float(high)
 
 

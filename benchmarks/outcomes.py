@@ -11,8 +11,8 @@ Peers read recency, frequency and money alone: a logistic regression on their lo
 same trees as ours with the same folds.
 """
 
+import dataclasses
 import tempfile
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -31,8 +31,8 @@ from features.schema import TABLES
 from features.store import Store
 from jobs.ingest_tables import ingest
 from recsys.customer_value import PurchaseHistories, fit_bg_nbd, fit_gamma_gamma
-from recsys.outcomes import OutcomeQuestion, outcome_rows
-from recsys.propensity import FEATURES, RFM, feature_matrix, fit_propensity
+from recsys.outcomes import OutcomeQuestion, fit_outcome, outcome_rows
+from recsys.propensity import FEATURES, RFM, feature_matrix
 from recsys.propensity_evaluation import auc_gain, outcome_figures
 from recsys.world import ShopTables
 
@@ -85,29 +85,31 @@ def _outcome(
     tables: ShopTables, question: OutcomeQuestion, asked: list[datetime], console: Console
 ) -> dict[str, dict]:
     """Fit before each time asked about, and measure all times together."""
-    first = tables.events.filter(pl.col("event_time").dt.year() >= 2010)["event_time"].quantile(
-        0.001
-    )
-    label, told = [], {"all features": [], "RFM, logistic": [], "RFM, trees": []}
+    # A few events of both logs have impossible dates.
+    first = tables.events["event_time"].quantile(0.001)
+    told = {"all features": [], "RFM, logistic": [], "RFM, trees": []}
+    label, user = [], []
+    known = dataclasses.replace(tables, events=tables.events.filter(pl.col("event_time") >= first))
     for now in asked:
-        times = question.times(now, first)
-        learned = outcome_rows(tables, question, times)
-        rows = outcome_rows(tables, question, [now])
-        outcome = learned["label"].to_numpy()
-        _, user = np.unique(learned["user_id"].to_numpy(), return_inverse=True)
+        rows = outcome_rows(known, question, [now])
         for name, names in (("all features", FEATURES), ("RFM, trees", RFM)):
-            model = fit_propensity(feature_matrix(learned, names), outcome, user, names=names)
+            model = fit_outcome(known, question, now=now, names=names)
             told[name].append(model.predict(feature_matrix(rows, names)))
             if name == "all features":
-                most = list(model.importance().items())[:6]
-                console.print(f"{len(learned):,} rows at {len(times)} times; by gain: {most}")
+                most = ", ".join(f"{name} {gain:.2f}" for name, gain in model.importance().items())
+                console.print(f"{now:%Y-%m-%d}, share of gain: {most[:160]}")
+        learned = outcome_rows(known, question, question.times(now, first))
         peer = make_pipeline(StandardScaler(), LogisticRegression())
-        peer.fit(_rfm(learned), outcome)
+        peer.fit(_rfm(learned), learned["label"].to_numpy())
         told["RFM, logistic"].append(peer.predict_proba(_rfm(rows))[:, 1])
         label.append(rows["label"].to_numpy())
-    actual = np.concatenate(label)
+        user.append(rows["user_id"].to_numpy())
+    actual, who = np.concatenate(label), np.unique(np.concatenate(user), return_inverse=True)[1]
     probability = {name: np.concatenate(parts) for name, parts in told.items()}
-    found = {name: asdict(outcome_figures(values, actual)) for name, values in probability.items()}
+    found = {
+        name: dataclasses.asdict(outcome_figures(values, actual, who))
+        for name, values in probability.items()
+    }
     table = Table(
         "", "AUC (95%)", "PR-AUC", "lift of a tenth", "ECE", "predicted to actual",
         title=f"{question.outcome} within {question.horizon_days:g} days: {int(actual.sum()):,} "
@@ -125,7 +127,7 @@ def _outcome(
     console.print(table)
     gains = {}
     for peer_name in ("RFM, logistic", "RFM, trees"):
-        gain, low, high = auc_gain(probability["all features"], probability[peer_name], actual)
+        gain, low, high = auc_gain(probability["all features"], probability[peer_name], actual, who)
         gains[f"gain over {peer_name}"] = {"auc": gain, "low": low, "high": high}
         console.print(f"AUC above {peer_name}: {gain:+.3f} ({low:+.3f}..{high:+.3f})")
     return {**found, **gains, "data": {"asked": len(actual), "outcomes": int(actual.sum())}}

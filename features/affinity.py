@@ -38,16 +38,22 @@ class AffinityConfig:
             raise ValueError(f"weights must be above 0: {dict(self.weights)}")
 
 
-def price_positions(items: pl.LazyFrame) -> pl.LazyFrame:
-    """Return where the price of each item lies in its narrowest category.
+def price_positions(items: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
+    """Return where the price of each item lies in its narrowest category, among its currency.
+
+    Args:
+        items: `features.schema.Items`.
+        as_of: Items made later have no price yet; prices themselves are today's.
 
     Returns:
         `item_id, price_position` (the share of the category's prices that are below it, itself and
         its equals by half, within 0..1) and `price_band`, its fifth, of `PRICE_BANDS`; null without
         a price or a category.
     """
-    category, price = pl.col("categories").list.last(), pl.col("price_cents")
-    position = (price.rank("average") - 0.5).over(category) / price.count().over(category)
+    category = pl.col("categories").list.last()
+    is_made = pl.col("created_at").is_null() | (pl.col("created_at") < as_of)
+    price, kin = pl.when(is_made).then("price_cents"), [category, pl.col("currency")]
+    position = (price.rank("average") - 0.5).over(kin) / price.count().over(kin)
     fifth = (pl.col("price_position") * len(PRICE_BANDS)).floor().cast(pl.Int64)
     bands = dict(enumerate(PRICE_BANDS))
     return items.select(
@@ -59,6 +65,7 @@ def affinity_state(
     events: pl.LazyFrame,
     items: pl.LazyFrame,
     written: pl.LazyFrame,
+    as_of: datetime,
     config: AffinityConfig = AffinityConfig(),
 ) -> pl.LazyFrame:
     """Sum up what events and texts say.
@@ -67,6 +74,7 @@ def affinity_state(
         events: `user_id, item_id, event_type, event_time`.
         items: `features.schema.Items`.
         written: `user_id, event_time, language` of each text, null or `und` where it is unknown.
+        as_of: See `price_positions`.
         config: How events count.
 
     Returns:
@@ -86,7 +94,7 @@ def affinity_state(
     told = of_items.join(
         items.select("item_id", "brand", category=pl.col("categories").list.unique()),
         on="item_id",
-    ).join(price_positions(items), on="item_id")
+    ).join(price_positions(items, as_of), on="item_id")
     parts = [
         _of_kind(told.explode("category", keep_nulls=False, empty_as_null=False), "category"),
         _of_kind(told, "brand"),

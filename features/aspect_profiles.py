@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.opinion import JUDGING_SOURCES
 from features.shrinkage import GroupPrior, Moments, group_prior
 from features.visibility import Visible
 
@@ -41,7 +42,7 @@ class AspectConfig:
 def aspect_mentions(
     visible: Visible, signals: pl.LazyFrame, config: AspectConfig = AspectConfig()
 ) -> pl.DataFrame:
-    """Return the visible mentions; what differs by a plural s only is one aspect.
+    """Return the visible mentions in texts that judge; what differs by a plural s is one aspect.
 
     Returns:
         `review_id, user_id, item_id, event_time, aspect, polarity`, sorted by time, review, aspect.
@@ -55,6 +56,7 @@ def aspect_mentions(
     )
     found = (
         visible.reviews.lazy()
+        .filter(pl.col("source").is_in(JUDGING_SOURCES))
         .select("review_id", "user_id", "item_id", "event_time")
         .join(opinions, on="review_id")
         .collect()
@@ -138,14 +140,15 @@ def user_aspects(
         | (pl.col("title").fill_null("").str.len_bytes() > 0)
     )
     written = spoken.group_by("user_id").agg(num_reviews=pl.len())
-    share = pl.col("num_crowd") / max(1, len(spoken))
+    # Even what everybody mentions is not certain to be mentioned.
+    share = (pl.col("num_crowd") / max(1, len(spoken))).clip(upper_bound=1.0 - 1e-6)
     crowd = mentions.group_by("aspect").agg(num_crowd=pl.len()).select("aspect", share=share)
     of_users = mentions.group_by("user_id", "aspect").agg(
         num_mentions=pl.len(), polarity_mean=pl.col("polarity").mean()
     )
     mentioned = pl.col("num_mentions") + config.prior_reviews * pl.col("share")
     silent = pl.col("num_reviews") + config.prior_reviews - mentioned
-    odds = pl.col("share") / (1.0 - pl.col("share")).clip(lower_bound=1e-9)
+    odds = pl.col("share") / (1.0 - pl.col("share"))
     return (
         of_users.join(crowd, on="aspect")
         .join(written, on="user_id")
@@ -155,7 +158,7 @@ def user_aspects(
             "aspect",
             pl.col("num_mentions", "num_reviews").cast(pl.Int64),
             "polarity_mean",
-            emphasis=(mentioned / silent.clip(lower_bound=1e-9)).log() - odds.log(),
+            emphasis=(mentioned / silent).log() - odds.log(),
             strictness="strictness",
         )
         .sort(["user_id", "emphasis", "aspect"], descending=[False, True, False])

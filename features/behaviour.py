@@ -5,6 +5,7 @@ import polars as pl
 from features.feature import Feature, Measure, Scope, days_since, ratio, total
 
 WINDOWS_DAYS = (1, 7, 30, 90, 365)
+_WINDOW = {1: "yesterday and today"}
 # `event_time` of an event, and the price of one unit: what was paid, else what the item lists at.
 _TIME = pl.col("event_time")
 _PRICE = pl.coalesce("price_cents", "list_price_cents")
@@ -65,7 +66,7 @@ def _counts(scope: Scope, measure: Measure, name: str, what: str) -> list[Featur
             dtype=pl.Int64,
             unit="events",
             value=total(measure, days),
-            meaning=f"{what} on the last {days} days and today",
+            meaning=f"{what} {_WINDOW.get(days, f'on the last {days} days and today')}",
             default=0,
         )
         for days in WINDOWS_DAYS
@@ -130,7 +131,8 @@ USER_BEHAVIOUR = (
             dtype=pl.Int64,
             unit="cents",
             value=total(SPEND, days),
-            meaning=f"paid on the last {days} days and today, returns not taken off",
+            meaning=f"paid {_WINDOW.get(days, f'on the last {days} days and today')}, returns not "
+            "taken off",
             default=0,
         )
         for days in WINDOWS_DAYS

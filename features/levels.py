@@ -78,23 +78,35 @@ def _towards_parent(
 ) -> pl.DataFrame:
     """Move what is expected by what the groups of each parent are off, and name the lender.
 
-    Weighted observations count as Kish's effective number of them (1965, "Survey Sampling").
+    How much parents differ is estimated with Kish's effective number of groups (1965, "Survey
+    Sampling"); how far one is moved goes by how well its groups are known, in units of a typical
+    one. Where parents differ by no more than chance nothing is moved.
     """
-    off = pl.col(own.total) / pl.col(own.count) - pl.col(_EXPECTED)
-    known = of_all.weight_of(own)
+    seen = groups.filter(pl.col(own.count) > 0).with_columns(
+        _known=of_all.weight_of(own),
+        _off=pl.col(own.total) / pl.col(own.count) - pl.col(_EXPECTED),
+    )
+    known, off = pl.col("_known"), pl.col("_off")
+    typical = seen["_known"].mean()
+    if not typical:
+        return groups
+    kish = known.sum() ** 2 / (known**2).sum()
     of_parents = (
-        groups.filter((pl.col(own.count) > 0) & pl.col(parent).is_not_null())
+        seen.filter(pl.col(parent).is_not_null())
         .group_by(parent)
         .agg(
-            (known.sum() ** 2 / (known**2).sum()).alias(_BEYOND.count),
-            ((known * off).sum() / known.sum()).alias(_BEYOND.total),
-            ((known * off**2).sum() / known.sum()).alias(_BEYOND.squares),
+            kish.alias(_BEYOND.count),
+            (kish * (known * off).sum() / known.sum()).alias(_BEYOND.total),
+            (kish * (known * off**2).sum() / known.sum()).alias(_BEYOND.squares),
+            _groups=known.sum() / typical,
+            _mean=(known * off).sum() / known.sum(),
         )
-        .filter(pl.col(_BEYOND.count).is_not_nan())
-        .with_columns(pl.col(_BEYOND.total, _BEYOND.squares) * pl.col(_BEYOND.count))
     )
     prior = group_prior(of_parents, _BEYOND)
-    moved = of_parents.select(parent, _moved=prior.mean_of(_BEYOND))
+    if prior.between == 0.0:
+        return groups
+    share = prior.weight_of(Moments(count="_groups", total="", squares=""))
+    moved = of_parents.select(parent, _moved=share * pl.col("_mean"))
     return (
         groups.join(moved, on=parent, how="left", maintain_order="left")
         .with_columns(

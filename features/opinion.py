@@ -10,6 +10,8 @@ import polars as pl
 from features.feature import Feature, Level, Measure, Scope, days_since, ratio, total
 from sentiment.emotions import SHOP_EMOTIONS
 
+# Texts that judge an experience; support messages and questions are written in trouble only.
+JUDGING_SOURCES = ("review", "survey")
 NEGATIVE_BELOW = -0.2
 FELT_FROM = 0.5
 ITEM_TREND_DAYS = 90

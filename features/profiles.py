@@ -24,16 +24,15 @@ def felt_reviews(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> pl.LazyFrame:
     """Join each review with what was felt.
 
     Returns:
-        `review_id, user_id, item_id, rating, event_time, seq, polarity, emotions, num_needs`; the
-        last three are null where a review has no text that was scored (a bare star rating says
+        `review_id, user_id, item_id, source, rating, event_time, seq, polarity, emotions, num_needs`;
+        the last three are null where a review has no text that was scored (a bare star rating says
         nothing in words).
     """
     felt = signals.filter(pl.col("embedding").is_not_null()).select(
         "review_id", "polarity", "emotions", num_needs=pl.col("needs").list.len()
     )
-    return reviews.select("review_id", "user_id", "item_id", "rating", "event_time", "seq").join(
-        felt, on="review_id", how="left"
-    )
+    columns = ("review_id", "user_id", "item_id", "source", "rating", "event_time", "seq")
+    return reviews.select(columns).join(felt, on="review_id", how="left")
 
 
 def priced_events(visible: Visible, items: pl.LazyFrame) -> pl.LazyFrame:
@@ -47,20 +46,25 @@ def item_profiles(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) 
 
     Columns: `item_id, as_of, title, categories, brand, price_cents`; those of
     `features.behaviour.ITEM_BEHAVIOUR` and `features.opinion.ITEM_OPINION`; `price_position` (see
-    `features.affinity.price_positions`); `age_days` since the item was made or first seen.
+    `features.affinity.price_positions`); `age_days` since the item was made or first seen, null
+    where it will be made later.
     """
     as_of = visible.as_of
     acted = _read_behaviour(items, visible, "item_id", behaviour.ITEM_BEHAVIOUR)
     kin = items.select("item_id", "brand", category=pl.col("categories").list.last())
-    felt = felt_reviews(visible.reviews.lazy(), signals)
+    judged = pl.col("source").is_in(opinion.JUDGING_SOURCES)
+    felt = felt_reviews(visible.reviews.lazy(), signals).with_columns(
+        pl.when(judged).then(pl.col("rating", "polarity", "emotions"))
+    )
     said = _read_opinion(felt, "item_id", opinion.ITEM_OPINION, as_of, keys=kin, parents=_PARENTS)
     of_items = items.select("item_id", "title", "categories", "brand", "price_cents", "created_at")
     return (
         filled(of_items.join(acted, on="item_id", how="left"), behaviour.ITEM_BEHAVIOUR)
         .join(said, on="item_id", how="left")
-        .join(price_positions(items).drop("price_band"), on="item_id", how="left")
+        .join(price_positions(items, as_of).drop("price_band"), on="item_id", how="left")
         .with_columns(as_of=pl.lit(as_of))
         .with_columns(age_days=pl.max_horizontal(days_since(pl.col("created_at")), "days_known"))
+        .with_columns(age_days=pl.when(pl.col("age_days") >= 0).then("age_days"))
         .drop("created_at")
         .sort("item_id")
         .collect()
@@ -80,7 +84,7 @@ def user_affinities(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame
     """Return what each user turns to; see `features.affinity.read_affinities`."""
     written = visible.reviews.lazy().select("review_id", "user_id", "event_time")
     written = written.join(signals.select("review_id", "language"), on="review_id")
-    state = affinity_state(visible.events.lazy(), items, written)
+    state = affinity_state(visible.events.lazy(), items, written, visible.as_of)
     return read_affinities(state, visible.as_of).collect()
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.opinion import JUDGING_SOURCES
 from features.shrinkage import GroupPrior, Moments, group_prior
 from features.visibility import Visible, first_purchases
 
-# Texts that judge an experience; support messages and questions are written in trouble only.
-JUDGING_SOURCES = ("review", "survey")
 ITEM_KEYS = ("item_id", "brand", "category")
 USER_KEYS = ("country", "language")
 KEYS = (*ITEM_KEYS, "aspect", *USER_KEYS, "period")
@@ -192,12 +191,14 @@ def _opinions(
                 polarity=pl.col("aspects").struct.field("polarity"),
             )
             .group_by("review_id", "aspect")
-            .agg(pl.col("polarity").mean())
+            .agg(pl.col("polarity").cast(pl.Float64).mean())
         )
         return judged.join(of_aspect, on="review_id").with_columns(
-            rating=pl.lit(None, dtype=pl.Float32), said=(pl.col("polarity") + 1) / 2
+            rating=pl.lit(None, dtype=pl.Float64), said=(pl.col("polarity") + 1) / 2
         )
-    opinions = judged.join(spoken.select("review_id", "polarity"), on="review_id", how="left")
+    opinions = judged.join(
+        spoken.select("review_id", pl.col("polarity").cast(pl.Float64)), on="review_id", how="left"
+    ).with_columns(pl.col("rating").cast(pl.Float64))
     shares = (
         ((pl.col("rating") - 1) / 4, config.stars_weight),
         ((pl.col("polarity") + 1) / 2, config.polarity_weight),

@@ -39,11 +39,13 @@ class GroupPrior:
         mean: Of the groups' levels; None where nothing was observed at all.
         between: Variance of the groups' levels.
         within: Variance of one observation about its group's level.
+        mean_variance: Of the estimate of `mean`.
     """
 
     mean: float | None
     between: float
     within: float
+    mean_variance: float = 0.0
 
     def mean_of(self, moments: Moments) -> pl.Expr:
         """Return the expected level of a group; the prior mean where it has no observation.
@@ -69,12 +71,13 @@ class GroupPrior:
         """Return the standard deviation of a group's level about `mean_of`."""
         if self.mean is None:
             return pl.lit(None, dtype=pl.Float64)
-        return (self.between * (1.0 - self.weight_of(moments))).sqrt()
+        rest = 1.0 - self.weight_of(moments)
+        return (self.between * rest + self.mean_variance * rest**2).sqrt()
 
     def interval_of(self, moments: Moments, low: float, high: float) -> tuple[pl.Expr, pl.Expr]:
         """Return the ends of the 95% interval of a group's level, kept within `low`..`high`.
 
-        The uncertainty of the prior itself is left out.
+        How uncertain the two variances themselves are is left out.
         """
         mean, reach = self.mean_of(moments), _Z * self.deviation_of(moments)
         return (mean - reach).clip(low, high), (mean + reach).clip(low, high)
@@ -111,13 +114,15 @@ def group_prior(groups: pl.DataFrame, moments: Moments) -> GroupPrior:
     spread = float((n * (own - overall) ** 2).sum())
     inside = max(0.0, float((seen["squares"].to_numpy() - total * own).sum()))
     if all_n - num_groups < 1e-9 or num_groups == 1:
-        freedom = max(1.0, all_n - 1)
-        return GroupPrior(mean=overall, between=0.0, within=(inside + spread) / freedom)
+        noise = (inside + spread) / max(1.0, all_n - 1)
+        return GroupPrior(mean=overall, between=0.0, within=noise, mean_variance=noise / all_n)
     within = inside / (all_n - num_groups)
     typical = (all_n - float((n**2).sum()) / all_n) / (num_groups - 1)
     between = max(0.0, (spread / (num_groups - 1) - within) / typical)
     if between == 0.0:
-        return GroupPrior(mean=overall, between=0.0, within=within)
+        return GroupPrior(mean=overall, between=0.0, within=within, mean_variance=within / all_n)
     weight = 1.0 / (between + within / n)
     mean = float((weight * own).sum() / weight.sum())
-    return GroupPrior(mean=mean, between=between, within=within)
+    return GroupPrior(
+        mean=mean, between=between, within=within, mean_variance=1.0 / float(weight.sum())
+    )

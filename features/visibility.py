@@ -26,7 +26,7 @@ class Visible:
         reviews: Visible reviews.
         targets: Held-out first purchases of an item (`user_id, item_id, event_time`), at least one
             a user that is asked about; users without anything visible are not asked about.
-        as_of: Reference time of windows and ages: the cut, or the last visible event.
+        as_of: Reference time of windows and ages: the cut, or the last visible row.
     """
 
     events: pl.DataFrame
@@ -150,5 +150,10 @@ def hold_out(events: pl.DataFrame, reviews: pl.DataFrame, *, offset: int) -> Vis
         events=seen,
         reviews=seen_reviews,
         targets=targets,
-        as_of=seen["event_time"].max() or events["event_time"].max(),  # type: ignore[arg-type]
+        as_of=_last_time(seen, seen_reviews) or _last_time(events, reviews),  # type: ignore[arg-type]
     )
+
+
+def _last_time(*tables: pl.DataFrame) -> datetime | None:
+    times = [table["event_time"].max() for table in tables if len(table)]
+    return max(times, default=None)  # type: ignore[type-var]

@@ -27,6 +27,8 @@ from recsys.propensity import (
 )
 from recsys.world import ShopTables
 
+_DEFAULT = PropensityConfig()
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeQuestion:
@@ -34,20 +36,20 @@ class OutcomeQuestion:
 
     Attributes:
         outcome: One of `features.outcome_labels.OUTCOMES`.
-        horizon_days: Within how many days, above 0.
+        horizon_days: Within how many whole days (features are cut to days), at least 1.
         num_times: Times past to learn from, at most.
-        every_days: Between them, above 0.
+        every_days: Between them, whole days, at least 1.
     """
 
     outcome: str
-    horizon_days: float
+    horizon_days: int
     num_times: int = 4
-    every_days: float = 30.0
+    every_days: int = 30
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.horizon_days <= 0 or self.every_days <= 0 or self.num_times < 1:
-            raise ValueError("horizon_days and every_days are above 0, num_times is at least 1")
+        if min(self.horizon_days, self.every_days, self.num_times) < 1:
+            raise ValueError("horizon_days, every_days and num_times are at least 1")
 
     def times(self, now: datetime, first: datetime) -> list[datetime]:
         """Return the times to learn from, the earliest first, all after the first event."""
@@ -90,7 +92,7 @@ def fit_outcome(
     *,
     now: datetime,
     names: Sequence[str] = FEATURES,
-    config: PropensityConfig = PropensityConfig(),
+    config: PropensityConfig = _DEFAULT,
 ) -> PropensityModel:
     """Learn an outcome from what is known at `now`; events from then on are not read.
 
@@ -98,11 +100,14 @@ def fit_outcome(
         NotEnoughDataError: If the events do not reach back a horizon, or either outcome is rare.
     """
     known = tables.events.filter(pl.col("event_time") < now)
-    first = known["event_time"].min()
-    times = question.times(now, first) if isinstance(first, datetime) else []
+    first, last = known["event_time"].min(), known["event_time"].max()
+    times = []
+    if isinstance(first, datetime) and isinstance(last, datetime):
+        # Days without any event are not known to be days without a purchase.
+        times = question.times(min(now, last + timedelta(microseconds=1)), first)
     if not times:
         raise NotEnoughDataError(
-            f"to tell {question.outcome} within {question.horizon_days:g} days, events must reach "
+            f"to tell {question.outcome} within {question.horizon_days} days, events must reach "
             "further back than that"
         )
     past = ShopTables(

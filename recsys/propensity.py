@@ -1,11 +1,11 @@
 """How likely a user is to do something within a horizon: gradient-boosted trees, calibrated.
 
 Labels come from times past (`features.outcome_labels`), features from profiles as of those times.
-Folds are made of users, so nobody helps to tell themselves; the folds decide how many trees there
-are, and what the trees say of users they have not seen decides the calibration.
+Folds are made of users, so nobody helps to tell themselves; what the trees say of users they have
+not seen decides how many trees there are, and the calibration.
 
-Sources: Platt 1999, "Probabilistic Outputs for Support Vector Machines"; Niculescu-Mizil and Caruana
-2005, "Predicting Good Probabilities with Supervised Learning" (boosted trees need it).
+Sources: Platt 1999, "Probabilistic Outputs for Support Vector Machines"; Niculescu-Mizil and
+Caruana 2005, "Predicting Good Probabilities with Supervised Learning" (boosted trees need it).
 
 Shape suffixes: N rows, F features.
 """
@@ -25,7 +25,7 @@ from recsys.errors import NotEnoughDataError
 
 FEATURES = tuple(feature.name for feature in (*USER_BEHAVIOUR, *USER_OPINION))
 RFM = ("days_since_purchase", "num_purchases", "spend_cents")
-LEAST_OF_A_CLASS = 20
+LEAST_OF_A_CLASS = 20  # Users.
 _FORMAT = 1
 
 
@@ -39,7 +39,7 @@ class PropensityConfig:
         max_trees: At most.
         patience: Trees without a gain on the held-out fold before growing stops.
         least_in_leaf: Rows of a leaf.
-        num_folds: Of users, at least 2.
+        num_folds: Of users, 2 to `LEAST_OF_A_CLASS`.
         seed: Of folds and trees.
         num_threads: Of LightGBM.
     """
@@ -55,8 +55,10 @@ class PropensityConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.num_leaves < 2 or self.num_folds < 2 or self.learning_rate <= 0:
-            raise ValueError("num_leaves and num_folds start at 2, learning_rate is above 0")
+        if self.num_leaves < 2 or self.learning_rate <= 0:
+            raise ValueError("num_leaves starts at 2, learning_rate is above 0")
+        if not 2 <= self.num_folds <= LEAST_OF_A_CLASS:
+            raise ValueError(f"num_folds must be within 2..{LEAST_OF_A_CLASS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +144,13 @@ def fit_propensity(
         config: How the trees grow.
 
     Raises:
-        NotEnoughDataError: If there are too few rows of a class.
+        NotEnoughDataError: If there are too few users with either label.
     """
-    positives = int(label.sum())
-    if min(positives, len(label) - positives) < LEAST_OF_A_CLASS:
+    with_it, without = (len(np.unique(user[label == value])) for value in (1, 0))
+    if min(with_it, without) < LEAST_OF_A_CLASS:
         raise NotEnoughDataError(
-            f"a propensity needs {LEAST_OF_A_CLASS} rows of either outcome; there are {positives} "
-            f"with and {len(label) - positives} without"
+            f"a propensity needs {LEAST_OF_A_CLASS} users of either outcome; there are {with_it} "
+            f"with and {without} without"
         )
     fold = _folds_of_users(user, config)
     margin = np.empty(len(label))
@@ -190,6 +192,7 @@ def _parameters(config: PropensityConfig) -> dict[str, object]:
         "lambda_l2": 1.0,
         "seed": config.seed,
         "deterministic": True,
+        "force_row_wise": True,
         "num_threads": config.num_threads,
         "verbose": -1,
     }
@@ -204,7 +207,13 @@ def _folds_of_users(user: np.ndarray, config: PropensityConfig) -> np.ndarray:
 def _platt(margin: np.ndarray, label: np.ndarray) -> tuple[float, float]:
     """Return slope and intercept of the logistic regression of the label on the margin."""
     if np.ptp(margin) < 1e-9:
-        share = label.mean()
-        return 0.0, float(np.log(share / (1 - share)))
+        return 0.0, _logit(label)
     fitted = LogisticRegression(C=1e6).fit(margin[:, None], label)
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    slope = float(fitted.coef_[0, 0])
+    # Trees that tell less than nothing of users they have not seen tell nothing.
+    return (slope, float(fitted.intercept_[0])) if slope > 0 else (0.0, _logit(label))
+
+
+def _logit(label: np.ndarray) -> float:
+    share = label.mean()
+    return float(np.log(share / (1 - share)))

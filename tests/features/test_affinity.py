@@ -40,7 +40,7 @@ EVENTS = st.lists(EVENT, min_size=1, max_size=25)
 
 
 def state_of(rows: Sequence[dict], written: pl.LazyFrame = NOTHING_WRITTEN) -> pl.LazyFrame:
-    return affinity_state(events(*rows).lazy(), ITEMS.lazy(), written, CONFIG)
+    return affinity_state(events(*rows).lazy(), ITEMS.lazy(), written, AS_OF, CONFIG)
 
 
 def read(state: pl.LazyFrame) -> dict[tuple[str, str, str], float]:
@@ -116,8 +116,10 @@ def test_prices_have_their_place_in_the_category() -> None:
         {"item_id": "same", "categories": ["x"], "price_cents": 400},
         {"item_id": "unpriced", "categories": ["x"]},
         {"item_id": "unplaced", "price_cents": 5},
+        {"item_id": "later", "categories": ["x"], "price_cents": 1, "created_at": AS_OF},
+        {"item_id": "yen", "categories": ["x"], "price_cents": 9000, "currency": "JPY"},
     )
-    found = price_positions(shop.lazy()).collect()
+    found = price_positions(shop.lazy(), AS_OF).collect()
     places = dict(zip(found["item_id"], found["price_position"], strict=True))
     bands = dict(zip(found["item_id"], found["price_band"], strict=True))
     assert places["i0"] == pytest.approx(0.5 / 6)

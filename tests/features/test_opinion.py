@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from rows import day, items, reviews, signals
 
 from features.day_state import day_state, merged
-from features.opinion import ITEM_OPINION, MEASURES, USER_OPINION
+from features.levels import with_levels
+from features.opinion import ITEM_OPINION, MEASURES, STARS_LEVEL, USER_OPINION
 from features.profiles import felt_reviews, item_profiles, user_profiles
 from features.schema import Events
 from features.visibility import everything
@@ -149,7 +151,7 @@ def test_a_new_item_borrows_from_its_brand_and_says_so() -> None:
     frame = item_profiles(catalogue.lazy(), visible, made.lazy())
     found = {row["item_id"]: row for row in frame.to_dicts()}
     borrowed = {name: found[name]["stars_borrowed_from"] for name in ("new", "other", "stray")}
-    assert borrowed == {"new": "brand", "other": "category", "stray": "shop"}
+    assert borrowed == {"new": "brand", "other": "shop", "stray": "shop"}
     assert found["new"]["stars_smoothed"] < 2.0
     assert found["other"]["stars_smoothed"] == pytest.approx(3.0, abs=0.2)
     assert found["good0"]["stars_borrowed_from"] is None
@@ -162,3 +164,71 @@ def test_declarations_are_whole(features: tuple) -> None:
     assert len(set(names)) == len(names)
     for feature in features:
         assert feature.default is not None or "null" in feature.meaning, feature.name
+
+
+def levels_of(*groups: tuple[str | None, list[float]]) -> list[dict]:
+    """Levels of items given as a brand and ratings."""
+    own = STARS_LEVEL.moments
+    frame = pl.DataFrame(
+        [
+            {
+                "brand": brand,
+                own.count: len(stars),
+                own.total: float(sum(stars)),
+                own.squares: float(sum(star**2 for star in stars)),
+            }
+            for brand, stars in groups
+        ],
+        schema={"brand": pl.String}
+        | dict.fromkeys((own.count, own.total, own.squares), pl.Float64),
+    )
+    found = with_levels(frame, [STARS_LEVEL], ["brand"])
+    return found.rename(lambda name: name.removeprefix("stars~")).to_dicts()
+
+
+def many_items(seed: int = 0, brands: int = 0) -> list[tuple[str | None, list[float]]]:
+    rng = np.random.default_rng(seed)
+    shift = rng.normal(0, 0.5, max(1, brands))
+    return [
+        (
+            f"b{n % brands}" if brands else None,
+            np.clip(rng.normal(3.5 + shift[n % max(1, brands)], 0.4) + rng.normal(0, 1, 20), 1, 5)
+            .round(2)
+            .tolist(),
+        )
+        for n in range(120)
+    ]
+
+
+def test_one_angry_review_of_a_lone_brand_sinks_nothing() -> None:
+    *_, branded, unseen, plain = levels_of(*many_items(), ("B", [1.0]), ("B", []), (None, [1.0]))
+    assert branded["level"] == pytest.approx(plain["level"], abs=0.01)
+    assert unseen["level"] > 3.2
+    assert unseen["borrowed_from"] == "shop"
+
+
+def test_a_brand_moves_by_how_well_it_is_known() -> None:
+    *_, once, often, plain = levels_of(
+        *many_items(brands=20),
+        ("one", [1.0]), ("many", [1.0] * 500),
+        ("one", []), ("many", []), (None, []),
+    )  # fmt: skip
+    assert often["level"] < once["level"] - 0.2
+    assert once["level"] < plain["level"]
+
+
+def test_where_nothing_differs_intervals_are_those_of_the_mean() -> None:
+    [row] = levels_of((None, [4.0, 5.0, 3.0]))
+    assert row["level"] == pytest.approx(4.0)
+    assert row["low"] == pytest.approx(4.0 - 1.96 / 3**0.5, abs=0.01)
+
+
+def test_a_message_to_support_is_no_verdict_on_the_item() -> None:
+    rows = [
+        {"user_id": "u", "item_id": "a", "rating": 5.0, "day": 1, "polarity": 0.8},
+        {"user_id": "u", "item_id": "a", "day": 2, "polarity": -0.9, "source": "support"},
+    ]
+    of_item, of_user = profiles(rows)["a"], profiles(rows, "user")["u"]
+    assert of_item["polarity_mean"] == pytest.approx(0.8, abs=1e-6)
+    assert of_item["num_reviews"] == 2
+    assert of_user["polarity_mean"] == pytest.approx(-0.05, abs=1e-6)

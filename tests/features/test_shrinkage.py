@@ -35,7 +35,8 @@ def test_by_hand() -> None:
     assert shrunk(groups, prior) == pytest.approx([3.5 - 1.5 * weight, 3.5 + 1.5 * weight])
     low, high = prior.interval_of(MOMENTS, 0.0, 5.0)
     found = groups.select(low=low, high=high)
-    reach = 1.959964 * np.sqrt(3.5 * (1 - weight))
+    # The mean of two groups that each vary by 3.5 + 2 / 2 varies by half of that.
+    reach = 1.959964 * np.sqrt(3.5 * (1 - weight) + 2.25 * (1 - weight) ** 2)
     assert found["low"].to_list() == pytest.approx(
         [3.5 - 1.5 * weight - reach, 3.5 + 1.5 * weight - reach]
     )
@@ -76,7 +77,7 @@ def test_a_group_without_observations_is_the_prior() -> None:
     prior = group_prior(groups, MOMENTS)
     assert shrunk(groups, prior)[2] == prior.mean == pytest.approx(3.5)
     assert groups.select(prior.weight_of(MOMENTS))[2, 0] == 0.0
-    assert groups.select(prior.deviation_of(MOMENTS))[2, 0] == pytest.approx(np.sqrt(3.5))
+    assert groups.select(prior.deviation_of(MOMENTS))[2, 0] == pytest.approx(np.sqrt(3.5 + 2.25))
 
 
 def test_groups_that_never_waver_are_themselves() -> None:
@@ -107,7 +108,12 @@ def test_nothing_observed_is_unknown() -> None:
 def test_where_groups_cannot_be_told_apart(groups: list[list[float]], within: float) -> None:
     values = [value for group in groups for value in group]
     prior = group_prior(summed(groups), MOMENTS)
-    assert prior == GroupPrior(mean=float(np.mean(values)), between=0.0, within=within)
+    assert prior == GroupPrior(
+        mean=float(np.mean(values)),
+        between=0.0,
+        within=within,
+        mean_variance=pytest.approx(within / len(values)),
+    )
     assert set(shrunk(summed(groups), prior)) == {prior.mean}
 
 

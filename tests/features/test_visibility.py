@@ -12,8 +12,25 @@ from features.profiles import item_profiles, user_profiles
 from features.text_vectors import item_text_vectors
 from features.visibility import Visible, before, everything, first_purchases, hold_out
 
-ITEMS = items(*({"item_id": f"i{n}", "categories": ["c", f"c{n % 2}"]} for n in range(4)))
+ITEMS = items(
+    *(
+        {"item_id": f"i{n}", "categories": ["c", f"c{n % 2}"], "price_cents": 5 * n, "brand": "B"}
+        for n in range(4)
+    )
+)
 AS_OF = day(10)
+LATER_ITEMS = pl.concat(
+    [
+        ITEMS,
+        items(
+            *(
+                {"item_id": f"new{n}", "categories": ["c", f"c{n}"], "price_cents": 7 + n}
+                | {"created_at": AS_OF, "brand": "B"}
+                for n in range(2)
+            )
+        ),
+    ]
+)
 USERS = st.sampled_from(["u0", "u1", "u2", "new"])
 ITEM_IDS = st.sampled_from(["i0", "i1", "i2", "i3"])
 TYPES = st.sampled_from(["purchase", "view", "cart", "return", "click", "wishlist"])
@@ -40,13 +57,16 @@ REVIEW = st.fixed_dictionaries(
 EVENTS, REVIEWS = st.lists(EVENT, max_size=12), st.lists(REVIEW, max_size=6)
 
 
-def all_features(visible: Visible, polarity: dict[str, float]) -> dict[str, pl.DataFrame]:
-    """Everything that is computed from visible tables, as frames."""
+def all_features(
+    visible: Visible, polarity: dict[str, float], catalogue: pl.DataFrame = ITEMS
+) -> dict[str, pl.DataFrame]:
+    """Everything that is computed from visible tables, as frames; of items only the first."""
     felt = signals(polarity).lazy()
     text = item_text_vectors(ITEMS["item_id"].to_list(), visible, felt, None)
+    known = pl.col("item_id").is_in(ITEMS["item_id"].to_list())
     return {
-        "item_profiles": item_profiles(ITEMS.lazy(), visible, felt),
-        "user_profiles": user_profiles(ITEMS.lazy(), visible, felt),
+        "item_profiles": item_profiles(catalogue.lazy(), visible, felt).filter(known),
+        "user_profiles": user_profiles(catalogue.lazy(), visible, felt),
         "purchases": purchase_history(visible, felt),
         "browsing": browse_history(browse_log(visible)),
         "text": pl.DataFrame(text),
@@ -80,7 +100,7 @@ def test_strict_rows_at_or_after_the_cut_change_no_feature(
 
     for cut in (before, everything):
         plain = all_features(cut(*earlier, as_of=AS_OF), polarity)
-        extended = all_features(cut(*more_events, as_of=AS_OF), polarity)
+        extended = all_features(cut(*more_events, as_of=AS_OF), polarity, LATER_ITEMS)
         assert_same_features(plain, extended)
 
 
@@ -306,3 +326,11 @@ def test_the_cut_itself_is_not_before_the_cut() -> None:
 def test_an_offset_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="offset counts from 1"):
         hold_out(events({"user_id": "u", "item_id": "a", "day": 1}), reviews(), offset=0)
+
+
+def test_a_held_out_world_is_as_of_its_last_row_review_or_event() -> None:
+    table = events(*({"user_id": "u", "item_id": f"i{n}", "day": n} for n in range(3)))
+    visible = hold_out(table, reviews({"user_id": "r", "item_id": "i0", "day": 30}), offset=1)
+    assert visible.as_of == day(30)
+    profile = item_profiles(ITEMS.lazy(), visible, signals({}).lazy()).row(0, named=True)
+    assert profile["days_since_review"] == 0.0
