@@ -1,7 +1,8 @@
 """What a user turns to: categories, brands, price bands, hours, languages; old events fade.
 
 An affinity is a sum of weights that halve every so many days. What is kept is the sum as of its
-latest event, and when that was: such sums merge in any order, and fade on to any later time.
+latest event, and when that was: such sums merge in any order, and fade on to any later time. It is
+kept of items; their categories and prices, which may change, are told when it is read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ KINDS = ("category", "brand", "price_band", "hour", "weekday", "language")
 PRICE_BANDS = ("lowest", "low", "middle", "high", "highest")
 EVENT_WEIGHTS = {"view": 1.0, "click": 1.0, "wishlist": 2.0, "cart": 3.0, "purchase": 5.0}
 NUM_FAVOURITES = 3
+_ITEM = "item"
 _KEYS = ("user_id", "kind", "value")
 _LN2 = 0.6931471805599453
 
@@ -62,79 +64,83 @@ def price_positions(items: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
 
 
 def affinity_state(
-    events: pl.LazyFrame,
-    items: pl.LazyFrame,
-    written: pl.LazyFrame,
-    as_of: datetime,
-    config: AffinityConfig = AffinityConfig(),
+    events: pl.LazyFrame, written: pl.LazyFrame, config: AffinityConfig = AffinityConfig()
 ) -> pl.LazyFrame:
     """Sum up what events and texts say.
 
     Args:
         events: `user_id, item_id, event_type, event_time`.
-        items: `features.schema.Items`.
         written: `user_id, event_time, language` of each text, null or `und` where it is unknown.
-        as_of: See `price_positions`.
         config: How events count.
 
     Returns:
-        `user_id, kind` (of `KINDS`), `value`, `weight` as of `last_time`, the latest of its events.
-        Hours and weekdays (1 is Monday) are those of UTC.
+        `user_id, kind` (`item`, `hour`, `weekday` or `language`), `value`, `weight` as of
+        `last_time`, the latest of its events. Hours and weekdays (1 is Monday) are those of UTC.
     """
     weighed = events.select(
         "user_id",
-        "item_id",
+        item=pl.col("item_id"),
+        hour=pl.col("event_time").dt.hour(),
+        weekday=pl.col("event_time").dt.weekday(),
         last_time="event_time",
         weight=pl.col("event_type").replace_strict(
             dict(config.weights), default=None, return_dtype=pl.Float64
         ),
     ).drop_nulls(["weight"])
-    # An item's events are put together first: its kinds are then told once and not for each.
-    of_items = _faded(weighed.drop_nulls("item_id"), ("user_id", "item_id"), config)
-    told = of_items.join(
-        items.select("item_id", "brand", category=pl.col("categories").list.unique()),
-        on="item_id",
-    ).join(price_positions(items, as_of), on="item_id")
-    parts = [
-        _of_kind(told.explode("category", keep_nulls=False, empty_as_null=False), "category"),
-        _of_kind(told, "brand"),
-        _of_kind(told, "price_band"),
-        _of_kind(weighed.with_columns(hour=pl.col("last_time").dt.hour()), "hour"),
-        _of_kind(weighed.with_columns(weekday=pl.col("last_time").dt.weekday()), "weekday"),
-        _of_kind(
-            written.filter(pl.col("language") != "und").select(
-                "user_id", "language", last_time="event_time", weight=pl.lit(1.0)
-            ),
-            "language",
-        ),
-    ]
-    return merged_affinities(parts, config)
+    spoken = written.filter(pl.col("language") != "und").select(
+        "user_id", "language", last_time="event_time", weight=pl.lit(1.0)
+    )
+    parts = [_of_kind(weighed, kind) for kind in (_ITEM, "hour", "weekday")]
+    return merged_affinities([*parts, _of_kind(spoken, "language")], config)
 
 
 def merged_affinities(
     states: Sequence[pl.LazyFrame], config: AffinityConfig = AffinityConfig()
 ) -> pl.LazyFrame:
     """Put states of disjoint sets of events together; the order does not matter."""
-    return _faded(pl.concat(states), _KEYS, config)
+    return _faded(pl.concat(states), config)
 
 
 def read_affinities(
-    state: pl.LazyFrame, as_of: datetime, config: AffinityConfig = AffinityConfig()
+    state: pl.LazyFrame,
+    items: pl.LazyFrame,
+    as_of: datetime,
+    config: AffinityConfig = AffinityConfig(),
 ) -> pl.LazyFrame:
-    """Fade what is kept on to a time.
+    """Fade what is kept on to a time, and tell items by what they are.
 
     Args:
         state: Of events before `as_of`.
+        items: `features.schema.Items`, as they are now.
         as_of: When.
         config: The same as the state was made with.
 
     Returns:
-        `user_id, kind, value, weight, share` of the weights of its kind, within 0..1; sorted by
-        user, kind, the strongest first.
+        `user_id, kind` (of `KINDS`), `value, weight, share` of the weights of its kind, within
+        0..1; sorted by user, kind, the strongest first. An item counts in each of its categories.
     """
     weight = pl.col("weight") * _halvings(pl.lit(as_of) - pl.col("last_time"), config)
+    faded = state.with_columns(weight, last_time=pl.lit(as_of))
+    is_item = pl.col("kind") == _ITEM
+    told = (
+        faded.filter(is_item)
+        .select("user_id", "weight", "last_time", item_id="value")
+        .join(
+            items.select("item_id", "brand", category=pl.col("categories").list.unique()),
+            on="item_id",
+        )
+        .join(price_positions(items, as_of), on="item_id")
+    )
+    parts = [
+        faded.filter(~is_item).select(*_KEYS, "weight", "last_time"),
+        _of_kind(told.explode("category", keep_nulls=False, empty_as_null=False), "category"),
+        _of_kind(told, "brand"),
+        _of_kind(told, "price_band"),
+    ]
     return (
-        state.select(*_KEYS, weight=weight)
+        pl.concat(parts)
+        .group_by(_KEYS)
+        .agg(pl.col("weight").sum())
         .with_columns(share=_share(pl.col("weight")))
         .sort([*_KEYS[:2], "weight", "value"], descending=[False, False, True, False])
     )
@@ -177,10 +183,10 @@ def _of_kind(rows: pl.LazyFrame, kind: str) -> pl.LazyFrame:
     ).drop_nulls("value")
 
 
-def _faded(rows: pl.LazyFrame, keys: Sequence[str], config: AffinityConfig) -> pl.LazyFrame:
+def _faded(rows: pl.LazyFrame, config: AffinityConfig) -> pl.LazyFrame:
     """Sum `weight` by the keys, each faded from its `last_time` on to the latest of its group."""
     last = pl.col("last_time")
-    return rows.group_by(keys).agg(
+    return rows.group_by(_KEYS).agg(
         weight=(pl.col("weight") * _halvings(last.max() - last, config)).sum(), last_time=last.max()
     )
 

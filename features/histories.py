@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from features.profiles import felt_reviews
+from features.profile_state import felt_reviews
 from features.visibility import Visible, first_purchases, session_starts
 
 BROWSE_WEIGHTS = {"view": 1.0, "click": 1.0, "wishlist": 2.0, "cart": 3.0}

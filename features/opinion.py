@@ -16,7 +16,7 @@ NEGATIVE_BELOW = -0.2
 FELT_FROM = 0.5
 ITEM_TREND_DAYS = 90
 USER_TREND_DAYS = 365
-# Of one felt review (see `features.profiles.felt_reviews`).
+# Of one felt review (see `features.profile_state.felt_reviews`).
 _RATING, _POLARITY = pl.col("rating").cast(pl.Float64), pl.col("polarity").cast(pl.Float64)
 _EMOTIONS = pl.col("emotions")
 

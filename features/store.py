@@ -30,6 +30,7 @@ _MADE_BY = {
     "user_profiles": "profiles",
     "item_profiles": "profiles",
     "user_affinities": "profiles",
+    "user_outcomes": "outcomes",
     "user_aspects": "profiles",
     "item_aspects": "profiles",
     "purchase_history": "profiles",

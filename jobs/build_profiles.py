@@ -7,7 +7,7 @@ import polars as pl
 
 from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
 from features.histories import browse_history, browse_log, purchase_history
-from features.profiles import item_profiles, user_affinities, user_profiles
+from features.profiles import item_profiles, user_affinities, user_profiles, visible_state
 from features.quotes import item_quotes
 from features.store import Store
 from features.visibility import everything
@@ -49,11 +49,12 @@ def profiles(store: Store, *, version: str, as_of: datetime) -> ProfilesReport:
     visible = everything(shop.events, shop.reviews, as_of=as_of)
     signals, items = shop.signals.lazy(), shop.items.lazy()
     mentions = aspect_mentions(visible, signals)
-    affinities = user_affinities(items, visible, signals)
+    state = visible_state(items, visible, signals)
+    affinities = user_affinities(items, state, as_of)
     tables: dict[str, pl.DataFrame] = {
-        "user_profiles": user_profiles(items, visible, signals, affinities),
+        "user_profiles": user_profiles(items, state, as_of, affinities),
         "user_affinities": affinities,
-        "item_profiles": item_profiles(items, visible, signals),
+        "item_profiles": item_profiles(items, state, as_of),
         "user_aspects": user_aspects(mentions, visible.reviews),
         "item_aspects": item_aspects(mentions),
         "purchase_history": purchase_history(visible, signals),

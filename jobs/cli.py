@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jobs import (
     demo_command,
+    outcomes_command,
     privacy_commands,
     satisfaction_command,
     sentiment_commands,
@@ -100,6 +101,7 @@ for _command in (
     stage_commands.publish,
     stage_commands.run,
     satisfaction_command.satisfaction,
+    outcomes_command.outcomes,
     privacy_commands.erase,
     privacy_commands.export,
     demo_command.demo,

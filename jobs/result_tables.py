@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from jobs.run_pipeline import PipelineReport
+from recsys.outcomes import BackTest, OutcomeQuestion
 
 _SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "mrr", "coverage@10")
 
@@ -23,7 +24,7 @@ def metrics_table(metrics: dict[str, dict[str, float]]) -> Table:
 
 def features_table(described: list[dict[str, Any]]) -> Table:
     """Return one row a feature, as `features.feature.Feature.described` tells it."""
-    table = Table(title="features of behaviour")
+    table = Table(title="features")
     for name in ("scope", "name", "unit", "days", "default"):
         table.add_column(name, no_wrap=True, justify="right" if name == "days" else "left")
     table.add_column("meaning", overflow="fold")
@@ -36,6 +37,29 @@ def features_table(described: list[dict[str, Any]]) -> Table:
             "all" if window is None else str(window),
             "null" if default is None else str(default),
             feature["meaning"],
+        )
+    return table
+
+
+def outcome_table(question: OutcomeQuestion, test: BackTest) -> Table:
+    """Return one row a way to tell an outcome, as it did on the past."""
+    table = Table(
+        title=f"{question.outcome} within {question.horizon_days} days, told beforehand: "
+        f"{test.num_outcomes:,} of {test.num_asked:,}"
+    )
+    table.add_column("", no_wrap=True)
+    for name in ("AUC (95%)", "above it by (95%)", "PR-AUC", "lift", "ECE", "told / came"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, row in test.figures.items():
+        gain = test.gains.get(name)
+        table.add_row(
+            name,
+            f"{row.auc:.3f} ({row.auc_low:.3f}..{row.auc_high:.3f})",
+            "" if gain is None else "{:+.3f} ({:+.3f}..{:+.3f})".format(*gain),
+            f"{row.pr_auc:.3f}",
+            f"{row.lift:.2f}",
+            f"{row.calibration_error:.3f}",
+            f"{row.predicted_to_actual:.2f}",
         )
     return table
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 import numpy as np
+import polars as pl
 from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, hyp2f1
 
@@ -210,6 +211,41 @@ def fit_gamma_gamma(num_repeats: np.ndarray, mean_spend: np.ndarray) -> GammaGam
 
     p, q, v = _least(loss, ((1.0, 1.0, 1.0), (6.0, 4.0, 0.5), (2.0, 10.0, 4.0)))
     return GammaGamma(p=p, q=q, v=v * unit)
+
+
+def customer_values(days: pl.DataFrame, *, horizon_days: float) -> pl.DataFrame:
+    """Fit both models to all customers and tell what each will bring.
+
+    Args:
+        days: What `features.purchase_days.purchase_days` returns.
+        horizon_days: Over how many days from now.
+
+    Returns:
+        `user_id, probability_alive, expected_purchases` (purchase days) and `expected_cents`, in
+        the order given; the last is null where too few customers came back with a known price.
+
+    Raises:
+        NotEnoughDataError: If there are too few customers, or none who came back.
+    """
+    histories = PurchaseHistories(
+        num_repeats=days["num_repeats"].to_numpy().astype(np.float64),
+        last_repeat=days["last_repeat_days"].to_numpy().astype(np.float64),
+        age=days["age_days"].to_numpy().astype(np.float64),
+    )
+    model = fit_bg_nbd(histories)
+    expected = model.expected_purchases(histories, horizon_days)
+    mean = days["mean_repeat_cents"].fill_null(0.0).to_numpy()
+    repeats = np.where(mean > 0, histories.num_repeats, 0.0)
+    try:
+        spend = fit_gamma_gamma(repeats, mean).expected_spend(repeats, mean)
+    except NotEnoughDataError:
+        spend = np.full(len(mean), np.nan)
+    return days.select(
+        "user_id",
+        probability_alive=pl.Series(model.probability_alive(histories)),
+        expected_purchases=pl.Series(expected),
+        expected_cents=pl.Series(expected * spend).fill_nan(None),
+    )
 
 
 def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,28 +4,37 @@
     rows, told by then        rows, told by then      rows, told by now        users are told
 
 Each row is a user at a time: features as of then, and whether the outcome came within the horizon.
-No label of a row reaches beyond `now`.
+No label of a row reaches beyond `now`. A back-test asks the same at times whose outcome is known.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from features.outcome_labels import labelled_users
-from features.profiles import user_features
+from features.profile_state import ProfileState
+from features.profiles import user_features, visible_state
 from features.visibility import everything
 from recsys.errors import NotEnoughDataError
 from recsys.propensity import (
     FEATURES,
+    RFM,
     PropensityConfig,
     PropensityModel,
     feature_matrix,
     fit_propensity,
 )
+from recsys.propensity_evaluation import OutcomeFigures, auc_gain, outcome_figures
 from recsys.world import ShopTables
+
+OURS, LOGISTIC, TREES = "all features", "RFM, logistic", "RFM, trees"
 
 _DEFAULT = PropensityConfig()
 
@@ -64,11 +73,7 @@ def outcome_rows(
 ) -> pl.DataFrame:
     """Return one row a user and time: `user_id, as_of, label` and the declared user features."""
     rows = [
-        user_features(
-            tables.items.lazy(),
-            everything(tables.events, tables.reviews, as_of=time),
-            tables.signals.lazy(),
-        )
+        user_features(_state(tables, time), time)
         .collect()
         .join(
             labelled_users(
@@ -86,6 +91,11 @@ def outcome_rows(
     return pl.concat(rows)
 
 
+def _state(tables: ShopTables, as_of: datetime) -> ProfileState:
+    visible = everything(tables.events, tables.reviews, as_of=as_of)
+    return visible_state(tables.items.lazy(), visible, tables.signals.lazy())
+
+
 def fit_outcome(
     tables: ShopTables,
     question: OutcomeQuestion,
@@ -99,6 +109,15 @@ def fit_outcome(
     Raises:
         NotEnoughDataError: If the events do not reach back a horizon, or either outcome is rare.
     """
+    rows = _learned_rows(tables, question, now)
+    _, user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
+    return fit_propensity(
+        feature_matrix(rows, names), rows["label"].to_numpy(), user, names=names, config=config
+    )
+
+
+def _learned_rows(tables: ShopTables, question: OutcomeQuestion, now: datetime) -> pl.DataFrame:
+    """Return rows whose outcome is known at `now`."""
     known = tables.events.filter(pl.col("event_time") < now)
     first, last = known["event_time"].min(), known["event_time"].max()
     times = []
@@ -110,11 +129,80 @@ def fit_outcome(
             f"to tell {question.outcome} within {question.horizon_days} days, events must reach "
             "further back than that"
         )
-    past = ShopTables(
-        items=tables.items, events=known, reviews=tables.reviews, signals=tables.signals
+    return outcome_rows(dataclasses.replace(tables, events=known), question, times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackTest:
+    """How well an outcome was told at times past, strictly from what was known then.
+
+    Attributes:
+        figures: Of our model and of the peers, which read recency, frequency and money alone: a
+            logistic regression on their logarithms, and the same trees as ours.
+        gains: By how much our AUC is above each peer's, with the ends of its 95% interval.
+        num_asked: Users asked about, over all times.
+        num_outcomes: With the outcome.
+        importance: Share of gain of each feature of the last model.
+    """
+
+    figures: dict[str, OutcomeFigures]
+    gains: dict[str, tuple[float, float, float]]
+    num_asked: int
+    num_outcomes: int
+    importance: dict[str, float]
+
+
+def back_test(
+    tables: ShopTables,
+    question: OutcomeQuestion,
+    times: Sequence[datetime],
+    *,
+    config: PropensityConfig = _DEFAULT,
+) -> BackTest:
+    """Learn before each time, tell what comes within the horizon after it, and compare.
+
+    Args:
+        tables: The shop's tables, to the end of the last horizon at least.
+        question: What is to be told.
+        times: When.
+        config: How the trees grow.
+
+    Raises:
+        NotEnoughDataError: If there is too little to learn from before a time.
+        ValueError: If only one outcome came.
+    """
+    told: dict[str, list[np.ndarray]] = {OURS: [], LOGISTIC: [], TREES: []}
+    asked = []
+    importance: dict[str, float] = {}
+    for now in times:
+        rows = outcome_rows(tables, question, [now])
+        for name, names in ((OURS, FEATURES), (TREES, RFM)):
+            model = fit_outcome(tables, question, now=now, names=names, config=config)
+            told[name].append(model.predict(feature_matrix(rows, names)))
+            importance = model.importance() if name == OURS else importance
+        learned = _learned_rows(tables, question, now)
+        peer = make_pipeline(StandardScaler(), LogisticRegression())
+        peer.fit(_rfm(learned), learned["label"].to_numpy())
+        told[LOGISTIC].append(peer.predict_proba(_rfm(rows))[:, 1])
+        asked.append(rows.select("user_id", "label"))
+    all_asked = pl.concat(asked)
+    label = all_asked["label"].to_numpy()
+    _, user = np.unique(all_asked["user_id"].to_numpy(), return_inverse=True)
+    scores = {name: np.concatenate(parts) for name, parts in told.items()}
+    return BackTest(
+        figures={name: outcome_figures(score, label, user) for name, score in scores.items()},
+        gains={
+            name: auc_gain(scores[OURS], scores[name], label, user) for name in (LOGISTIC, TREES)
+        },
+        num_asked=len(label),
+        num_outcomes=int(label.sum()),
+        importance=importance,
     )
-    rows = outcome_rows(past, question, times)
-    _, user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
-    return fit_propensity(
-        feature_matrix(rows, names), rows["label"].to_numpy(), user, names=names, config=config
-    )
+
+
+def _rfm(rows: pl.DataFrame) -> np.ndarray:
+    """Return logarithms of recency, frequency and money, and who never bought, shape (N, 4)."""
+    values = feature_matrix(rows, RFM)
+    never = np.isnan(values[:, 0])
+    recency = np.where(never, 0.0, values[:, 0])
+    return np.column_stack([np.log1p(recency), never, np.log1p(np.maximum(values[:, 1:], 0.0))])

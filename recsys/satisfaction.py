@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.profiles import felt_reviews
+from features.profile_state import felt_reviews
 from features.visibility import Visible
 
 NUM_FOLDS = 10

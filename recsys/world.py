@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from features.histories import browse_history, browse_log, purchase_history
-from features.profiles import item_profiles, user_profiles
+from features.profiles import item_profiles, user_profiles, visible_state
 from features.text_vectors import item_text_vectors
 from features.visibility import Visible
 from recsys.interactions import IdMap, Interactions
@@ -68,8 +68,9 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
     items = IdMap.of(tables.items["item_id"])
     users = IdMap.of([*tables.events["user_id"].unique(), *tables.reviews["user_id"].unique()])
     signals = tables.signals.lazy()
-    of_items = item_profiles(tables.items.lazy(), visible, signals)
-    of_users = user_profiles(tables.items.lazy(), visible, signals)
+    state = visible_state(tables.items.lazy(), visible, signals)
+    of_items = item_profiles(tables.items.lazy(), state, visible.as_of)
+    of_users = user_profiles(tables.items.lazy(), state, visible.as_of)
     texts = None if tables.item_texts is None else tables.item_texts.lazy()
     text = centred_text(item_text_vectors(items.ids.tolist(), visible, signals, texts))
     log = browse_log(visible)

@@ -40,11 +40,11 @@ EVENTS = st.lists(EVENT, min_size=1, max_size=25)
 
 
 def state_of(rows: Sequence[dict], written: pl.LazyFrame = NOTHING_WRITTEN) -> pl.LazyFrame:
-    return affinity_state(events(*rows).lazy(), ITEMS.lazy(), written, AS_OF, CONFIG)
+    return affinity_state(events(*rows).lazy(), written, CONFIG)
 
 
 def read(state: pl.LazyFrame) -> dict[tuple[str, str, str], float]:
-    found = read_affinities(state, AS_OF, CONFIG).collect()
+    found = read_affinities(state, ITEMS.lazy(), AS_OF, CONFIG).collect()
     return {(user, kind, value): weight for user, kind, value, weight, _ in found.iter_rows()}
 
 
@@ -96,7 +96,7 @@ def test_shares_of_a_kind_add_up_and_favourites_come_strongest_first() -> None:
             "language": ["en", "zh", "und", None],
         }
     )
-    found = read_affinities(state_of(rows, written), AS_OF, CONFIG)
+    found = read_affinities(state_of(rows, written), ITEMS.lazy(), AS_OF, CONFIG)
     shares = found.group_by("user_id", "kind").agg(pl.col("share").sum()).collect()
     assert shares["share"].to_list() == pytest.approx([1.0] * len(shares))
     [row] = favourites(found).collect().to_dicts()
@@ -107,7 +107,8 @@ def test_shares_of_a_kind_add_up_and_favourites_come_strongest_first() -> None:
 
 
 def test_of_nothing_there_are_no_favourites() -> None:
-    assert favourites(read_affinities(state_of([]), AS_OF, CONFIG)).collect().is_empty()
+    nothing = read_affinities(state_of([]), ITEMS.lazy(), AS_OF, CONFIG)
+    assert favourites(nothing).collect().is_empty()
 
 
 def test_prices_have_their_place_in_the_category() -> None:

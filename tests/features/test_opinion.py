@@ -12,7 +12,8 @@ from rows import day, items, reviews, signals
 from features.day_state import day_state, merged
 from features.levels import with_levels
 from features.opinion import ITEM_OPINION, MEASURES, STARS_LEVEL, USER_OPINION
-from features.profiles import felt_reviews, item_profiles, user_profiles
+from features.profile_state import felt_reviews
+from features.profiles import item_profiles, user_profiles, visible_state
 from features.schema import Events
 from features.visibility import everything
 from sentiment.emotions import SHOP_EMOTIONS
@@ -52,7 +53,10 @@ def profiles(rows: Sequence[dict], kind: str = "item") -> dict[str, dict]:
     visible = everything(pl.DataFrame(schema=EVENTS_SCHEMA), table, as_of=AS_OF)
     build = item_profiles if kind == "item" else user_profiles
     return {
-        row[f"{kind}_id"]: row for row in build(CATALOGUE.lazy(), visible, made.lazy()).to_dicts()
+        row[f"{kind}_id"]: row
+        for row in build(
+            CATALOGUE.lazy(), visible_state(CATALOGUE.lazy(), visible, made.lazy()), AS_OF
+        ).to_dicts()
     }
 
 
@@ -148,7 +152,8 @@ def test_a_new_item_borrows_from_its_brand_and_says_so() -> None:
     ]
     table, made = said(rows)
     visible = everything(pl.DataFrame(schema=EVENTS_SCHEMA), table, as_of=AS_OF)
-    frame = item_profiles(catalogue.lazy(), visible, made.lazy())
+    state = visible_state(catalogue.lazy(), visible, made.lazy())
+    frame = item_profiles(catalogue.lazy(), state, AS_OF)
     found = {row["item_id"]: row for row in frame.to_dicts()}
     borrowed = {name: found[name]["stars_borrowed_from"] for name in ("new", "other", "stray")}
     assert borrowed == {"new": "brand", "other": "shop", "stray": "shop"}

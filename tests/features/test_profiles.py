@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 from rows import day, events, items, reviews, signals
 
-from features.profiles import item_profiles, user_profiles
+from features import profiles as built
 from features.visibility import Visible, everything
 
 AS_OF = day(100)
@@ -30,6 +30,14 @@ REVIEWS = reviews(
     {"review_id": "mild", "user_id": "u", "item_id": "b", "rating": 3.0, "day": 99},
 )
 POLARITY = {"good": 0.8, "bad": -0.6, "ticket": -0.9, "mild": -0.1}
+
+
+def item_profiles(items_: pl.LazyFrame, seen: Visible, felt: pl.LazyFrame) -> pl.DataFrame:
+    return built.item_profiles(items_, built.visible_state(items_, seen, felt), seen.as_of)
+
+
+def user_profiles(items_: pl.LazyFrame, seen: Visible, felt: pl.LazyFrame) -> pl.DataFrame:
+    return built.user_profiles(items_, built.visible_state(items_, seen, felt), seen.as_of)
 
 
 def visible(seen: pl.DataFrame = EVENTS, felt: pl.DataFrame = REVIEWS) -> Visible:

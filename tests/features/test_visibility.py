@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from rows import day, events, items, reviews, signals
 
 from features.histories import browse_history, browse_log, purchase_history
-from features.profiles import item_profiles, user_profiles
+from features.profiles import item_profiles, user_profiles, visible_state
 from features.text_vectors import item_text_vectors
 from features.visibility import Visible, before, everything, first_purchases, hold_out
 
@@ -64,9 +64,10 @@ def all_features(
     felt = signals(polarity).lazy()
     text = item_text_vectors(ITEMS["item_id"].to_list(), visible, felt, None)
     known = pl.col("item_id").is_in(ITEMS["item_id"].to_list())
+    state = visible_state(catalogue.lazy(), visible, felt)
     return {
-        "item_profiles": item_profiles(catalogue.lazy(), visible, felt).filter(known),
-        "user_profiles": user_profiles(catalogue.lazy(), visible, felt),
+        "item_profiles": item_profiles(catalogue.lazy(), state, visible.as_of).filter(known),
+        "user_profiles": user_profiles(catalogue.lazy(), state, visible.as_of),
         "purchases": purchase_history(visible, felt),
         "browsing": browse_history(browse_log(visible)),
         "text": pl.DataFrame(text),
@@ -332,5 +333,6 @@ def test_a_held_out_world_is_as_of_its_last_row_review_or_event() -> None:
     table = events(*({"user_id": "u", "item_id": f"i{n}", "day": n} for n in range(3)))
     visible = hold_out(table, reviews({"user_id": "r", "item_id": "i0", "day": 30}), offset=1)
     assert visible.as_of == day(30)
-    profile = item_profiles(ITEMS.lazy(), visible, signals({}).lazy()).row(0, named=True)
+    state = visible_state(ITEMS.lazy(), visible, signals({}).lazy())
+    profile = item_profiles(ITEMS.lazy(), state, visible.as_of).row(0, named=True)
     assert profile["days_since_review"] == 0.0

@@ -1,0 +1,47 @@
+"""`sentirec outcomes`: who will buy, who will stay away, what customers are worth."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption, parse_moment
+from jobs.output import Output
+
+
+def outcomes(
+    horizon_days: Annotated[int, typer.Option(min=1, help="How many days ahead.")] = 30,
+    store: StoreOption = None,
+    as_of: AsOfOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Write purchase and churn probabilities and customer value of every user, and test them."""
+    from jobs.predict_outcomes import TABLE
+    from jobs.predict_outcomes import outcomes as predict
+    from jobs.result_tables import outcome_table
+    from jobs.run_pipeline import after_last_row
+    from jobs.settings import score_config
+    from jobs.stage_commands import load_settings, open_store
+    from recsys.outcomes import OutcomeQuestion
+    from sentiment.scorer import model_version
+
+    settings, output = load_settings(config), Output(json)
+    opened = open_store(store, settings)
+    report = predict(
+        opened,
+        version=model_version(score_config(settings).scorer),
+        as_of=parse_moment(as_of) or after_last_row(opened, datetime.now(UTC)),
+        horizon_days=horizon_days,
+    )
+    for outcome, test in report.back_tests.items():
+        question = OutcomeQuestion(outcome=outcome, horizon_days=horizon_days)
+        if test is None:
+            output.console.print(f"{outcome}: too little past to test it on")
+        else:
+            output.console.print(outcome_table(question, test))
+    for note in report.notes:
+        output.console.print(f"not told: {note}")
+    output.console.print(f"{TABLE}: {report.rows:,} rows as of {report.as_of.isoformat()}")
+    output.write_json(asdict(report) | {"as_of": report.as_of.isoformat()})
