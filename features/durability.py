@@ -6,6 +6,7 @@ deltalake itself never calls fsync, and Polars panics over a file that was cut s
 import json
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -71,10 +72,40 @@ def drop_log_before(folder: Path, version: int) -> None:
     _sync(log)
 
 
+def added_since(folder: Path, since: int, version: int) -> list[Path] | None:
+    """Name the data files that commits after one version, up to another, added to a table.
+
+    Args:
+        folder: The table.
+        since: Whose files are known, -1 for none.
+        version: The newest to be read.
+
+    Returns:
+        The files; None where a commit is no longer in the log, or did anything else to the rows
+        than adding some. Joining small files changes no rows.
+    """
+    files = []
+    for number in range(since + 1, version + 1):
+        commit = folder / "_delta_log" / f"{number:020d}.json"
+        if not commit.is_file():
+            return None
+        actions = _actions(commit)
+        if any(
+            action["remove"].get("dataChange", True) for action in actions if "remove" in action
+        ):
+            return None
+        added = [action["add"] for action in actions if "add" in action]
+        files += [folder / unquote(add["path"]) for add in added if add.get("dataChange", True)]
+    return files if all(file.is_file() for file in files) else None
+
+
 def _added_files(commit: Path) -> list[str]:
+    return [unquote(action["add"]["path"]) for action in _actions(commit) if "add" in action]
+
+
+def _actions(commit: Path) -> list[dict[str, Any]]:
     # Split at line feeds alone: statistics quote texts, which may hold other line separators.
-    actions = (json.loads(line) for line in commit.read_bytes().split(b"\n") if line)
-    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
+    return [json.loads(line) for line in commit.read_bytes().split(b"\n") if line]
 
 
 def _sync(path: Path) -> None:

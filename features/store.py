@@ -15,7 +15,7 @@ import polars as pl
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from features.durability import damaged_files, drop_log_before, sync_commits
+from features.durability import added_since, damaged_files, drop_log_before, sync_commits
 from features.errors import StoreError
 from features.schema import TABLES
 from features.tombstones import ERASED, ERASED_SCHEMA, Tombstones
@@ -122,17 +122,30 @@ class Store:
             )
         if self.is_local and (damage := damaged_files(Path(self._address(table)), opened)):
             raise StoreError(f"the table {table} is damaged: {'; '.join(damage)}")
-        frame = pl.scan_delta(opened)
-        if table not in TABLES:
-            return frame
-        stored = frame.collect_schema()
-        wanted = TABLES[table].create_empty().schema
-        casts = [
-            pl.col(name).cast(dtype)
-            for name, dtype in wanted.items()
-            if name in stored and stored[name] != dtype
-        ]
-        return frame.with_columns(casts) if casts else frame
+        return _typed(table, pl.scan_delta(opened))
+
+    def scan_added(self, table: str, since: int) -> pl.LazyFrame | None:
+        """Read the rows that commits after a version added to a table of a local store.
+
+        Args:
+            table: A table name.
+            since: The version whose rows are known, -1 for none.
+
+        Returns:
+            The rows; None where that cannot be told: rows were changed or deleted since, or the log
+            does not reach back that far.
+
+        Raises:
+            StoreError: The table does not exist, or is damaged.
+        """
+        whole = self.scan(table)
+        folder = self.path("tables", table)
+        files = added_since(folder, since, self.version(table) or 0)
+        if files is None:
+            return None
+        if not files:
+            return whole.clear()
+        return _typed(table, pl.scan_parquet(files)).select(whole.collect_schema().names())
 
     def fits(self, table: str) -> bool:
         """Tell whether the columns of a table are those of its contract, or there is no table.
@@ -379,6 +392,20 @@ class Store:
         if self.is_local:
             after = self.version(table)
             sync_commits(Path(self._address(table)), before, -1 if after is None else after)
+
+
+def _typed(table: str, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Give columns exactly the types of the table's contract, if it has one."""
+    if table not in TABLES:
+        return frame
+    stored = frame.collect_schema()
+    wanted = TABLES[table].create_empty().schema
+    casts = [
+        pl.col(name).cast(dtype)
+        for name, dtype in wanted.items()
+        if name in stored and stored[name] != dtype
+    ]
+    return frame.with_columns(casts) if casts else frame
 
 
 def _storable(table: str, frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,8 @@ import polars as pl
 
 from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
 from features.histories import browse_history, browse_log, purchase_history
-from features.profiles import item_profiles, user_affinities, user_profiles, visible_state
+from features.kept_state import rebuild, update
+from features.profiles import item_profiles, user_affinities, user_profiles
 from features.quotes import item_quotes
 from features.store import Store
 from features.visibility import everything
@@ -33,23 +34,25 @@ class ProfilesReport:
     rows: dict[str, int]
 
 
-def profiles(store: Store, *, version: str, as_of: datetime) -> ProfilesReport:
+def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False) -> ProfilesReport:
     """Build and write all side tables from rows strictly before `as_of`.
 
     Args:
         store: Where the tables are.
         version: Model version of the signals.
         as_of: Nothing at or after this time is used.
+        since: Sum up only what came in since the last build, instead of everything.
 
     Raises:
-        StoreError: If a table is missing.
+        StoreError: If a table is missing, or what came in cannot be told.
         BadInputError: If reviews lack signals of this version.
     """
     shop = load_shop(store, version)
     visible = everything(shop.events, shop.reviews, as_of=as_of)
     signals, items = shop.signals.lazy(), shop.items.lazy()
     mentions = aspect_mentions(visible, signals)
-    state = visible_state(items, visible, signals)
+    with store.lock("profiles"):
+        state = (update if since else rebuild)(store, version=version, as_of=as_of)
     affinities = user_affinities(items, state, as_of)
     tables: dict[str, pl.DataFrame] = {
         "user_profiles": user_profiles(items, state, as_of, affinities),

@@ -58,6 +58,9 @@ def profiles(
     describe: Annotated[
         bool, typer.Option("--describe", help="Say what the features mean; read nothing.")
     ] = False,
+    since: Annotated[
+        bool, typer.Option("--since", help="Sum up only what came in since the last build.")
+    ] = False,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -76,6 +79,7 @@ def profiles(
         opened,
         version=model_version(score_config(settings).scorer),
         as_of=parse_moment(as_of) or after_last_row(opened, datetime.now(UTC)),
+        since=since,
     )
     for name, rows in report.rows.items():
         output.console.print(f"{name}: {rows:,} rows as of {report.as_of.isoformat()}")

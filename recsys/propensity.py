@@ -27,6 +27,7 @@ FEATURES = tuple(feature.name for feature in (*USER_BEHAVIOUR, *USER_OPINION))
 RFM = ("days_since_purchase", "num_purchases", "spend_cents")
 LEAST_OF_A_CLASS = 20  # Users.
 _FORMAT = 1
+_FEW_ROWS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class PropensityConfig:
         least_in_leaf: Rows of a leaf.
         num_folds: Of users, 2 to `LEAST_OF_A_CLASS`.
         seed: Of folds and trees.
-        num_threads: Of LightGBM.
+        num_threads: Of LightGBM, 0 for as many as it likes; few rows are learned by one.
     """
 
     num_leaves: int = 15
@@ -51,7 +52,7 @@ class PropensityConfig:
     least_in_leaf: int = 20
     num_folds: int = 5
     seed: int = 0
-    num_threads: int = 2
+    num_threads: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -158,7 +159,7 @@ def fit_propensity(
     for number in range(config.num_folds):
         inside, outside = fold != number, fold == number
         booster = lgb.train(
-            _parameters(config),
+            _parameters(config, len(label)),
             lgb.Dataset(features[inside], label[inside], feature_name=list(names)),
             config.max_trees,
             valid_sets=[lgb.Dataset(features[outside], label[outside])],
@@ -170,7 +171,7 @@ def fit_propensity(
         )
     slope, intercept = _platt(margin, label)
     final = lgb.train(
-        _parameters(config),
+        _parameters(config, len(label)),
         lgb.Dataset(features, label, feature_name=list(names)),
         max(1, round(float(np.mean(num_trees)))),
     )
@@ -179,7 +180,7 @@ def fit_propensity(
     )
 
 
-def _parameters(config: PropensityConfig) -> dict[str, object]:
+def _parameters(config: PropensityConfig, num_rows: int) -> dict[str, object]:
     return {
         "objective": "binary",
         "metric": "binary_logloss",
@@ -193,7 +194,7 @@ def _parameters(config: PropensityConfig) -> dict[str, object]:
         "seed": config.seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": config.num_threads,
+        "num_threads": 1 if num_rows < _FEW_ROWS else config.num_threads,
         "verbose": -1,
     }
 

@@ -29,10 +29,11 @@ def store(tmp_path: Path) -> Store:
                 lines.append(
                     f"e{len(lines)},u{user},i{at % 5},{kind},{time.isoformat()},1,{500 + at}"
                 )
-    path = tmp_path / "events.csv"
+    path, catalogue = tmp_path / "events.csv", tmp_path / "items.csv"
     path.write_text("\n".join(lines) + "\n")
+    catalogue.write_text("item_id,title\n" + "".join(f"i{n},thing {n}\n" for n in range(5)))
     opened = Store(tmp_path / "shop")
-    assert not ingest(opened, [path], now=NOW).errors
+    assert not ingest(opened, [path, catalogue], now=NOW).errors
     return opened
 
 

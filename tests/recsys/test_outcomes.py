@@ -14,7 +14,7 @@ from recsys.world import ShopTables
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=120)
-CONFIG = PropensityConfig(max_trees=40, num_threads=1)
+CONFIG = PropensityConfig(max_trees=40)
 QUESTION = OutcomeQuestion(outcome="purchase", horizon_days=10, num_times=3, every_days=10)
 
 

@@ -10,7 +10,7 @@ from recsys.propensity import PropensityConfig, PropensityModel, feature_matrix,
 from recsys.propensity_evaluation import auc_gain, outcome_figures
 
 NAMES = ("told", "noise", "unknown")
-CONFIG = PropensityConfig(max_trees=150, num_threads=1)
+CONFIG = PropensityConfig(max_trees=150)
 
 
 def drawn(num: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
