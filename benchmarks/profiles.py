@@ -1,10 +1,10 @@
-"""How long profiles take to build, and how much memory: whole, added to, and beside pandas and DuckDB.
+"""How long profiles take to build, and how much memory: whole, added to, beside pandas and DuckDB.
 
 python -m benchmarks.profiles [--events 20000000] [--folder F] [--json F]
 
-Histories are generated: users and items are drawn with long tails, over two years; reviews come with
-signals and embeddings of 64 numbers. Each figure is of a process of its own, which prints the time
-from the first read to the last profile, and the most memory that the process ever held.
+Histories are generated: users and items are drawn with long tails, over two years; reviews come
+with signals and embeddings of 64 numbers. Each figure is of a process of its own, which prints the
+time from the first read to the last profile, and the most memory that the process ever held.
 
     whole       state of all rows, then profiles of all users and items
     a tenth     the same of every tenth event and review, by users: how time grows
@@ -110,22 +110,12 @@ def _added(folder: Path) -> int:
     new = pl.scan_parquet(folder / "new_events.parquet")
     added = profile_state(items, new, reviews.head(0), signals.head(0))
     touched = {key: new.select(key).unique() for key in ("user_id", "item_id")}
-    parts = {}
-    for name, part in merged_parts(kept, added, touched).items():
-        parts[name] = part
-    return _profiles(folder, ProfileState(**parts), touched["item_id"])
-
-
-def merged_parts(
-    kept: ProfileState, added: ProfileState, touched: dict[str, pl.LazyFrame]
-) -> dict[str, pl.LazyFrame]:
-    """Return the state of the touched keys alone."""
     of_key = {name: "item_id" if name.startswith("item") else "user_id" for name in PARTS}
     some = {
         name: part.join(touched[of_key[name]], on=of_key[name], how="semi")
         for name, part in kept.parts().items()
     }
-    return merged_states([ProfileState(**some), added]).parts()
+    return _profiles(folder, merged_states([ProfileState(**some), added]), touched["item_id"])
 
 
 def _profiles(folder: Path, state: ProfileState, only: pl.LazyFrame | None = None) -> int:
