@@ -1,10 +1,11 @@
 """`POST /v1/sentiment` as an ASGI application over a `ReviewScorer`. It does not know Ray."""
 
-import threading
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,15 +20,18 @@ from serving.sentiment_schema import SentimentRequest, SentimentResponse
 PATH = "/v1/sentiment"
 
 
-def build_sentiment_app(scorer: ReviewScorer) -> FastAPI:
+def build_sentiment_app(scorer: ReviewScorer, thread: ThreadPoolExecutor | None = None) -> FastAPI:
     """Build the application.
 
     Args:
-        scorer: Used by one request at a time: threads of its own would fight over the cores.
+        scorer: What reads.
+        thread: The one thread in which it reads, one request at a time: threads of several would
+            fight over the cores. None makes one.
 
     Returns:
         An ASGI application that answers at `PATH`, also where it is mounted there.
     """
+    thread = thread or ThreadPoolExecutor(1, "scoring")
     app = FastAPI(
         title="sentirec sentiment",
         version="1",
@@ -39,11 +43,6 @@ def build_sentiment_app(scorer: ReviewScorer) -> FastAPI:
     app.add_middleware(_WholePath)
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(HTTPException, on_http_exception)
-    turn = threading.Lock()
-
-    def answered(asked: SentimentRequest, request_id: str) -> SentimentResponse:
-        with turn:
-            return answer_sentiment(asked, scorer, request_id=request_id)
 
     @app.post(
         PATH,
@@ -54,7 +53,8 @@ def build_sentiment_app(scorer: ReviewScorer) -> FastAPI:
     async def sentiment(request: Request) -> Response:
         """Polarity, stars, intensity, emotions, aspects and needs of one text, in one pass."""
         asked = await read_json(request, SentimentRequest)
-        answer = await run_in_threadpool(answered, asked, request.state.request_id)
+        score = partial(answer_sentiment, asked, scorer, request_id=request.state.request_id)
+        answer = await asyncio.get_running_loop().run_in_executor(thread, score)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     document(app, SentimentRequest, SentimentResponse, ProblemDetails)

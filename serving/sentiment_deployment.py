@@ -3,6 +3,7 @@
 Apart from recommendations, which need no torch: docs/decisions/0004-serving-needs-no-torch.md.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -33,14 +34,20 @@ class Sentiment:
 
         from sentiment.scorer import ReviewScorer
 
-        torch.set_num_threads(threads)
-        self._scorer = ReviewScorer.load(config)
-        # The first pass of a process allocates what all others use.
-        self._scorer.score([_WARM_UP])
+        def warm_scorer() -> ReviewScorer:
+            torch.set_num_threads(threads)
+            scorer = ReviewScorer.load(config)
+            # The first pass allocates what all others use.
+            scorer.score([_WARM_UP])
+            return scorer
+
+        # How many threads a pass takes is a setting of the thread that asks for it.
+        self._thread = ThreadPoolExecutor(1, "scoring")
+        self._scorer = self._thread.submit(warm_scorer).result()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Ray the application, after the models are loaded."""
-        return build_sentiment_app(self._scorer)
+        return build_sentiment_app(self._scorer, self._thread)
 
 
 def sentiment_application(
