@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -148,18 +148,18 @@ def _pandas(folder: Path) -> int:
     frame = pd.read_parquet(
         folder / "tenth" / "events.parquet", columns=["user_id", "event_type", "event_time"]
     )
-    dummies = pd.get_dummies(frame["event_type"])
+    dummies = pd.get_dummies(frame["event_type"]).astype("int64")
     dummies["user_id"], dummies["day"] = frame["user_id"], frame["event_time"].dt.floor("D")
-    days = dummies.groupby(["user_id", "day"]).sum().reset_index()
-    found = {"all": days.drop(columns="day").groupby("user_id").sum()}
+    days: Any = dummies.groupby(["user_id", "day"], as_index=False).sum()
+    found = [days.drop(columns="day").groupby("user_id").sum()]
     for window in behaviour.WINDOWS_DAYS:
         late = days[days["day"] >= pd.Timestamp(_AS_OF - timedelta(days=window))]
-        found[str(window)] = late.drop(columns="day").groupby("user_id").sum()
+        found.append(late.drop(columns="day").groupby("user_id").sum())
     return len(pd.concat(found, axis=1))
 
 
 def _duckdb(folder: Path) -> int:
-    import duckdb
+    import duckdb  # pyright: ignore[reportMissingImports]
 
     path = folder / "tenth" / "events.parquet"
     kinds = ", ".join(f"count(*) filter (event_type = '{kind}') as {kind}" for kind in _KINDS)

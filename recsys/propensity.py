@@ -166,9 +166,10 @@ def fit_propensity(
             callbacks=[lgb.early_stopping(config.patience, verbose=False)],
         )
         num_trees.append(booster.best_iteration)
-        margin[outside] = booster.predict(
+        told = booster.predict(
             features[outside], raw_score=True, num_iteration=booster.best_iteration
         )
+        margin[outside] = np.asarray(told)
     slope, intercept = _platt(margin, label)
     final = lgb.train(
         _parameters(config, len(label)),

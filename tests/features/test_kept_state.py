@@ -66,7 +66,7 @@ def test_added_to_it_equals_one_made_anew(
     """Rows come in late and ahead of time; the moment moves on."""
     store = Store(tmp_path_factory.mktemp("shop"))
     store.append("items", CATALOGUE)
-    moment = 10.0
+    moment, state = 10.0, None
     for number, batch in enumerate(batches):
         said = [
             {"user_id": row["user_id"], "item_id": row["item_id"], "day": row["day"], "rating": 4.0}
@@ -80,6 +80,7 @@ def test_added_to_it_equals_one_made_anew(
     for table in ("items", "events", "reviews", "review_signals"):
         anew.append(table, store.scan(table).collect())
     wanted = read(rebuild(anew, version="m", as_of=day(moment)), day(moment))
+    assert state is not None
     for found, frame in zip(read(state, day(moment)), wanted, strict=True):
         assert_frame_equal(found, frame, abs_tol=1e-6)
 
