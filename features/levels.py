@@ -33,20 +33,28 @@ def with_levels(
     return groups
 
 
+def level_columns(level: Level, prior: GroupPrior) -> list[pl.Expr]:
+    """Return what a level offers of groups without parents, whose prior is known."""
+    own = level.moments
+    low, high = prior.interval_of(own, level.low, level.high)
+    offers = {
+        "level": prior.mean_of(own).clip(level.low, level.high),
+        "low": low,
+        "high": high,
+        "own_share": prior.weight_of(own),
+        "borrowed_from": pl.when(pl.col(own.count) == 0).then(pl.lit(EVERYTHING)),
+        "noise": pl.lit(prior.within**0.5),
+    }
+    return [offer.alias(level.column(name)) for name, offer in offers.items()]  # type: ignore[arg-type]
+
+
 def _with_level(groups: pl.DataFrame, level: Level, parents: Sequence[str]) -> pl.DataFrame:
     own = level.moments
     columns = groups.columns
     of_all = group_prior(groups, own)
-    if of_all.mean is None:
-        nothing = pl.lit(None, dtype=pl.Float64)
-        return groups.with_columns(
-            nothing.alias(level.column("level")),
-            nothing.alias(level.column("low")),
-            nothing.alias(level.column("high")),
-            pl.lit(0.0).alias(level.column("own_share")),
-            pl.lit(None, dtype=pl.String).alias(level.column("borrowed_from")),
-            pl.lit(0.0).alias(level.column("noise")),
-        )
+    if of_all.mean is None or not parents:
+        groups = groups.with_columns(pl.col(own.count, own.total, own.squares).fill_null(0))
+        return groups.with_columns(level_columns(level, of_all))
     groups = groups.with_columns(
         pl.col(own.count, own.total, own.squares).fill_null(0),
         pl.lit(of_all.mean).alias(_EXPECTED),
