@@ -20,7 +20,7 @@ def purchase_history(visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
     """
     felt = (
         felt_reviews(visible.reviews.lazy(), signals)
-        .sort("event_time", "seq")
+        .sort("event_time", "seq", "review_id")
         .unique(["user_id", "item_id"], keep="last", maintain_order=True)
         .select("user_id", "item_id", "polarity", stars="rating")
     )
