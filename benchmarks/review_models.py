@@ -27,24 +27,26 @@ from jobs.sentiment_sources import (
     Emotional,
     Labelled,
     amazon_polarity,
-    chinese_aspect_terms,
     clothing,
-    dianping_terms,
     emotions,
     held_out,
-    held_out_terms,
     magazines,
     musical_instruments,
     office_products,
     online_shopping,
     product_reviews,
-    shampoo_opinions,
-    single_terms,
     stanford_sentences,
     tweets,
     unseen_reviews,
     weibo_emotions,
     without,
+)
+from jobs.term_sources import (
+    chinese_aspect_terms,
+    dianping_terms,
+    held_out_terms,
+    shampoo_opinions,
+    single_terms,
 )
 from jobs.train_review_model import star_sources
 from jobs.tune_review_model import odd_half, rows_of_terms

@@ -19,17 +19,14 @@ from tokenizers import Tokenizer
 from jobs.pretrain_encoder import pretrain_encoder
 from jobs.review_training import train_in_folder
 from jobs.sentiment_sources import (
-    chinese_aspect_terms,
-    dianping_terms,
     evened,
     held_out,
     online_shopping,
-    shampoo_opinions,
     star_sets,
-    stars_of_terms,
     weibo_emotions,
     without,
 )
+from jobs.term_sources import chinese_aspect_terms, dianping_terms, shampoo_opinions, stars_of_terms
 from jobs.tune_review_model import rows_of_terms, tune_chinese
 from sentiment.cleaning import clean_text
 from sentiment.encoder import load_base

@@ -23,7 +23,6 @@ from jobs.sentiment_sources import (
     amazon_polarity,
     balanced,
     beauty,
-    clauses_with_needs,
     emotions,
     held_out,
     magazines,
@@ -32,10 +31,10 @@ from jobs.sentiment_sources import (
     stanford_sentences,
     star_sets,
     stars_of_emotions,
-    training_terms,
     tweets,
     without,
 )
+from jobs.term_sources import clauses_with_needs, training_terms
 from jobs.tune_review_model import tune_english
 from sentiment.encoder_files import DEFAULT_ENCODER
 from sentiment.finetuning import FineTuning

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jobs.sentiment_sources import (
+from jobs.sentiment_sources import held_out
+from jobs.term_sources import (
     aspect_terms,
     chinese_aspect_terms,
-    held_out,
     held_out_terms,
     letters_of,
     shampoo_opinions,
