@@ -39,7 +39,7 @@ from features.profile_state import (
     priced_events,
     profile_state,
 )
-from features.profiles import item_profiles, user_profiles
+from features.profiles import item_profiles, user_affinities, user_profiles
 from sentiment.emotions import SHOP_EMOTIONS
 
 _START, _DAYS = datetime(2024, 1, 1, tzinfo=UTC), 730
@@ -85,8 +85,10 @@ def _in_a_process(name: str, folder: Path) -> dict:
         text=True,
         check=False,
     )
-    if done.returncode:
+    if "ModuleNotFoundError" in done.stderr:
         return {"left_out": done.stderr.strip().splitlines()[-1][:60]}
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr}")
     return json_module.loads(done.stdout)
 
 
@@ -121,7 +123,7 @@ def _added(folder: Path) -> int:
 def _profiles(folder: Path, state: ProfileState, only: pl.LazyFrame | None = None) -> int:
     items = pl.scan_parquet(folder / "items.parquet")
     asked = items if only is None else items.join(only, on="item_id", how="semi")
-    of_users = user_profiles(items, state, _AS_OF)
+    of_users = user_profiles(state, _AS_OF, user_affinities(items, state, _AS_OF))
     return len(item_profiles(asked, state, _AS_OF)) + len(of_users)
 
 

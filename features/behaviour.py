@@ -5,7 +5,7 @@ import polars as pl
 from features.feature import Feature, Measure, Scope, days_since, ratio, total
 
 WINDOWS_DAYS = (1, 7, 30, 90, 365)
-_WINDOW = {1: "yesterday and today"}
+_WHEN = {None: "ever", 1: "yesterday and today"}
 # `event_time` of an event, and the price of one unit: what was paid, else what the item lists at.
 _TIME = pl.col("event_time")
 _PRICE = pl.coalesce("price_cents", "list_price_cents")
@@ -48,30 +48,22 @@ MEASURES = (
 )
 
 
-def _counts(scope: Scope, measure: Measure, name: str, what: str) -> list[Feature]:
-    """Return a count of the whole past and of each window."""
-    whole = Feature(
-        name=name,
-        scope=scope,
-        dtype=pl.Int64,
-        unit="events",
-        value=total(measure),
-        meaning=f"{what} ever",
-        default=0,
-    )
-    windows = [
+def _sums(
+    scope: Scope, measure: Measure, name: str, what: str, unit: str = "events"
+) -> list[Feature]:
+    """Return the sum of the whole past and of each window."""
+    return [
         Feature(
-            name=f"{name}_{days}d",
+            name=name if days is None else f"{name}_{days}d",
             scope=scope,
             dtype=pl.Int64,
-            unit="events",
+            unit=unit,
             value=total(measure, days),
-            meaning=f"{what} {_WINDOW.get(days, f'on the last {days} days and today')}",
+            meaning=f"{what} {_WHEN.get(days, f'on the last {days} days and today')}",
             default=0,
         )
-        for days in WINDOWS_DAYS
+        for days in (None, *WINDOWS_DAYS)
     ]
-    return [whole, *windows]
 
 
 def _days_known(scope: Scope) -> Feature:
@@ -111,32 +103,11 @@ def _rates(scope: Scope) -> list[Feature]:
 
 
 USER_BEHAVIOUR = (
-    *_counts("user", PURCHASES, "num_purchases", "purchases"),
-    *_counts("user", VIEWS, "num_views", "views"),
-    *_counts("user", CARTS, "num_carts", "carts"),
-    *_counts("user", RETURNS, "num_returns", "returns"),
-    Feature(
-        name="spend_cents",
-        scope="user",
-        dtype=pl.Int64,
-        unit="cents",
-        value=total(SPEND),
-        meaning="paid ever, returns not taken off",
-        default=0,
-    ),
-    *(
-        Feature(
-            name=f"spend_cents_{days}d",
-            scope="user",
-            dtype=pl.Int64,
-            unit="cents",
-            value=total(SPEND, days),
-            meaning=f"paid {_WINDOW.get(days, f'on the last {days} days and today')}, returns not "
-            "taken off",
-            default=0,
-        )
-        for days in WINDOWS_DAYS
-    ),
+    *_sums("user", PURCHASES, "num_purchases", "purchases"),
+    *_sums("user", VIEWS, "num_views", "views"),
+    *_sums("user", CARTS, "num_carts", "carts"),
+    *_sums("user", RETURNS, "num_returns", "returns"),
+    *_sums("user", SPEND, "spend_cents", "paid, returns not taken off,", "cents"),
     Feature(
         name="mean_price_cents",
         scope="user",
@@ -166,10 +137,10 @@ USER_BEHAVIOUR = (
 )
 
 ITEM_BEHAVIOUR = (
-    *_counts("item", PURCHASES, "num_purchases", "purchases"),
-    *_counts("item", VIEWS, "num_views", "views"),
-    *_counts("item", CARTS, "num_carts", "carts"),
-    *_counts("item", RETURNS, "num_returns", "returns"),
+    *_sums("item", PURCHASES, "num_purchases", "purchases"),
+    *_sums("item", VIEWS, "num_views", "views"),
+    *_sums("item", CARTS, "num_carts", "carts"),
+    *_sums("item", RETURNS, "num_returns", "returns"),
     Feature(
         name="purchase_trend",
         scope="item",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from features.feature import Feature, Measure, evaluated, total_column
+from features.feature import Feature, Measure, evaluated, total_column, totals_of
 
 DAY = "day"
 
@@ -91,12 +91,11 @@ def read_features(
         state: Of events before `as_of`.
         key: Column of the key.
         measures: What the state keeps.
-        features: What to read, of totals alone; `features.levels` reads those with levels.
+        features: What to read, without levels.
         as_of: Reference of windows and ages.
 
     Raises:
         ValueError: If a feature reads a measure that is not kept.
     """
-    wanted = [total for feature in features for total in feature.totals]
-    totals = read_totals(state, key, measures, wanted, as_of=as_of)
+    totals = read_totals(state, key, measures, totals_of(features), as_of=as_of)
     return evaluated(totals.with_columns(as_of=pl.lit(as_of)), [key], features)

@@ -14,7 +14,7 @@ import polars as pl
 
 from features.errors import StoreError
 from features.store import QUARANTINE, Store
-from features.tombstones import ERASED, Tombstones
+from features.tombstones import ERASED, ID_COLUMNS, Tombstones
 from features.traces import Trace, find_traces
 
 _DELETED_AT_ONCE = 2000
@@ -78,9 +78,7 @@ def export_user(store: Store, user_id: str) -> dict[str, list[dict[str, Any]]]:
         StoreError: Nothing is held of the user.
     """
     reviews = _reviews_of(store, user_id)
-    mine = Tombstones.of(pl.DataFrame(schema={"key": pl.String, "salt": pl.String}))
-    wanted = frozenset(mine.rows({user_id, *reviews}, datetime.min)["key"])
-    marks = Tombstones(salt=mine.salt, keys=wanted)
+    marks = Tombstones.holding({user_id, *reviews})
     held = {}
     for table in store.names():
         frame = store.scan(table).collect()
@@ -102,7 +100,7 @@ def _reviews_of(store: Store, user_id: str) -> list[str]:
 def _delete_marked(store: Store, table: str, tombstones: Tombstones) -> int:
     """Delete the rows of erased ids; return how many there were."""
     columns = store.scan(table).collect_schema().names()
-    named = [name for name in ("user_id", "review_id") if name in columns]
+    named = [name for name in ID_COLUMNS if name in columns]
     if table.startswith(QUARANTINE):
         named = ["quarantine_id"]
     read = [*named, "row"] if table.startswith(QUARANTINE) else named
@@ -113,7 +111,7 @@ def _delete_marked(store: Store, table: str, tombstones: Tombstones) -> int:
     deleted = 0
     for column in named:
         values = marked[column].unique().drop_nulls().to_list()
-        if column in ("user_id", "review_id"):
+        if column in ID_COLUMNS:
             frame = pl.DataFrame({column: values}, schema={column: pl.String})
             values = frame.filter(tombstones.marked(frame))[column].to_list()
         for start in range(0, len(values), _DELETED_AT_ONCE):

@@ -167,6 +167,14 @@ def total_column(measure: str, days: int | None) -> str:
     return f"{measure}@{_ALL if days is None else days}"
 
 
+def totals_of(
+    features: Sequence[Feature], levels: Sequence[Level] = ()
+) -> list[tuple[str, int | None]]:
+    """Return all that features, and the levels they read, need; see `Feature.totals`."""
+    readers = (*features, *levels)
+    return list(dict.fromkeys(total for reader in readers for total in reader.totals))
+
+
 def ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """Return a share, null where there is nothing to divide by."""
     return pl.when(denominator > 0).then(numerator / denominator)

@@ -53,8 +53,8 @@ def rebuild(store: Store, *, version: str, as_of: datetime) -> ProfileState:
     before = pl.col("event_time") < as_of
     events, reviews = store.scan("events").filter(before), _reviews(store).filter(before)
     state = _summed(store, events, reviews, version)
-    _replace(store, state, _batch(store, version, versions, as_of, has_unpriced=_unpriced(events)))
-    return _read(store)
+    batch = _batch(store, version, versions, as_of, has_unpriced=_unpriced(events))
+    return _replace(store, state, batch)
 
 
 def update(store: Store, *, version: str, as_of: datetime) -> ProfileState:
@@ -83,8 +83,7 @@ def update(store: Store, *, version: str, as_of: datetime) -> ProfileState:
     store.append(BATCHES, added)
     whole = _read(store)
     if len(store.scan(BATCHES).collect()) >= _MERGE_AFTER:
-        _replace(store, whole, added.with_columns(batch=pl.lit(secrets.token_hex(8))))
-        whole = _read(store)
+        whole = _replace(store, whole, added.with_columns(batch=pl.lit(secrets.token_hex(8))))
     return whole
 
 
@@ -104,14 +103,15 @@ def _read(store: Store) -> ProfileState:
     return merged_states([ProfileState(**kept)])
 
 
-def _replace(store: Store, state: ProfileState, batch: pl.DataFrame) -> None:
-    """Keep this state and no other; until it is whole, none is kept."""
+def _replace(store: Store, state: ProfileState, batch: pl.DataFrame) -> ProfileState:
+    """Keep this state and no other, and return it; until it is whole, none is kept."""
     parts = {name: part.collect() for name, part in state.parts().items()}
     store.overwrite(BATCHES, batch.clear())
     for name, part in parts.items():
         store.overwrite(_table(name), part.with_columns(batch=pl.lit(batch["batch"].item())))
     store.overwrite(_PRICES, _prices(store))
     store.append(BATCHES, batch)
+    return ProfileState(**{name: part.lazy() for name, part in parts.items()})
 
 
 def _last_batch(store: Store, version: str, as_of: datetime) -> dict:

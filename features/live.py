@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from features.day_state import DAY
-from features.feature import Feature, Level, Measure, evaluated, total_column
+from features.feature import Feature, Level, Measure, evaluated, total_column, totals_of
 from features.levels import level_columns
 from features.shrinkage import GroupPrior
 
@@ -103,9 +103,7 @@ class LiveReader:
 
     @cached_property
     def _totals(self) -> list[tuple[str, int | None]]:
-        wanted = [total for feature in self.features for total in feature.totals]
-        wanted += [total for level in self.levels for total in level.totals]
-        return list(dict.fromkeys(wanted))
+        return totals_of(self.features, self.levels)
 
 
 def _gathered(values: np.ndarray, measure: Measure) -> float:

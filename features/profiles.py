@@ -12,7 +12,7 @@ import polars as pl
 from features import behaviour, opinion
 from features.affinity import favourites, price_positions, read_affinities
 from features.day_state import read_features, read_totals
-from features.feature import Feature, days_since, evaluated, filled
+from features.feature import Feature, days_since, evaluated, filled, totals_of
 from features.levels import with_levels
 from features.profile_state import ProfileState, profile_state
 from features.visibility import Visible
@@ -67,33 +67,25 @@ def user_affinities(items: pl.LazyFrame, state: ProfileState, as_of: datetime) -
 
 
 def user_profiles(
-    items: pl.LazyFrame,
-    state: ProfileState,
-    as_of: datetime,
-    affinities: pl.DataFrame | None = None,
+    state: ProfileState, as_of: datetime, affinities: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Return one row a user with any event or review.
 
     Columns: `user_id, as_of`; those of `features.behaviour.USER_BEHAVIOUR` and
     `features.opinion.USER_OPINION`; `stars_above_crowd`: mean of own stars less the item's mean;
-    those of `features.affinity.favourites`.
+    those of `features.affinity.favourites` where affinities are given.
 
     Args:
-        items: `features.schema.Items`.
         state: Of rows before `as_of`.
         as_of: Reference of windows and ages.
-        affinities: What `user_affinities` returns of the same; None computes it.
+        affinities: What `user_affinities` returns of the same; models need none.
     """
-    if affinities is None:
-        affinities = user_affinities(items, state, as_of)
-    return (
-        user_features(state, as_of)
-        .join(_above_crowd(state.ratings), on="user_id", how="left")
-        .join(favourites(affinities.lazy()), on="user_id", how="left")
-        .with_columns(as_of=pl.lit(as_of))
-        .sort("user_id")
-        .collect()
+    profiles = user_features(state, as_of).join(
+        _above_crowd(state.ratings), on="user_id", how="left"
     )
+    if affinities is not None:
+        profiles = profiles.join(favourites(affinities.lazy()), on="user_id", how="left")
+    return profiles.with_columns(as_of=pl.lit(as_of)).sort("user_id").collect()
 
 
 def _read_behaviour(
@@ -114,9 +106,7 @@ def _read_opinion(
     """Return the features of `keys`, a frame of the key and its parents; None: whoever is felt."""
     wanted = {name for feature in features for name in feature.levels}
     levels = [level for level in opinion.LEVELS if level.name in wanted]
-    totals = [total for feature in features for total in feature.totals]
-    totals += [total for level in levels for total in level.totals]
-    read = read_totals(days, key, opinion.MEASURES, totals, as_of=as_of)
+    read = read_totals(days, key, opinion.MEASURES, totals_of(features, levels), as_of=as_of)
     if keys is not None:
         read = keys.join(read, on=key, how="left")
     leveled = with_levels(read.collect(), levels, parents)

@@ -42,6 +42,13 @@ class Tombstones:
         salt = erased["salt"][0] if len(erased) else secrets.token_hex(16)
         return cls(salt=salt, keys=frozenset(erased["key"]))
 
+    @classmethod
+    def holding(cls, ids: Iterable[str]) -> "Tombstones":
+        """Return marks for some ids, of a salt of their own."""
+        salt = secrets.token_hex(16)
+        bare = cls(salt=salt, keys=frozenset())
+        return cls(salt=salt, keys=frozenset(map(bare._key, ids)))
+
     def rows(self, ids: Iterable[str], now: datetime) -> pl.DataFrame:
         """Return rows of the table `erased` for ids that are not in it yet."""
         new = sorted({self._key(name) for name in ids} - self.keys)

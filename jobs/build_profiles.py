@@ -55,7 +55,7 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
         state = (update if since else rebuild)(store, version=version, as_of=as_of)
     affinities = user_affinities(items, state, as_of)
     tables: dict[str, pl.DataFrame] = {
-        "user_profiles": user_profiles(items, state, as_of, affinities),
+        "user_profiles": user_profiles(state, as_of, affinities),
         "user_affinities": affinities,
         "item_profiles": item_profiles(items, state, as_of),
         "user_aspects": user_aspects(mentions, visible.reviews),

@@ -1,12 +1,11 @@
 """`sentirec outcomes`: who will buy, who will stay away, what customers are worth."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption, parse_moment
+from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption
 from jobs.output import Output
 
 
@@ -21,20 +20,12 @@ def outcomes(
     from jobs.predict_outcomes import TABLE
     from jobs.predict_outcomes import outcomes as predict
     from jobs.result_tables import outcome_table
-    from jobs.run_pipeline import after_last_row
-    from jobs.settings import score_config
-    from jobs.stage_commands import load_settings, open_store
+    from jobs.stage_commands import open_scored
     from recsys.outcomes import OutcomeQuestion
-    from sentiment.scorer import model_version
 
-    settings, output = load_settings(config), Output(json)
-    opened = open_store(store, settings)
-    report = predict(
-        opened,
-        version=model_version(score_config(settings).scorer),
-        as_of=parse_moment(as_of) or after_last_row(opened, datetime.now(UTC)),
-        horizon_days=horizon_days,
-    )
+    output = Output(json)
+    opened, version, moment = open_scored(store, config, as_of)
+    report = predict(opened, version=version, as_of=moment, horizon_days=horizon_days)
     for outcome, test in report.back_tests.items():
         question = OutcomeQuestion(outcome=outcome, horizon_days=horizon_days)
         if test is None:

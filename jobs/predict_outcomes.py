@@ -90,7 +90,7 @@ def outcomes(store: Store, *, version: str, as_of: datetime, horizon_days: int) 
 def _back_test(shop: ShopTables, question: OutcomeQuestion, as_of: datetime) -> BackTest | None:
     try:
         return back_test(shop, question, [as_of - timedelta(days=question.horizon_days)])
-    except (NotEnoughDataError, ValueError):
+    except NotEnoughDataError:
         return None
 
 

@@ -1,13 +1,13 @@
 """`sentirec satisfaction`: how satisfied buyers are with brands, items, aspects, month by month."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.errors import BadInputError
-from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption, parse_moment
+from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption
 from jobs.output import Output
 
 if TYPE_CHECKING:
@@ -37,16 +37,12 @@ def satisfaction(
     from features.visibility import everything
     from jobs.csv_cells import escape_formulas
     from jobs.load_shop import load_shop
-    from jobs.run_pipeline import after_last_row
-    from jobs.settings import score_config
-    from jobs.stage_commands import load_settings, open_store
+    from jobs.stage_commands import open_scored
     from jobs.whole_files import write_whole
-    from sentiment.scorer import model_version
 
-    settings, output = load_settings(config), Output(json)
-    opened = open_store(store, settings)
-    until = parse_moment(as_of) or after_last_row(opened, datetime.now(UTC))
-    shop = load_shop(opened, model_version(score_config(settings).scorer))
+    output = Output(json)
+    opened, version, until = open_scored(store, config, as_of)
+    shop = load_shop(opened, version)
     users = opened.scan("users") if opened.exists("users") else None
     try:
         index = satisfaction_index(

@@ -69,18 +69,10 @@ def profiles(
         describe_features(Output(json))
         return
     from jobs.build_profiles import profiles as build_profiles
-    from jobs.run_pipeline import after_last_row
-    from jobs.settings import score_config
-    from sentiment.scorer import model_version
 
-    settings, output = load_settings(config), Output(json)
-    opened = open_store(store, settings)
-    report = build_profiles(
-        opened,
-        version=model_version(score_config(settings).scorer),
-        as_of=parse_moment(as_of) or after_last_row(opened, datetime.now(UTC)),
-        since=since,
-    )
+    output = Output(json)
+    opened, version, moment = open_scored(store, config, as_of)
+    report = build_profiles(opened, version=version, as_of=moment, since=since)
     for name, rows in report.rows.items():
         output.console.print(f"{name}: {rows:,} rows as of {report.as_of.isoformat()}")
     output.write_json({"as_of": report.as_of.isoformat(), "rows": report.rows})
@@ -278,6 +270,20 @@ def open_store(store: str | None, settings: Config) -> "Store":
     from features.store import Store
 
     return Store(store or settings.store.path)
+
+
+def open_scored(
+    store: str | None, config: Path | None, as_of: str | None
+) -> tuple["Store", str, datetime]:
+    """Open the store; tell the model version of its signals, and the moment that is asked about."""
+    from jobs.run_pipeline import after_last_row
+    from jobs.settings import score_config
+    from sentiment.scorer import model_version
+
+    settings = load_settings(config)
+    opened = open_store(store, settings)
+    moment = parse_moment(as_of) or after_last_row(opened, datetime.now(UTC))
+    return opened, model_version(score_config(settings).scorer), moment
 
 
 def load_scorer(device: str | None, config: Path | None) -> "ReviewScorer":

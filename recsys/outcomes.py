@@ -109,7 +109,10 @@ def fit_outcome(
     Raises:
         NotEnoughDataError: If the events do not reach back a horizon, or either outcome is rare.
     """
-    rows = _learned_rows(tables, question, now)
+    return _fitted(_learned_rows(tables, question, now), names, config)
+
+
+def _fitted(rows: pl.DataFrame, names: Sequence[str], config: PropensityConfig) -> PropensityModel:
     _, user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
     return fit_propensity(
         feature_matrix(rows, names), rows["label"].to_numpy(), user, names=names, config=config
@@ -168,25 +171,29 @@ def back_test(
         config: How the trees grow.
 
     Raises:
-        NotEnoughDataError: If there is too little to learn from before a time.
-        ValueError: If only one outcome came.
+        NotEnoughDataError: If there is too little to learn from before a time, or all users did
+            the same.
     """
     told: dict[str, list[np.ndarray]] = {OURS: [], LOGISTIC: [], TREES: []}
     asked = []
     importance: dict[str, float] = {}
     for now in times:
-        rows = outcome_rows(tables, question, [now])
+        rows, learned = outcome_rows(tables, question, [now]), _learned_rows(tables, question, now)
         for name, names in ((OURS, FEATURES), (TREES, RFM)):
-            model = fit_outcome(tables, question, now=now, names=names, config=config)
+            model = _fitted(learned, names, config)
             told[name].append(model.predict(feature_matrix(rows, names)))
             importance = model.importance() if name == OURS else importance
-        learned = _learned_rows(tables, question, now)
         peer = make_pipeline(StandardScaler(), LogisticRegression())
         peer.fit(_rfm(learned), learned["label"].to_numpy())
         told[LOGISTIC].append(peer.predict_proba(_rfm(rows))[:, 1])
         asked.append(rows.select("user_id", "label"))
     all_asked = pl.concat(asked)
     label = all_asked["label"].to_numpy()
+    if not 0 < label.sum() < len(label):
+        raise NotEnoughDataError(
+            f"of {len(label):,} users {label.sum():,} had the outcome {question.outcome}: how well "
+            "it was told cannot be measured"
+        )
     _, user = np.unique(all_asked["user_id"].to_numpy(), return_inverse=True)
     scores = {name: np.concatenate(parts) for name, parts in told.items()}
     return BackTest(

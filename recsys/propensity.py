@@ -10,7 +10,6 @@ Caruana 2005, "Predicting Good Probabilities with Supervised Learning" (boosted 
 Shape suffixes: N rows, F features.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,6 @@ from recsys.errors import NotEnoughDataError
 FEATURES = tuple(feature.name for feature in (*USER_BEHAVIOUR, *USER_OPINION))
 RFM = ("days_since_purchase", "num_purchases", "spend_cents")
 LEAST_OF_A_CLASS = 20  # Users.
-_FORMAT = 1
 _FEW_ROWS = 50_000
 
 
@@ -90,35 +88,6 @@ class PropensityModel:
         gain = lgb.Booster(model_str=self.trees).feature_importance("gain")
         shares = dict(zip(self.names, (gain / max(gain.sum(), 1e-12)).tolist(), strict=True))
         return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
-
-    def to_json(self) -> str:
-        """Return it as text."""
-        return json.dumps(
-            {
-                "format": _FORMAT,
-                "names": self.names,
-                "slope": self.slope,
-                "intercept": self.intercept,
-                "trees": self.trees,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "PropensityModel":
-        """Read what `to_json` wrote.
-
-        Raises:
-            ValueError: If it is of another format.
-        """
-        found = json.loads(text)
-        if not isinstance(found, dict) or found.get("format") != _FORMAT:
-            raise ValueError(f"no propensity model of format {_FORMAT}")
-        return cls(
-            names=tuple(found["names"]),
-            trees=found["trees"],
-            slope=found["slope"],
-            intercept=found["intercept"],
-        )
 
 
 def feature_matrix(profiles: pl.DataFrame, names: Sequence[str] = FEATURES) -> np.ndarray:

@@ -70,7 +70,7 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
     signals = tables.signals.lazy()
     state = visible_state(tables.items.lazy(), visible, signals)
     of_items = item_profiles(tables.items.lazy(), state, visible.as_of)
-    of_users = user_profiles(tables.items.lazy(), state, visible.as_of)
+    of_users = user_profiles(state, visible.as_of)
     texts = None if tables.item_texts is None else tables.item_texts.lazy()
     text = centred_text(item_text_vectors(items.ids.tolist(), visible, signals, texts))
     log = browse_log(visible)

@@ -15,7 +15,7 @@ from features.erasure import erase_user
 from features.errors import StoreError
 from features.kept_state import rebuild, update
 from features.profile_state import ProfileState
-from features.profiles import item_profiles, user_profiles
+from features.profiles import item_profiles, user_affinities, user_profiles
 from features.store import Store
 
 CATALOGUE = items(
@@ -43,7 +43,8 @@ def fill(store: Store, rows: list[dict], said: list[dict], first: int = 0) -> No
 
 
 def read(state: ProfileState, as_of: datetime) -> list[pl.DataFrame]:
-    return [build(CATALOGUE.lazy(), state, as_of) for build in (item_profiles, user_profiles)]
+    turned = user_affinities(CATALOGUE.lazy(), state, as_of)
+    return [item_profiles(CATALOGUE.lazy(), state, as_of), user_profiles(state, as_of, turned)]
 
 
 def bought(user: str, at: float, **more: object) -> dict:

@@ -51,13 +51,12 @@ def said(rows: Sequence[dict]) -> tuple[pl.DataFrame, pl.DataFrame]:
 def profiles(rows: Sequence[dict], kind: str = "item") -> dict[str, dict]:
     table, made = said(rows)
     visible = everything(pl.DataFrame(schema=EVENTS_SCHEMA), table, as_of=AS_OF)
-    build = item_profiles if kind == "item" else user_profiles
-    return {
-        row[f"{kind}_id"]: row
-        for row in build(
-            CATALOGUE.lazy(), visible_state(CATALOGUE.lazy(), visible, made.lazy()), AS_OF
-        ).to_dicts()
-    }
+    state = visible_state(CATALOGUE.lazy(), visible, made.lazy())
+    if kind == "item":
+        frame = item_profiles(CATALOGUE.lazy(), state, AS_OF)
+    else:
+        frame = user_profiles(state, AS_OF)
+    return {row[f"{kind}_id"]: row for row in frame.to_dicts()}
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -53,7 +53,7 @@ def state_of(table: pl.DataFrame, said: pl.DataFrame, felt: pl.DataFrame) -> Pro
 def read(state: ProfileState) -> list[pl.DataFrame]:
     return [
         item_profiles(CATALOGUE.lazy(), state, AS_OF),
-        user_profiles(CATALOGUE.lazy(), state, AS_OF),
+        user_profiles(state, AS_OF, user_affinities(CATALOGUE.lazy(), state, AS_OF)),
         user_affinities(CATALOGUE.lazy(), state, AS_OF).sort("user_id", "kind", "value"),
     ]
 

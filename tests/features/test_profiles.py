@@ -37,7 +37,9 @@ def item_profiles(items_: pl.LazyFrame, seen: Visible, felt: pl.LazyFrame) -> pl
 
 
 def user_profiles(items_: pl.LazyFrame, seen: Visible, felt: pl.LazyFrame) -> pl.DataFrame:
-    return built.user_profiles(items_, built.visible_state(items_, seen, felt), seen.as_of)
+    state = built.visible_state(items_, seen, felt)
+    turned = built.user_affinities(items_, state, seen.as_of)
+    return built.user_profiles(state, seen.as_of, turned)
 
 
 def visible(seen: pl.DataFrame = EVENTS, felt: pl.DataFrame = REVIEWS) -> Visible:

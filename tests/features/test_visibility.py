@@ -8,7 +8,12 @@ from polars.testing import assert_frame_equal
 from rows import day, events, items, reviews, signals
 
 from features.histories import browse_history, browse_log, purchase_history
-from features.profiles import item_profiles, user_profiles, visible_state
+from features.profiles import (
+    item_profiles,
+    user_affinities,
+    user_profiles,
+    visible_state,
+)
 from features.text_vectors import item_text_vectors
 from features.visibility import Visible, before, everything, first_purchases, hold_out
 
@@ -67,7 +72,9 @@ def all_features(
     state = visible_state(catalogue.lazy(), visible, felt)
     return {
         "item_profiles": item_profiles(catalogue.lazy(), state, visible.as_of).filter(known),
-        "user_profiles": user_profiles(catalogue.lazy(), state, visible.as_of),
+        "user_profiles": user_profiles(
+            state, visible.as_of, user_affinities(catalogue.lazy(), state, visible.as_of)
+        ),
         "purchases": purchase_history(visible, felt),
         "browsing": browse_history(browse_log(visible)),
         "text": pl.DataFrame(text),

@@ -1,4 +1,4 @@
-"""Propensities on data whose truth is known: order, calibration, folds of users, the text form."""
+"""Propensities on data whose truth is known: order, calibration, folds of users."""
 
 import numpy as np
 import polars as pl
@@ -52,13 +52,8 @@ def test_a_repeated_user_is_not_learned_by_heart() -> None:
     assert np.abs(model.predict(features) - 0.5).max() < 0.2
 
 
-def test_it_comes_back_from_text(model: PropensityModel) -> None:
+def test_another_number_of_features_is_refused(model: PropensityModel) -> None:
     features, _, _ = drawn(50, seed=3)
-    again = PropensityModel.from_json(model.to_json())
-    assert again == model
-    assert np.array_equal(again.predict(features), model.predict(features))
-    with pytest.raises(ValueError, match="no propensity model of format 1"):
-        PropensityModel.from_json("{}")
     with pytest.raises(ValueError, match=r"features must be \(N, 3\)"):
         model.predict(features[:, :2])
 
