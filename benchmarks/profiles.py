@@ -35,7 +35,7 @@ from features.day_state import day_state, read_features
 from features.profile_state import (
     PARTS,
     ProfileState,
-    merged_states,
+    joined_states,
     priced_events,
     profile_state,
 )
@@ -117,7 +117,7 @@ def _added(folder: Path) -> int:
         name: part.join(touched[of_key[name]], on=of_key[name], how="semi")
         for name, part in kept.parts().items()
     }
-    return _profiles(folder, merged_states([ProfileState(**some), added]), touched["item_id"])
+    return _profiles(folder, joined_states([ProfileState(**some), added]), touched["item_id"])
 
 
 def _profiles(folder: Path, state: ProfileState, only: pl.LazyFrame | None = None) -> int:

@@ -1,23 +1,33 @@
 """What a user turns to: categories, brands, price bands, hours, languages; old events fade.
 
-An affinity is a sum of weights that halve every so many days. What is kept is the sum as of its
-latest event, and when that was: such sums merge in any order, and fade on to any later time. It is
-kept of items; their categories and prices, which may change, are told when it is read.
+An affinity is a sum of weights that halve every so many days. What is kept are such sums as of
+`REFERENCE`, whatever the time of reading: so they only add up, in any order, and fade to any time
+by one factor. They are kept of items; what an item is, which may change, is told when they are
+read, as a product of two sparse matrices.
+
+Shape suffixes: U users, V values of all kinds, K kinds, S sources (items, hours of a week,
+languages).
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
+import scipy.sparse as sp
+
+from features.prices import price_positions
 
 KINDS = ("category", "brand", "price_band", "hour", "weekday", "language")
-PRICE_BANDS = ("lowest", "low", "middle", "high", "highest")
 EVENT_WEIGHTS = {"view": 1.0, "click": 1.0, "wishlist": 2.0, "cart": 3.0, "purchase": 5.0}
 NUM_FAVOURITES = 3
-_ITEM = "item"
-_KEYS = ("user_id", "kind", "value")
-_LN2 = 0.6931471805599453
+REFERENCE = datetime(2020, 1, 1, tzinfo=UTC)
+# Weights of 1970 to 2100 as of the reference stay within float64.
+_LEAST_HALF_LIFE = 30.0
+_LN2 = math.log(2.0)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +35,7 @@ class AffinityConfig:
     """How events count.
 
     Attributes:
-        half_life_days: After so many days an event counts half, above 0.
+        half_life_days: After so many days an event counts half, at least 30.
         weights: Of an event by its type, above 0; other types say nothing.
     """
 
@@ -34,115 +44,85 @@ class AffinityConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.half_life_days > 0:
-            raise ValueError(f"half_life_days must be above 0, not {self.half_life_days}")
+        if not self.half_life_days >= _LEAST_HALF_LIFE:
+            raise ValueError(
+                f"half_life_days must be at least {_LEAST_HALF_LIFE:g}, not {self.half_life_days}"
+            )
         if not all(weight > 0 for weight in self.weights.values()):
             raise ValueError(f"weights must be above 0: {dict(self.weights)}")
 
 
-def price_positions(items: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
-    """Return where the price of each item lies in its narrowest category, among its currency.
-
-    Args:
-        items: `features.schema.Items`.
-        as_of: Items made later have no price yet; prices themselves are today's.
-
-    Returns:
-        `item_id, price_position` (the share of the category's prices that are below it, itself and
-        its equals by half, within 0..1) and `price_band`, its fifth, of `PRICE_BANDS`; null without
-        a price or a category.
-    """
-    category = pl.col("categories").list.last()
-    is_made = pl.col("created_at").is_null() | (pl.col("created_at") < as_of)
-    price, kin = pl.when(is_made).then("price_cents"), [category, pl.col("currency")]
-    position = (price.rank("average") - 0.5).over(kin) / price.count().over(kin)
-    fifth = (pl.col("price_position") * len(PRICE_BANDS)).floor().cast(pl.Int64)
-    bands = dict(enumerate(PRICE_BANDS))
-    return items.select(
-        "item_id", price_position=pl.when(category.is_not_null()).then(position)
-    ).with_columns(price_band=fifth.replace_strict(bands, default=None, return_dtype=pl.String))
-
-
-def affinity_state(
-    events: pl.LazyFrame, written: pl.LazyFrame, config: AffinityConfig = AffinityConfig()
-) -> pl.LazyFrame:
-    """Sum up what events and texts say.
+def turned_to(events: pl.LazyFrame, config: AffinityConfig = AffinityConfig()) -> pl.LazyFrame:
+    """Return how much users turn to items: `user_id, item_id, weight` as of `REFERENCE`.
 
     Args:
         events: `user_id, item_id, event_type, event_time`.
-        written: `user_id, event_time, language` of each text, null or `und` where it is unknown.
+        config: How events count.
+    """
+    return summed_weights(_weighed(events, config).select("user_id", "item_id", "weight"))
+
+
+def active_hours(events: pl.LazyFrame, config: AffinityConfig = AffinityConfig()) -> pl.LazyFrame:
+    """Return when users are active: `user_id, hour_of_week, weight` as of `REFERENCE`.
+
+    Args:
+        events: `user_id, event_type, event_time`.
         config: How events count.
 
     Returns:
-        `user_id, kind` (`item`, `hour`, `weekday` or `language`), `value`, `weight` as of
-        `last_time`, the latest of its events. Hours and weekdays (1 is Monday) are those of UTC.
+        Hours of the week are those of UTC, from 0, when Monday begins, to 167.
     """
-    weighed = events.select(
-        "user_id",
-        item=pl.col("item_id"),
-        hour=pl.col("event_time").dt.hour(),
-        weekday=pl.col("event_time").dt.weekday(),
-        last_time="event_time",
-        weight=pl.col("event_type").replace_strict(
-            dict(config.weights), default=None, return_dtype=pl.Float64
-        ),
-    ).drop_nulls(["weight"])
-    spoken = written.filter(pl.col("language") != "und").select(
-        "user_id", "language", last_time="event_time", weight=pl.lit(1.0)
-    )
-    parts = [_of_kind(weighed, kind) for kind in (_ITEM, "hour", "weekday")]
-    return merged_affinities([*parts, _of_kind(spoken, "language")], config)
+    time = pl.col("event_time")
+    hour = (time.dt.weekday().cast(pl.Int16) - 1) * 24 + time.dt.hour().cast(pl.Int16)
+    return summed_weights(_weighed(events, config).select("user_id", "weight", hour_of_week=hour))
 
 
-def merged_affinities(
-    states: Sequence[pl.LazyFrame], config: AffinityConfig = AffinityConfig()
+def languages_used(
+    written: pl.LazyFrame, config: AffinityConfig = AffinityConfig()
 ) -> pl.LazyFrame:
-    """Put states of disjoint sets of events together; the order does not matter."""
-    return _faded(pl.concat(states), config)
+    """Return what users write in: `user_id, language, weight` as of `REFERENCE`.
+
+    Args:
+        written: `user_id, event_time, language` of each text, null or `und` where it is unknown.
+        config: How texts fade; each counts 1.
+    """
+    known = written.filter(pl.col("language") != "und")
+    return summed_weights(known.select("user_id", "language", weight=_unfaded(config)))
+
+
+def summed_weights(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Sum `weight` by all other columns: states put together, in any order."""
+    return rows.group_by(pl.exclude("weight")).agg(pl.col("weight").sum())
 
 
 def read_affinities(
-    state: pl.LazyFrame,
+    turned: pl.LazyFrame,
+    active: pl.LazyFrame,
+    spoken: pl.LazyFrame,
     items: pl.LazyFrame,
     as_of: datetime,
     config: AffinityConfig = AffinityConfig(),
-) -> pl.LazyFrame:
+) -> pl.DataFrame:
     """Fade what is kept on to a time, and tell items by what they are.
 
     Args:
-        state: Of events before `as_of`.
+        turned: See `turned_to`; of events before `as_of`, as the others.
+        active: See `active_hours`.
+        spoken: See `languages_used`.
         items: `features.schema.Items`, as they are now.
         as_of: When.
         config: The same as the state was made with.
 
     Returns:
         `user_id, kind` (of `KINDS`), `value, weight, share` of the weights of its kind, within
-        0..1; sorted by user, kind, the strongest first. An item counts in each of its categories.
+        0..1. An item counts in each of its categories. The values of a user and kind stand
+        together, in their order.
     """
-    weight = pl.col("weight") * _halvings(pl.lit(as_of) - pl.col("last_time"), config)
-    faded = state.with_columns(weight, last_time=pl.lit(as_of))
-    is_item = pl.col("kind") == _ITEM
-    told = (
-        faded.filter(is_item)
-        .select("user_id", "weight", "last_time", item_id="value")
-        .join(
-            items.select("item_id", "brand", category=pl.col("categories").list.unique()),
-            on="item_id",
-        )
-        .join(price_positions(items, as_of), on="item_id")
-    )
-    parts = [
-        faded.filter(~is_item).select(*_KEYS, "weight", "last_time"),
-        _of_kind(told.explode("category", keep_nulls=False, empty_as_null=False), "category"),
-        _of_kind(told, "brand"),
-        _of_kind(told, "price_band"),
-    ]
-    return (
-        pl.concat(parts)
-        .group_by(_KEYS)
-        .agg(pl.col("weight").sum())
-        .with_columns(share=_share(pl.col("weight")))
-        .sort([*_KEYS[:2], "weight", "value"], descending=[False, False, True, False])
+    told = (_items_told(items, as_of), _hours_told(), _languages_told(spoken))
+    fade = math.exp((REFERENCE - as_of) / _DAY * _LN2 / config.half_life_days)
+    return pl.concat(
+        _affinities(rows.collect(), keys, fade)
+        for rows, keys in zip((turned, active, spoken), told, strict=True)
     )
 
 
@@ -150,11 +130,13 @@ def favourites(affinities: pl.LazyFrame) -> pl.LazyFrame:
     """Return `user_id` and the strongest of what `read_affinities` returns.
 
     `favourite_categories`, `favourite_brands`: up to three, the strongest first; `price_band`,
-    `active_hour`, `active_weekday`, `language`: the strongest; null where nothing is known.
+    `active_hour`, `active_weekday`, `language`: the strongest; null where nothing is known. Of
+    equals the first in the order of the table.
     """
+    strongest = pl.col("value").sort_by("weight", descending=True, maintain_order=True)
     first = (
-        affinities.group_by("user_id", "kind", maintain_order=True)
-        .agg(pl.col("value").head(NUM_FAVOURITES))
+        affinities.group_by(pl.struct("user_id", "kind").rle_id().alias("run"), maintain_order=True)
+        .agg(pl.col("user_id", "kind").first(), strongest.head(NUM_FAVOURITES))
         .collect()
     )
     lists = first.pivot("kind", index="user_id", values="value")
@@ -173,29 +155,85 @@ def favourites(affinities: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _of_kind(rows: pl.LazyFrame, kind: str) -> pl.LazyFrame:
-    return rows.select(
-        "user_id",
-        kind=pl.lit(kind),
-        value=pl.col(kind).cast(pl.String),
-        weight="weight",
-        last_time="last_time",
-    ).drop_nulls("value")
+def _weighed(events: pl.LazyFrame, config: AffinityConfig) -> pl.LazyFrame:
+    weight = pl.col("event_type").replace_strict(
+        dict(config.weights), default=None, return_dtype=pl.Float64
+    )
+    return events.with_columns(weight=weight * _unfaded(config)).drop_nulls("weight")
 
 
-def _faded(rows: pl.LazyFrame, config: AffinityConfig) -> pl.LazyFrame:
-    """Sum `weight` by the keys, each faded from its `last_time` on to the latest of its group."""
-    last = pl.col("last_time")
-    return rows.group_by(_KEYS).agg(
-        weight=(pl.col("weight") * _halvings(last.max() - last, config)).sum(), last_time=last.max()
+def _unfaded(config: AffinityConfig) -> pl.Expr:
+    """Return what a weight of 1 at `event_time` is as of `REFERENCE`."""
+    since = (pl.col("event_time") - REFERENCE).dt.total_microseconds() / 86_400e6
+    return (since * (_LN2 / config.half_life_days)).exp()
+
+
+def _affinities(rows: pl.DataFrame, told: pl.DataFrame, fade: float) -> pl.DataFrame:
+    """Return what `read_affinities` does, of one part of the state.
+
+    Args:
+        rows: `user_id`, a key and `weight`.
+        told: The key, and `kind, value` of what it stands for; keys that are not told are left out.
+        fade: What a weight of 1 is at the time of reading.
+    """
+    key = told.columns[:1]
+    users, keys = rows.select("user_id").unique().sort("user_id"), told.select(key).unique()
+    values = told.select("kind", "value").unique().sort("kind", "value")
+    told_SV = _matrix(told.with_columns(weight=1.0), keys, values)
+    weight_UV = sp.csr_array(_matrix(rows, users, keys) @ told_SV)
+    weight_UV.sort_indices()
+    user, value = weight_UV.tocoo().coords
+    weight = np.asarray(weight_UV.data)
+    kinds, kind_V = np.unique(values["kind"].to_numpy(), return_inverse=True)
+    whole_UK = weight_UV @ np.eye(len(kinds))[kind_V]
+    return pl.DataFrame(
+        {
+            "user_id": users["user_id"].gather(user),
+            "kind": values["kind"].gather(value),
+            "value": values["value"].gather(value),
+            "weight": weight * fade,
+            "share": weight / whole_UK[user, kind_V[value]],
+        }
     )
 
 
-def _halvings(age: pl.Expr, config: AffinityConfig) -> pl.Expr:
-    days = age.dt.total_microseconds() / 86_400e6
-    return (-days * (_LN2 / config.half_life_days)).exp()
+def _matrix(cells: pl.DataFrame, rows: pl.DataFrame, columns: pl.DataFrame) -> sp.csr_array:
+    """Return the weights of cells; those of a row or column that is not listed are left out."""
+    row, column = rows.with_row_index("_row").lazy(), columns.with_row_index("_column").lazy()
+    placed = (
+        cells.lazy()
+        .join(row, on=rows.columns)
+        .join(column, on=columns.columns)
+        .select("weight", "_row", "_column")
+        .collect()
+    )
+    places = placed["_row"].to_numpy(), placed["_column"].to_numpy()
+    return sp.csr_array((placed["weight"].to_numpy(), places), shape=(len(rows), len(columns)))
 
 
-def _share(weight: pl.Expr) -> pl.Expr:
-    of_kind = weight.sum().over("user_id", "kind")
-    return pl.when(of_kind > 0).then(weight / of_kind)
+def _items_told(items: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
+    """Return what each item is: `item_id, kind, value`, each value once."""
+    known = items.join(price_positions(items, as_of), on="item_id").collect()
+    categories = known.select(
+        "item_id", kind=pl.lit("category"), value=pl.col("categories").list.unique()
+    ).explode("value")
+    others = [
+        known.select("item_id", kind=pl.lit(kind), value=kind) for kind in ("brand", "price_band")
+    ]
+    return pl.concat([categories, *others]).drop_nulls("value")
+
+
+def _hours_told() -> pl.DataFrame:
+    """Return what each hour of a week is: `hour_of_week, kind, value`."""
+    hours = pl.DataFrame({"hour_of_week": range(7 * 24)}, schema={"hour_of_week": pl.Int16})
+    told = {"hour": pl.col("hour_of_week") % 24, "weekday": pl.col("hour_of_week") // 24 + 1}
+    return pl.concat(
+        hours.select("hour_of_week", kind=pl.lit(kind), value=value.cast(pl.String))
+        for kind, value in told.items()
+    )
+
+
+def _languages_told(spoken: pl.LazyFrame) -> pl.DataFrame:
+    """Return `language, kind, value`."""
+    told = spoken.select("language", kind=pl.lit("language"), value="language")
+    return told.unique().collect()

@@ -13,6 +13,7 @@ import polars as pl
 from features.feature import Feature, Measure, evaluated, total_column, totals_of
 
 DAY = "day"
+_RING = "_ring"
 
 
 def day_state(events: pl.LazyFrame, key: str, measures: Sequence[Measure]) -> pl.LazyFrame:
@@ -33,12 +34,10 @@ def day_state(events: pl.LazyFrame, key: str, measures: Sequence[Measure]) -> pl
     )
 
 
-def merged(states: Sequence[pl.LazyFrame], key: str, measures: Sequence[Measure]) -> pl.LazyFrame:
-    """Put states of disjoint sets of events together; the order does not matter."""
-    return (
-        pl.concat(states)
-        .group_by(key, DAY)
-        .agg(measure.gathered(pl.col(measure.name)) for measure in measures)
+def merged(state: pl.LazyFrame, key: str, measures: Sequence[Measure]) -> pl.LazyFrame:
+    """Gather rows of the same key and day, as states that were put together have them."""
+    return state.group_by(key, DAY).agg(
+        measure.gathered(pl.col(measure.name)) for measure in measures
     )
 
 
@@ -53,7 +52,7 @@ def read_totals(
     """Return `key` and a column (`features.feature.total_column`) a total, one row a key.
 
     Args:
-        state: Of events before `as_of`.
+        state: Of events before `as_of`; merged or not.
         key: Column of the key.
         measures: What the state keeps.
         totals: Names of measures, each with its window in days, None for the whole past.
@@ -67,14 +66,22 @@ def read_totals(
     unknown = sorted({name for name, _ in wanted} - set(kept))
     if unknown:
         raise ValueError(f"features read {', '.join(unknown)}; kept are {', '.join(kept)}")
+    # Days are put together by the narrowest window they lie in before windows are: most keys have
+    # many days, and each window would read them again.
+    windows = sorted({days for _, days in wanted if days is not None})
+    starts = [as_of.date() - timedelta(days=days) for days in windows]
+    beyond = pl.sum_horizontal(pl.lit(0, pl.Int8), *(pl.col(DAY) < start for start in starts))
+    names = dict.fromkeys(name for name, _ in wanted)
+    rings = state.group_by(key, beyond.alias(_RING)).agg(
+        kept[name].gathered(pl.col(name)) for name in names
+    )
     columns = []
     for name, days in wanted:
         value = pl.col(name)
         if days is not None:
-            first = as_of.date() - timedelta(days=days)
-            value = value.filter(pl.col(DAY) >= first)
+            value = value.filter(pl.col(_RING) <= windows.index(days))
         columns.append(kept[name].gathered(value).alias(total_column(name, days)))
-    return state.group_by(key).agg(columns)
+    return rings.group_by(key).agg(columns)
 
 
 def read_features(
@@ -88,7 +95,7 @@ def read_features(
     """Return `key` and the features of every key of the state.
 
     Args:
-        state: Of events before `as_of`.
+        state: Of events before `as_of`; merged or not.
         key: Column of the key.
         measures: What the state keeps.
         features: What to read, without levels.

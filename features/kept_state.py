@@ -15,9 +15,14 @@ from datetime import datetime
 import polars as pl
 
 from features import behaviour, opinion
-from features.affinity import AffinityConfig
+from features.affinity import REFERENCE, AffinityConfig
 from features.errors import StoreError
-from features.profile_state import PARTS, ProfileState, merged_states, profile_state
+from features.profile_state import (
+    PARTS,
+    ProfileState,
+    merged_state,
+    profile_state,
+)
 from features.schema import TABLES
 from features.store import Store
 from sentiment.schema import UTC
@@ -83,7 +88,9 @@ def update(store: Store, *, version: str, as_of: datetime) -> ProfileState:
     store.append(BATCHES, added)
     whole = _read(store)
     if len(store.scan(BATCHES).collect()) >= _MERGE_AFTER:
-        whole = _replace(store, whole, added.with_columns(batch=pl.lit(secrets.token_hex(8))))
+        whole = _replace(
+            store, merged_state(whole), added.with_columns(batch=pl.lit(secrets.token_hex(8)))
+        )
     return whole
 
 
@@ -100,7 +107,7 @@ def _read(store: Store) -> ProfileState:
         name: store.scan(_table(name)).join(batches, on="batch", how="semi").drop("batch")
         for name in PARTS
     }
-    return merged_states([ProfileState(**kept)])
+    return ProfileState(**kept)
 
 
 def _replace(store: Store, state: ProfileState, batch: pl.DataFrame) -> ProfileState:
@@ -202,7 +209,8 @@ def _declared() -> str:
         for measure in (*behaviour.MEASURES, *opinion.MEASURES)
     ]
     affinity = AffinityConfig()
-    said = [measures, affinity.half_life_days, dict(affinity.weights)]
+    faded = [affinity.half_life_days, dict(affinity.weights), REFERENCE.isoformat()]
+    said = [measures, faded]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
 """All that profiles are read from: sums that know no `as_of` and merge in any order.
 
 States of disjoint sets of rows put together are the state of all rows; so new rows are summed up
-alone, and what is known already is not read again.
+alone, and the rows that are known already are not read again.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import polars as pl
 
 from features import behaviour, opinion
-from features.affinity import affinity_state, merged_affinities
+from features.affinity import active_hours, languages_used, summed_weights, turned_to
 from features.day_state import day_state, merged
 
 _PAIR = ("user_id", "item_id")
@@ -26,7 +26,9 @@ class ProfileState:
         user_said: Measures of `features.opinion` by user and day.
         item_said: The same by item and day, of texts that judge alone.
         ratings: `user_id, item_id, num, stars`: how many ratings, and their sum.
-        turned: See `features.affinity.affinity_state`.
+        turned: See `features.affinity.turned_to`.
+        active: See `features.affinity.active_hours`.
+        spoken: See `features.affinity.languages_used`.
     """
 
     user_days: pl.LazyFrame
@@ -35,6 +37,8 @@ class ProfileState:
     item_said: pl.LazyFrame
     ratings: pl.LazyFrame
     turned: pl.LazyFrame
+    active: pl.LazyFrame
+    spoken: pl.LazyFrame
 
     def parts(self) -> dict[str, pl.LazyFrame]:
         """Return the frames by name."""
@@ -75,20 +79,32 @@ def profile_state(
                 *_PAIR, num=pl.lit(1, dtype=pl.Int64), stars=pl.col("rating").cast(pl.Float64)
             )
         ),
-        turned=affinity_state(events, written),
+        turned=turned_to(events),
+        active=active_hours(events),
+        spoken=languages_used(written),
     )
 
 
-def merged_states(states: Sequence[ProfileState]) -> ProfileState:
-    """Put states of disjoint sets of rows together; the order does not matter."""
-    parts = {name: [state.parts()[name] for state in states] for name in PARTS}
+def joined_states(states: Sequence[ProfileState]) -> ProfileState:
+    """Put states of disjoint sets of rows together; the order does not matter.
+
+    Sums of the same key lie side by side: whoever reads them adds them up.
+    """
+    parts = {name: pl.concat(state.parts()[name] for state in states) for name in PARTS}
+    return ProfileState(**parts)
+
+
+def merged_state(state: ProfileState) -> ProfileState:
+    """Add up what `joined_states` left side by side: the same, in fewer rows."""
     return ProfileState(
-        user_days=merged(parts["user_days"], "user_id", behaviour.MEASURES),
-        item_days=merged(parts["item_days"], "item_id", behaviour.MEASURES),
-        user_said=merged(parts["user_said"], "user_id", opinion.MEASURES),
-        item_said=merged(parts["item_said"], "item_id", opinion.MEASURES),
-        ratings=_ratings(pl.concat(parts["ratings"])),
-        turned=merged_affinities(parts["turned"]),
+        user_days=merged(state.user_days, "user_id", behaviour.MEASURES),
+        item_days=merged(state.item_days, "item_id", behaviour.MEASURES),
+        user_said=merged(state.user_said, "user_id", opinion.MEASURES),
+        item_said=merged(state.item_said, "item_id", opinion.MEASURES),
+        ratings=_ratings(state.ratings),
+        turned=summed_weights(state.turned),
+        active=summed_weights(state.active),
+        spoken=summed_weights(state.spoken),
     )
 
 

@@ -10,10 +10,11 @@ from datetime import datetime
 import polars as pl
 
 from features import behaviour, opinion
-from features.affinity import favourites, price_positions, read_affinities
+from features.affinity import favourites, read_affinities
 from features.day_state import read_features, read_totals
 from features.feature import Feature, days_since, evaluated, filled, totals_of
 from features.levels import with_levels
+from features.prices import price_positions
 from features.profile_state import ProfileState, profile_state
 from features.visibility import Visible
 
@@ -31,7 +32,7 @@ def item_profiles(items: pl.LazyFrame, state: ProfileState, as_of: datetime) -> 
 
     Columns: `item_id, as_of, title, categories, brand, price_cents`; those of
     `features.behaviour.ITEM_BEHAVIOUR` and `features.opinion.ITEM_OPINION`; `price_position` (see
-    `features.affinity.price_positions`); `age_days` since the item was made or first seen, null
+    `features.prices.price_positions`); `age_days` since the item was made or first seen, null
     where it will be made later.
     """
     acted = _read_behaviour(state.item_days, "item_id", behaviour.ITEM_BEHAVIOUR, as_of)
@@ -63,7 +64,7 @@ def user_features(state: ProfileState, as_of: datetime) -> pl.LazyFrame:
 
 def user_affinities(items: pl.LazyFrame, state: ProfileState, as_of: datetime) -> pl.DataFrame:
     """Return what each user turns to; see `features.affinity.read_affinities`."""
-    return read_affinities(state.turned, items, as_of).collect()
+    return read_affinities(state.turned, state.active, state.spoken, items, as_of)
 
 
 def user_profiles(

@@ -1,4 +1,4 @@
-"""What users turn to: against a sum by hand, batches in any order, fading, price positions."""
+"""What users turn to: against a sum by hand, batches in any order, fading."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,12 @@ from rows import day, events, items
 
 from features.affinity import (
     AffinityConfig,
-    affinity_state,
+    active_hours,
     favourites,
-    merged_affinities,
-    price_positions,
+    languages_used,
     read_affinities,
+    summed_weights,
+    turned_to,
 )
 
 AS_OF = day(200)
@@ -25,6 +26,7 @@ ITEMS = items(
     {"item_id": "c", "categories": ["x"], "price_cents": 900},
     {"item_id": "bare"},
 )
+Kept = tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]
 NOTHING_WRITTEN = pl.LazyFrame(
     schema={"user_id": pl.String, "event_time": pl.Datetime("us", "UTC"), "language": pl.String}
 )
@@ -39,12 +41,13 @@ EVENT = st.fixed_dictionaries(
 EVENTS = st.lists(EVENT, min_size=1, max_size=25)
 
 
-def state_of(rows: Sequence[dict], written: pl.LazyFrame = NOTHING_WRITTEN) -> pl.LazyFrame:
-    return affinity_state(events(*rows).lazy(), written, CONFIG)
+def state_of(rows: Sequence[dict], written: pl.LazyFrame = NOTHING_WRITTEN) -> Kept:
+    done = events(*rows).lazy()
+    return turned_to(done, CONFIG), active_hours(done, CONFIG), languages_used(written, CONFIG)
 
 
-def read(state: pl.LazyFrame) -> dict[tuple[str, str, str], float]:
-    found = read_affinities(state, ITEMS.lazy(), AS_OF, CONFIG).collect()
+def read(state: Kept) -> dict[tuple[str, str, str], float]:
+    found = read_affinities(*state, ITEMS.lazy(), AS_OF, CONFIG)
     return {(user, kind, value): weight for user, kind, value, weight, _ in found.iter_rows()}
 
 
@@ -77,10 +80,10 @@ def test_batches_in_any_order_merge_to_the_state_of_all(
     for row in rows:
         random.choice(batches).append(row)
     states = [state_of(batch) for batch in batches if batch]
-    together = states[0]
-    for state in states[1:]:
-        together = merged_affinities([state, together], CONFIG)
-    assert read(together) == pytest.approx(read(state_of(rows)), rel=1e-9)
+    turned, active, spoken = (pl.concat(parts) for parts in zip(*states, strict=True))
+    added_up = summed_weights(turned), summed_weights(active), summed_weights(spoken)
+    for together in ((turned, active, spoken), added_up):
+        assert read(together) == pytest.approx(read(state_of(rows)), rel=1e-9)
 
 
 def test_shares_of_a_kind_add_up_and_favourites_come_strongest_first() -> None:
@@ -96,10 +99,10 @@ def test_shares_of_a_kind_add_up_and_favourites_come_strongest_first() -> None:
             "language": ["en", "zh", "und", None],
         }
     )
-    found = read_affinities(state_of(rows, written), ITEMS.lazy(), AS_OF, CONFIG)
-    shares = found.group_by("user_id", "kind").agg(pl.col("share").sum()).collect()
+    found = read_affinities(*state_of(rows, written), ITEMS.lazy(), AS_OF, CONFIG)
+    shares = found.group_by("user_id", "kind").agg(pl.col("share").sum())
     assert shares["share"].to_list() == pytest.approx([1.0] * len(shares))
-    [row] = favourites(found).collect().to_dicts()
+    [row] = favourites(found.lazy()).collect().to_dicts()
     assert row["favourite_categories"] == ["all", "y", "x"]
     assert row["favourite_brands"] == ["C", "B"]
     assert (row["language"], row["active_hour"]) == ("zh", 0)
@@ -107,33 +110,29 @@ def test_shares_of_a_kind_add_up_and_favourites_come_strongest_first() -> None:
 
 
 def test_of_nothing_there_are_no_favourites() -> None:
-    nothing = read_affinities(state_of([]), ITEMS.lazy(), AS_OF, CONFIG)
-    assert favourites(nothing).collect().is_empty()
+    nothing = read_affinities(*state_of([]), ITEMS.lazy(), AS_OF, CONFIG)
+    assert favourites(nothing.lazy()).collect().is_empty()
 
 
-def test_prices_have_their_place_in_the_category() -> None:
-    shop = items(
-        *({"item_id": f"i{n}", "categories": ["x"], "price_cents": 100 * n} for n in range(5)),
-        {"item_id": "same", "categories": ["x"], "price_cents": 400},
-        {"item_id": "unpriced", "categories": ["x"]},
-        {"item_id": "unplaced", "price_cents": 5},
-        {"item_id": "later", "categories": ["x"], "price_cents": 1, "created_at": AS_OF},
-        {"item_id": "yen", "categories": ["x"], "price_cents": 9000, "currency": "JPY"},
-    )
-    found = price_positions(shop.lazy(), AS_OF).collect()
-    places = dict(zip(found["item_id"], found["price_position"], strict=True))
-    bands = dict(zip(found["item_id"], found["price_band"], strict=True))
-    assert places["i0"] == pytest.approx(0.5 / 6)
-    assert places["i4"] == places["same"] == pytest.approx(5 / 6)
-    assert (bands["i0"], bands["i2"], bands["same"]) == ("lowest", "middle", "highest")
-    assert (
-        places["unpriced"] is bands["unpriced"] is places["unplaced"] is bands["unplaced"] is None
-    )
+def test_the_ends_of_time_keep_their_shares() -> None:
+    for years in (-50, 80):
+        days = [years * 365, years * 365 + 30]
+        rows = [
+            {"user_id": "u", "item_id": name, "event_type": "view", "day": when}
+            for name, when in zip("ab", days, strict=True)
+        ]
+        found = read_affinities(*state_of(rows), ITEMS.lazy(), day(days[1]), CONFIG)
+        brands = found.filter(pl.col("kind") == "brand")
+        assert brands["weight"].to_list() == pytest.approx([0.5, 1.0])
+        assert brands["share"].to_list() == pytest.approx([1 / 3, 2 / 3])
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"half_life_days": 0}, "above 0, not 0"), ({"weights": {"view": -1.0}}, "weights must be")],
+    [
+        ({"half_life_days": 29}, "at least 30, not 29"),
+        ({"weights": {"view": -1.0}}, "weights must be"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):

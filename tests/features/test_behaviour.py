@@ -92,7 +92,7 @@ def test_batches_in_any_order_merge_to_the_state_of_all(
     states = [state_of(batch, key) for batch in batches if batch]
     together = states[0]
     for state in states[1:]:
-        together = merged([state, together], key, MEASURES)
+        together = merged(pl.concat([state, together]), key, MEASURES)
     whole = state_of(rows, key).sort(key, "day").collect()
     assert together.select(whole.columns).sort(key, "day").collect().equals(whole)
     assert read(together, key).equals(read(state_of(rows, key), key))

@@ -9,7 +9,7 @@ from rows import day, events, items, reviews, signals
 from features import behaviour, opinion
 from features.levels import with_levels
 from features.live import DaySums, LiveReader
-from features.profile_state import ProfileState, merged_states, profile_state
+from features.profile_state import ProfileState, joined_states, profile_state
 from features.profiles import user_features
 from features.shrinkage import GroupPrior, group_prior
 
@@ -67,7 +67,7 @@ def test_kept_and_fresh_together_are_what_the_batch_says(
     done: list[dict], said: list[dict], late: list[dict], late_said: list[dict]
 ) -> None:
     kept, fresh = state_of(done, said), state_of(late, late_said, first=100)
-    whole = merged_states([kept, fresh])
+    whole = joined_states([kept, fresh])
     batch = {row["user_id"]: row for row in user_features(whole, AS_OF).collect().to_dicts()}
     readers = [
         ("user_days", behaviour.MEASURES, behaviour.USER_BEHAVIOUR, (), {}),

@@ -103,7 +103,7 @@ def test_batches_in_any_order_merge_to_the_state_of_all(
         for number in range(num_batches)
     ]
     random.shuffle(states)
-    together = merged(states, key, MEASURES).sort(key, "day").collect()
+    together = merged(pl.concat(states), key, MEASURES).sort(key, "day").collect()
     whole = day_state(felt.lazy(), key, MEASURES).sort(key, "day").collect()
     for left, right in zip(together.select(whole.columns), whole, strict=True):
         if right.dtype.is_float():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from rows import day, events, items, reviews, signals
 
-from features.profile_state import PARTS, ProfileState, merged_states, profile_state
+from features.profile_state import PARTS, ProfileState, joined_states, merged_state, profile_state
 from features.profiles import item_profiles, user_affinities, user_profiles
 
 AS_OF = day(300)
@@ -74,9 +74,11 @@ def test_batches_in_any_order_give_the_profiles_of_all_rows(
     random.shuffle(batches)
     together = batches[0]
     for batch in batches[1:]:
-        together = merged_states([batch, together])
-    for found, wanted in zip(read(together), read(state_of(table, said, felt)), strict=True):
-        assert_frame_equal(found, wanted, abs_tol=1e-6)
+        together = joined_states([batch, together])
+    wanted = read(state_of(table, said, felt))
+    for state in (together, merged_state(together)):
+        for found, expected in zip(read(state), wanted, strict=True):
+            assert_frame_equal(found, expected, abs_tol=1e-6)
 
 
 def test_a_state_of_nothing_adds_nothing() -> None:
@@ -85,6 +87,6 @@ def test_a_state_of_nothing_adds_nothing() -> None:
     felt = signals({"r0": 0.5})
     nothing = state_of(table.clear(), said.clear(), felt.clear())
     whole = state_of(table, said, felt)
-    for found, wanted in zip(read(merged_states([nothing, whole])), read(whole), strict=True):
+    for found, wanted in zip(read(joined_states([nothing, whole])), read(whole), strict=True):
         assert_frame_equal(found, wanted)
     assert set(whole.parts()) == set(PARTS)
