@@ -12,6 +12,8 @@ from sentiment.emotions import SHOP_EMOTIONS
 
 # Texts that judge an experience; support messages and questions are written in trouble only.
 JUDGING_SOURCES = ("review", "survey")
+# What an item borrows from, the widest first.
+ITEM_PARENTS = ("category", "brand")
 NEGATIVE_BELOW = -0.2
 FELT_FROM = 0.5
 ITEM_TREND_DAYS = 90

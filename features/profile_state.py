@@ -61,11 +61,6 @@ def profile_state(
     """
     priced = priced_events(events, items)
     felt = felt_reviews(reviews, signals)
-    judged = felt.with_columns(
-        pl.when(pl.col("source").is_in(opinion.JUDGING_SOURCES)).then(
-            pl.col("rating", "polarity", "emotions")
-        )
-    )
     written = reviews.select("review_id", "user_id", "event_time").join(
         signals.select("review_id", "language"), on="review_id"
     )
@@ -73,7 +68,7 @@ def profile_state(
         user_days=day_state(priced, "user_id", behaviour.MEASURES),
         item_days=day_state(priced, "item_id", behaviour.MEASURES),
         user_said=day_state(felt, "user_id", opinion.MEASURES),
-        item_said=day_state(judged, "item_id", opinion.MEASURES),
+        item_said=day_state(judging(felt), "item_id", opinion.MEASURES),
         ratings=_ratings(
             felt.drop_nulls(["item_id", "rating"]).select(
                 *_PAIR, num=pl.lit(1, dtype=pl.Int64), stars=pl.col("rating").cast(pl.Float64)
@@ -127,6 +122,15 @@ def felt_reviews(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> pl.LazyFrame:
     )
     columns = ("review_id", "user_id", "item_id", "source", "rating", "event_time", "seq")
     return reviews.select(columns).join(felt, on="review_id", how="left")
+
+
+def judging(felt: pl.LazyFrame) -> pl.LazyFrame:
+    """Return what `felt_reviews` does without the opinions of texts that judge no item."""
+    return felt.with_columns(
+        pl.when(pl.col("source").is_in(opinion.JUDGING_SOURCES)).then(
+            pl.col("rating", "polarity", "emotions")
+        )
+    )
 
 
 def _ratings(rows: pl.LazyFrame) -> pl.LazyFrame:

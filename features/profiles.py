@@ -18,9 +18,6 @@ from features.prices import price_positions
 from features.profile_state import ProfileState, profile_state
 from features.visibility import Visible
 
-# What an item borrows from, the widest first.
-_PARENTS = ("category", "brand")
-
 
 def visible_state(items: pl.LazyFrame, visible: Visible, signals: pl.LazyFrame) -> ProfileState:
     """Sum up everything visible."""
@@ -38,7 +35,12 @@ def item_profiles(items: pl.LazyFrame, state: ProfileState, as_of: datetime) -> 
     acted = _read_behaviour(state.item_days, "item_id", behaviour.ITEM_BEHAVIOUR, as_of)
     kin = items.select("item_id", "brand", category=pl.col("categories").list.last())
     said = _read_opinion(
-        state.item_said, "item_id", opinion.ITEM_OPINION, as_of, keys=kin, parents=_PARENTS
+        state.item_said,
+        "item_id",
+        opinion.ITEM_OPINION,
+        as_of,
+        keys=kin,
+        parents=opinion.ITEM_PARENTS,
     )
     of_items = items.select("item_id", "title", "categories", "brand", "price_cents", "created_at")
     return (
