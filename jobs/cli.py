@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jobs import (
     demo_command,
+    frames_command,
     outcomes_command,
     privacy_commands,
     satisfaction_command,
@@ -102,6 +103,7 @@ for _command in (
     stage_commands.run,
     satisfaction_command.satisfaction,
     outcomes_command.outcomes,
+    frames_command.frames,
     privacy_commands.erase,
     privacy_commands.export,
     demo_command.demo,

@@ -21,8 +21,8 @@ def check_folder(path: Path) -> None:
         raise BadInputError(f"cannot write {path}: it is a folder")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file in UTF-8 under another name and then give it its own.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text in UTF-8, under another name and then give it its own.
 
     A reader sees the old content or the new one, and a kill leaves the old one.
 
@@ -33,8 +33,8 @@ def write_whole(path: Path, text: str) -> None:
     path = path.resolve()
     partial = path.with_name(f"{path.name}{_PARTIAL}")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
