@@ -13,6 +13,8 @@ from typing import Any
 import polars as pl
 
 from features.errors import StoreError
+from features.personal import PERSONAL, read_personal
+from features.pseudonyms import Pseudonyms, check
 from features.store import QUARANTINE, Store
 from features.tombstones import ERASED, ID_COLUMNS, Tombstones
 from features.traces import Trace, find_traces
@@ -35,13 +37,16 @@ class ErasureReport:
     after: list[Trace]
 
 
-def erase_user(store: Store, user_id: str, *, now: datetime) -> ErasureReport:
+def erase_user(
+    store: Store, user_id: str, *, now: datetime, pseudonyms: Pseudonyms | None = None
+) -> ErasureReport:
     """Erase a user from a local store; what was interrupted goes on when it is called again.
 
     Args:
         store: Where the tables are.
-        user_id: Whom.
+        user_id: Whom; the plain id, also where the store holds pseudonyms.
         now: The time of the tombstone.
+        pseudonyms: Of the store, where it holds any.
 
     Returns:
         What was deleted, and where ids were found before and after.
@@ -49,9 +54,10 @@ def erase_user(store: Store, user_id: str, *, now: datetime) -> ErasureReport:
     Raises:
         StoreError: Nothing is held of the user, or the store cannot be written.
     """
-    reviews = _reviews_of(store, user_id)
-    ids = {user_id, *reviews}
-    before = find_traces(store.path(), ids)
+    check(store, pseudonyms)
+    name = user_id if pseudonyms is None else pseudonyms.of(user_id)
+    ids = {name, *_reviews_of(store, name)}
+    before = find_traces(store.path(), ids | {user_id})
     tombstones = store.tombstones()
     new = tombstones.rows(ids, now)
     if not before and len(new):
@@ -67,21 +73,29 @@ def erase_user(store: Store, user_id: str, *, now: datetime) -> ErasureReport:
     return ErasureReport(
         rows={table: count for table, count in rows.items() if count},
         before=before,
-        after=find_traces(store.path(), ids),
+        after=find_traces(store.path(), ids | {user_id}),
     )
 
 
-def export_user(store: Store, user_id: str) -> dict[str, list[dict[str, Any]]]:
+def export_user(
+    store: Store, user_id: str, *, pseudonyms: Pseudonyms | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Return every row that is held on a user, by table; refused rows of sources among them.
+
+    What is sealed is opened.
 
     Raises:
         StoreError: Nothing is held of the user.
     """
-    reviews = _reviews_of(store, user_id)
-    marks = Tombstones.holding({user_id, *reviews})
+    check(store, pseudonyms)
+    name = user_id if pseudonyms is None else pseudonyms.of(user_id)
+    marks = Tombstones.holding({name, *_reviews_of(store, name)})
     held = {}
     for table in store.names():
-        frame = store.scan(table).collect()
+        if table == PERSONAL and pseudonyms is not None:
+            frame = read_personal(store, pseudonyms)
+        else:
+            frame = store.scan(table).collect()
         rows = frame.filter(marks.marked(frame))
         if len(rows):
             held[table] = rows.to_dicts()

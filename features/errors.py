@@ -21,6 +21,10 @@ class InputError(FeaturesError):
     """A source file cannot be read as what it was said to be."""
 
 
+class PseudonymKeyError(FeaturesError):
+    """The key of pseudonyms is missing, or is none."""
+
+
 class UnknownFormatError(InputError):
     """The file is of no known format."""
 

@@ -69,7 +69,7 @@ class QuarantineWriter:
 def quarantine_rows(
     table: str,
     bad: pl.DataFrame,
-    source_rows: pl.DataFrame,
+    source_rows: pl.DataFrame | None,
     *,
     source_file: str,
     ingested_at: datetime,
@@ -79,13 +79,16 @@ def quarantine_rows(
     Args:
         table: The table that they were meant for.
         bad: `source_line` and `rule`.
-        source_rows: Rows as they stand in the source, with `source_line`.
+        source_rows: Rows as they stand in the source, with `source_line`; None keeps none.
         source_file: The name of the file.
         ingested_at: The time of this run, with a zone.
 
     Returns:
         Rows of `QUARANTINE_SCHEMA`; `row` is the source row as JSON, without its empty fields.
     """
+    if source_rows is None:
+        nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(bad))
+        return _quarantined(table, bad["rule"], bad[SOURCE_LINE], nothing, source_file, ingested_at)
     joined = bad.join(source_rows, on=SOURCE_LINE, how="left", maintain_order="left")
     content = joined.drop(SOURCE_LINE, "rule", strict=False)
     rows = [
@@ -103,7 +106,12 @@ def quarantine_rows(
 
 
 def quarantine_problems(
-    table: str, problems: list[Problem], *, source_file: str, ingested_at: datetime
+    table: str,
+    problems: list[Problem],
+    *,
+    source_file: str,
+    ingested_at: datetime,
+    keep_rows: bool = True,
 ) -> pl.DataFrame:
     """Write lines that are no records as they are kept.
 
@@ -112,6 +120,7 @@ def quarantine_problems(
         problems: The lines.
         source_file: The name of the file.
         ingested_at: The time of this run, with a zone.
+        keep_rows: Whether what the lines say is kept.
 
     Returns:
         Rows of `QUARANTINE_SCHEMA`.
@@ -120,7 +129,7 @@ def quarantine_problems(
         table,
         pl.Series([problem.rule for problem in problems], dtype=pl.String),
         pl.Series([problem.line for problem in problems], dtype=pl.Int64),
-        pl.Series([problem.row for problem in problems], dtype=pl.String),
+        pl.Series([problem.row if keep_rows else None for problem in problems], dtype=pl.String),
         source_file,
         ingested_at,
     )

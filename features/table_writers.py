@@ -149,7 +149,8 @@ class EntityWriter:
         else:
             sorted_out = sort_out(good, self._key, said, self._in_file)
             fresh, conflicts = good.filter(sorted_out["is_new"]), _conflicts(good, sorted_out)
-        added, updated = self._merge(fresh.drop(SOURCE_LINE), given, is_stub=is_stub)
+        new, changed = self._merge(fresh.drop(SOURCE_LINE), given, is_stub=is_stub)
+        added, updated = len(new), len(changed)
         unchanged = len(good) - len(conflicts) - added - updated
         return Outcome(added=added, updated=updated, unchanged=unchanged, conflicts=conflicts)
 
@@ -159,12 +160,16 @@ class EntityWriter:
         self._stubs_seen = KnownRows()
         self._store.compact(self._table)
 
-    def _merge(self, fresh: pl.DataFrame, given: list[str], *, is_stub: bool) -> tuple[int, int]:
+    def _merge(
+        self, fresh: pl.DataFrame, given: list[str], *, is_stub: bool
+    ) -> tuple[pl.Series, pl.Series]:
+        """Write rows, one an id; return the ids that are new, and those that changed."""
+        nobody = fresh[self._key].clear()
         if fresh.is_empty():
-            return 0, 0
+            return nobody, nobody
         if not self._store.exists(self._table):
             self._store.append(self._table, fresh)
-            return len(fresh), 0
+            return fresh[self._key], nobody
         ids = fresh.lazy().select(self._key)
         old = self._store.scan(self._table).join(ids, on=self._key, how="semi").collect()
         new = fresh.join(old, on=self._key, how="anti")
@@ -172,7 +177,7 @@ class EntityWriter:
         changed = merged.filter(merged.hash_rows() != old.select(merged.columns).hash_rows())
         self._store.append(self._table, new)
         self._store.upsert(self._table, changed, [self._key])
-        return len(new), len(changed)
+        return new[self._key], changed[self._key]
 
 
 def sort_out(rows: pl.DataFrame, key: str, said: pl.Series, known: KnownRows) -> pl.DataFrame:

@@ -83,6 +83,7 @@ def ingest(
             files,
             format=format or settings.ingest.format,
             now=datetime.now(UTC),
+            pseudonyms=settings.privacy.pseudonyms(),
             progress=lambda path, count: bar.update(task, advance=count, description=path.name),
         )
     if report.tables:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from features.privacy_section import PrivacySection
 from jobs.errors import ConfigError
 from sentiment.score_section import ScoreSection
 
@@ -73,6 +74,7 @@ class Config(Section):
     score: ScoreSection = ScoreSection()
     train: TrainSection = TrainSection()
     publish: PublishSection = PublishSection()
+    privacy: PrivacySection = PrivacySection()
     serve: ServeSection = ServeSection()
 
 

@@ -11,6 +11,8 @@ import polars as pl
 
 from features.contracts import CONTRACTS, check
 from features.errors import InputError
+from features.personal import SealedUserWriter
+from features.pseudonyms import Pseudonyms, begin
 from features.quarantine import QuarantineWriter, quarantine_problems, quarantine_rows
 from features.readers import SOURCE_LINE, SOURCE_ROW, Batch, ByteSource, detect, read_batches
 from features.store import Store
@@ -100,6 +102,7 @@ def ingest(
     *,
     format: str | None = None,
     now: datetime,
+    pseudonyms: Pseudonyms | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Read files into the tables of a store; reading one again changes nothing.
@@ -112,17 +115,20 @@ def ingest(
         files: Plain or gzip CSV and JSON lines, or Parquet.
         format: The format of all of them; None to tell it from each file.
         now: The time of this run, with a zone; written to quarantined rows.
+        pseudonyms: Take the place of ids of people, personal fields are sealed and refused rows are
+            kept without their content; None keeps plain ids.
         progress: Told about bytes as they are read.
 
     Returns:
         Counts by table, and what was wrong with which file.
 
     Raises:
-        StoreError: The store cannot be written.
+        StoreError: The store cannot be written, or holds plain ids where pseudonyms are wanted, or
+            pseudonyms of another key or without one.
     """
     report = IngestReport()
     with ExitStack() as held:
-        run = _Run(store, report.tables, now, held)
+        run = _Run(store, report.tables, now, pseudonyms, held)
         for path in files:
             entry = FileReport(path=path)
             report.files.append(entry)
@@ -137,9 +143,15 @@ class _Run:
     """The writers and counts of one ingest."""
 
     def __init__(
-        self, store: Store, tables: dict[str, TableCounts], now: datetime, held: ExitStack
+        self,
+        store: Store,
+        tables: dict[str, TableCounts],
+        now: datetime,
+        pseudonyms: Pseudonyms | None,
+        held: ExitStack,
     ) -> None:
         self._store = store
+        self._pseudonyms = pseudonyms
         self._tables = tables
         self._now = now
         self._held = held
@@ -172,6 +184,7 @@ class _Run:
         """Lock the store once there is something to write, so that a bad file makes no folder."""
         if not self._is_locked:
             self._held.enter_context(self._store.lock("ingest"))
+            begin(self._store, self._pseudonyms)
             self._is_locked = True
 
     def _take(self, batch: Batch, source_file: str) -> None:
@@ -190,7 +203,9 @@ class _Run:
             frame = self._without_erased(table, frame)
             checked = check(table, frame)
             given = [name for name in frame.columns if name in CONTRACTS[table].column_names()]
-            outcome = self._writer(table).accept(checked.good, given, is_stub=rows.is_stub)
+            # Users are named by their writer, which seals what else is personal.
+            good = checked.good if table == "users" else self._named(checked.good)
+            outcome = self._writer(table).accept(good, given, is_stub=rows.is_stub)
             bad = pl.concat([checked.bad, outcome.conflicts])
             counts = self._counts(table)
             counts.read += len(frame)
@@ -201,7 +216,7 @@ class _Run:
             kept = quarantine_rows(
                 table,
                 bad,
-                batch.records.frame.drop(SOURCE_ROW),
+                batch.records.frame.drop(SOURCE_ROW) if self._pseudonyms is None else None,
                 source_file=source_file,
                 ingested_at=self._now,
             )
@@ -210,7 +225,7 @@ class _Run:
                 refused_lines = bad[SOURCE_LINE]
 
     def _without_erased(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
-        erased = self._tombstones.marked(frame)
+        erased = self._tombstones.marked(self._named(frame))
         count = int(erased.sum())
         if not count:
             return frame
@@ -221,7 +236,11 @@ class _Run:
 
     def _take_problems(self, table: str, batch: Batch, source_file: str) -> None:
         kept = quarantine_problems(
-            table, batch.records.problems, source_file=source_file, ingested_at=self._now
+            table,
+            batch.records.problems,
+            source_file=source_file,
+            ingested_at=self._now,
+            keep_rows=self._pseudonyms is None,
         )
         counts = self._counts(table)
         counts.read += len(kept)
@@ -231,7 +250,12 @@ class _Run:
     def _counts(self, table: str) -> TableCounts:
         return self._tables.setdefault(table, TableCounts())
 
+    def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame if self._pseudonyms is None else self._pseudonyms.named(frame)
+
     def _writer(self, table: str) -> TableWriter:
+        if table == "users" and self._pseudonyms is not None and table not in self._writers:
+            self._writers[table] = SealedUserWriter(self._store, self._pseudonyms)
         if table not in self._writers:
             kind = EntityWriter if table in _ENTITIES else FactWriter
             self._writers[table] = kind(self._store, table)

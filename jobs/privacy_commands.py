@@ -24,7 +24,12 @@ def erase(
     from jobs.stage_commands import load_settings, open_store
 
     settings, output = load_settings(config), Output(json)
-    report = erase_user(open_store(store, settings), user, now=datetime.now(UTC))
+    report = erase_user(
+        open_store(store, settings),
+        user,
+        now=datetime.now(UTC),
+        pseudonyms=settings.privacy.pseudonyms(),
+    )
     for table, count in report.rows.items():
         output.console.print(f"{table}: {count:,} rows deleted")
     found, left = (sum(t.places for t in traces) for traces in (report.before, report.after))
@@ -49,7 +54,7 @@ def export(
     from jobs.stage_commands import load_settings, open_store
 
     settings, output = load_settings(config), Output(json or "-")
-    held = export_user(open_store(store, settings), user)
+    held = export_user(open_store(store, settings), user, pseudonyms=settings.privacy.pseudonyms())
     for table, rows in held.items():
         output.console.print(f"{table}: {len(rows):,} rows")
     output.write_json({table: [_plain(row) for row in rows] for table, rows in held.items()})

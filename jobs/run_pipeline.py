@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from features.pseudonyms import Pseudonyms
 from features.store import Store
 from jobs.build_profiles import SIDE_TABLES, ProfilesReport, profiles
 from jobs.errors import BadInputError
@@ -38,11 +39,13 @@ class PipelineConfig:
         score: How reviews are scored.
         recommender: What decides the fit.
         gate_tolerance: See `publish`.
+        pseudonyms: See `jobs.ingest_tables.ingest`.
     """
 
     score: ScoreConfig
     recommender: RecommenderConfig = field(default_factory=RecommenderConfig)
     gate_tolerance: float = 0.05
+    pseudonyms: Pseudonyms | None = None
 
 
 @dataclass(kw_only=True)
@@ -99,7 +102,7 @@ def run(
     with store.lock("run"):
         if files:
             with report.timed("ingest"):
-                report.ingest = _ingest(store, files, format, now, progress)
+                report.ingest = _ingest(store, files, format, now, config.pseudonyms, progress)
         with report.timed("score"):
             report.score = score(
                 store, config.score, progress=lambda done, total: progress("score", done, total)
@@ -133,6 +136,7 @@ def _ingest(
     files: Sequence[Path],
     format: str | None,
     now: datetime,
+    pseudonyms: Pseudonyms | None,
     progress: StepProgress,
 ) -> IngestReport:
     total = sum(path.stat().st_size for path in files if path.is_file())
@@ -143,7 +147,7 @@ def _ingest(
         done += num_bytes
         progress("ingest", min(done, total), total)
 
-    report = ingest(store, files, format=format, now=now, progress=count)
+    report = ingest(store, files, format=format, now=now, pseudonyms=pseudonyms, progress=count)
     if report.errors:
         raise BadInputError("\n".join(report.errors))
     return report

@@ -46,6 +46,7 @@ def pipeline_config(config: Config) -> PipelineConfig:
         score=score_config(config),
         recommender=recommender_config(config),
         gate_tolerance=config.publish.tolerance,
+        pseudonyms=config.privacy.pseudonyms(),
     )
 
 

@@ -32,13 +32,14 @@ def answer(
         At most k items; none that was bought, none that a filter leaves out.
     """
     allowed = allowed_items(request.filters, snapshot.catalogue)
-    query = snapshot.query(request.user_id, allowed)
+    name = snapshot.known_as(request.user_id)
+    query = snapshot.query(name, allowed)
     degraded = _degraded(request.user_id, query)
     items: list[RecommendedItem] = []
     if allowed is None or allowed.any():
         found = snapshot.recommend(query, request.k, allowed)
         reasons = (
-            _reasons(found, query, snapshot, request.user_id, is_personal=degraded is None)
+            _reasons(found, query, snapshot, name, is_personal=degraded is None)
             if request.explain
             else [None] * len(found.item_idx)
         )

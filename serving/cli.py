@@ -63,7 +63,12 @@ def serve(
     # Ray and the models are only imported once the flags are known to be right.
     from serving.server import ServeOptions, Server
 
-    options = ServeOptions(store=Path(store or file.store.path), section=section, score=file.score)
+    options = ServeOptions(
+        store=Path(store or file.store.path),
+        section=section,
+        score=file.score,
+        pseudonyms=file.privacy.pseudonyms(),
+    )
     _interrupt_on_signals()
     try:
         with Server(options) as server:

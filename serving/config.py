@@ -1,4 +1,4 @@
-"""What `sentirec serve` reads from `sentirec.toml`: `[store]`, `[score]` and `[serve]`.
+"""What `sentirec serve` reads from `sentirec.toml`: store, score, privacy and serve.
 
 Other sections belong to other commands and are not looked at.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from features.privacy_section import PrivacySection
 from sentiment.score_section import ScoreSection
 from serving.errors import ServeConfigError
 
@@ -48,6 +49,7 @@ class ServeFile(BaseModel):
 
     store: StoreSection = StoreSection()
     score: ScoreSection = ScoreSection()
+    privacy: PrivacySection = PrivacySection()
     serve: ServeSection = ServeSection()
 
 

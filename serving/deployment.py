@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from features.pseudonyms import Pseudonyms
 from features.store import Store
 from serving.app import build_app
 from serving.state import ServingState
@@ -23,12 +24,13 @@ class Recommendations:
     Args:
         store: Address of the store.
         poll_interval_s: How often to look for a newer bundle or side table.
+        pseudonyms: Under which the store knows users; None for plain ids.
     """
 
-    def __init__(self, store: str, poll_interval_s: float) -> None:
+    def __init__(self, store: str, poll_interval_s: float, pseudonyms: Pseudonyms | None) -> None:
         # One request, one core: threads would only fight with those of other replicas.
         faiss.omp_set_num_threads(1)
-        self._state = ServingState(Store(store))
+        self._state = ServingState(Store(store), pseudonyms=pseudonyms)
         self._state.load()
         self._state.start_polling(poll_interval_s)
 
@@ -37,13 +39,20 @@ class Recommendations:
         return build_app(self._state)
 
 
-def application(store: str | Path, *, num_replicas: int, poll_interval_s: float) -> Application:
+def application(
+    store: str | Path,
+    *,
+    num_replicas: int,
+    poll_interval_s: float,
+    pseudonyms: Pseudonyms | None = None,
+) -> Application:
     """Describe the deployment.
 
     Args:
         store: Address of the store.
         num_replicas: Processes that answer.
         poll_interval_s: How often each looks for a newer bundle or side table.
+        pseudonyms: Under which the store knows users; None for plain ids.
     """
     deployment = serve.deployment(
         name="recommendations",
@@ -53,4 +62,4 @@ def application(store: str | Path, *, num_replicas: int, poll_interval_s: float)
         graceful_shutdown_wait_loop_s=0.2,
         health_check_period_s=5.0,
     )(Recommendations)
-    return deployment.bind(str(store), poll_interval_s)
+    return deployment.bind(str(store), poll_interval_s, pseudonyms)

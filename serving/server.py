@@ -19,6 +19,7 @@ from types import TracebackType
 
 import httpx
 
+from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import read_manifest
 from recsys.bundle_versions import current_bundle
@@ -48,11 +49,13 @@ class ServeOptions:
         store: Folder of the store.
         section: The resolved `[serve]` section.
         score: How texts are scored at `POST /v1/sentiment`.
+        pseudonyms: Under which the store knows users; None for plain ids.
     """
 
     store: Path
     section: ServeSection
     score: ScoreSection
+    pseudonyms: Pseudonyms | None = None
 
     @property
     def url(self) -> str:
@@ -61,7 +64,7 @@ class ServeOptions:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.section.port}"
 
 
-def check_store(folder: Path) -> str:
+def check_store(folder: Path, pseudonyms: Pseudonyms | None = None) -> str:
     """Make sure that there is something to serve, before anything is started.
 
     Returns:
@@ -69,6 +72,7 @@ def check_store(folder: Path) -> str:
 
     Raises:
         NothingToServeError: If there is no store, no live bundle or no side table.
+        StoreError: If the store holds pseudonyms of another key, or plain ids.
         RecsysError: If the live bundle's manifest cannot be read.
     """
     if not folder.is_dir():
@@ -76,6 +80,7 @@ def check_store(folder: Path) -> str:
             f"there is no store at {folder}: run `sentirec ingest FILE` first"
         )
     store = Store(folder)
+    check(store, pseudonyms)
     bundle = current_bundle(store.path(BUNDLES))
     if bundle is None:
         raise NothingToServeError(
@@ -112,7 +117,7 @@ class Server:
     def __enter__(self) -> "Server":
         """Start, and wait until requests are answered."""
         check_port(self._options.section.host, self._options.section.port)
-        self.model_version = check_store(self._options.store)
+        self.model_version = check_store(self._options.store, self._options.pseudonyms)
         self._folder = Path(tempfile.mkdtemp(prefix="sr-"))
         try:
             self._start(self._folder)
@@ -187,6 +192,7 @@ class Server:
                     self._options.store.resolve(),
                     num_replicas=section.replicas,
                     poll_interval_s=section.poll_interval_s,
+                    pseudonyms=self._options.pseudonyms,
                 ),
                 name=APP_NAME,
                 route_prefix="/",

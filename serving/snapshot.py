@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from features.pseudonyms import Pseudonyms
 from recsys.bundle import Manifest
 from recsys.interactions import IdMap
 from recsys.query import Population, Query
@@ -28,6 +29,7 @@ class Snapshot:
         user_index: User index by external id.
         quotes: Quotes by item id.
         versions: Versions of the side tables this was made of.
+        pseudonyms: Under which the tables know users; None for plain ids.
         popular: The longest answer to a stranger who filters nothing, ready made: it is the same
             for all of them. Making it also shows that the bundle can answer, before it is live.
     """
@@ -41,9 +43,16 @@ class Snapshot:
     quotes: Quotes
     versions: Versions
     popular: Recommended
+    pseudonyms: Pseudonyms | None = None
 
     @classmethod
-    def of(cls, recommender: Recommender, manifest: Manifest, tables: SideTables) -> "Snapshot":
+    def of(
+        cls,
+        recommender: Recommender,
+        manifest: Manifest,
+        tables: SideTables,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> "Snapshot":
         """Join a bundle with side tables."""
         user_ids = (tables.purchases, tables.browsing, tables.profiles)
         users = IdMap.of(
@@ -63,10 +72,20 @@ class Snapshot:
             quotes=quotes_by_item(tables.quotes),
             versions=tables.versions,
             popular=deep.recommend(Query.of_stranger(), MAX_K),
+            pseudonyms=pseudonyms,
         )
 
+    def known_as(self, user_id: str | None) -> str | None:
+        """Return the name under which the tables know a user."""
+        if user_id is None or self.pseudonyms is None:
+            return user_id
+        return self.pseudonyms.of(user_id)
+
     def query(self, user_id: str | None, allowed: np.ndarray | None) -> Query | None:
-        """Return the question of one user over the allowed items, or None for an unknown user."""
+        """Return the question of a user over the allowed items, or None for an unknown one.
+
+        `user_id` is a name of the tables, see `known_as`.
+        """
         user_idx = None if user_id is None else self.user_index.get(user_id)
         if user_idx is None:
             return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import FeaturesError
+from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import Manifest, load_bundle
 from recsys.bundle_versions import current_bundle
@@ -40,10 +41,14 @@ class ServingState:
     Args:
         store: Where side tables and bundles are.
         bundles: Folder of bundles; default: `bundles` in the store.
+        pseudonyms: Under which the store knows users; None for plain ids.
     """
 
-    def __init__(self, store: Store, bundles: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, bundles: Path | None = None, pseudonyms: Pseudonyms | None = None
+    ) -> None:
         self._store = store
+        self._pseudonyms = pseudonyms
         self._bundles = store.path(BUNDLES) if bundles is None else bundles
         self._snapshot: Snapshot | None = None
         self._live: _Seen | None = None
@@ -68,9 +73,11 @@ class ServingState:
 
         Raises:
             NothingToServeError: If no bundle was published, or a side table is missing.
+            StoreError: If the store holds pseudonyms of another key, or plain ids.
             RecsysError: If the bundle is damaged.
             FeaturesError: If a side table is damaged.
         """
+        check(self._store, self._pseudonyms)
         with self._lock:
             seen = self._look()
             recommender, manifest = load_bundle(seen.bundle)
@@ -147,7 +154,7 @@ class ServingState:
 
     def _swap(self, recommender: Recommender, manifest: Manifest, bundle: Path) -> None:
         tables = read_side_tables(self._store)
-        self._snapshot = Snapshot.of(recommender, manifest, tables)
+        self._snapshot = Snapshot.of(recommender, manifest, tables, self._pseudonyms)
         self._live = _Seen(bundle=bundle, versions=tables.versions)
         _logger.info("serving bundle %s with tables %s", manifest.version, tables.versions)
 

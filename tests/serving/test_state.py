@@ -9,6 +9,8 @@ import pytest
 from published_shop import Published
 from starlette.testclient import TestClient
 
+from features.errors import StoreError
+from features.pseudonyms import Pseudonyms, begin
 from features.store import Store
 from recsys.bundle_versions import promote
 from recsys.errors import BundleError
@@ -188,3 +190,25 @@ def test_a_first_load_refuses_a_corrupt_bundle(published: Published) -> None:
     corrupt(published.bundles / "v1")
     with pytest.raises(BundleError, match=r"ranker\.txt"):
         ServingState(published.store).load()
+
+
+def test_a_store_of_pseudonyms_is_asked_by_plain_ids(published: Published) -> None:
+    ours = Pseudonyms(bytes(range(32)))
+    user_id = published.tables["purchase_history"]["user_id"][0]
+    body = {"user_id": user_id, "k": 5, "explain": True}
+    plain = TestClient(build_app(loaded(published))).post(PATH, json=body).json()
+    begin(published.store, ours)
+    for name, frame in published.tables.items():
+        published.store.overwrite(name, ours.named(frame))
+    with pytest.raises(StoreError, match="holds pseudonyms"):
+        loaded(published)
+    state = ServingState(published.store, pseudonyms=ours)
+    state.load()
+    answered = TestClient(build_app(state)).post(PATH, json=body).json()
+    assert answered["degraded"] is None
+    assert answered["user_id"] == user_id
+    for found, wanted in zip(answered["items"], plain["items"], strict=True):
+        assert found["item_id"] == wanted["item_id"]
+        assert found["score"] == pytest.approx(wanted["score"])
+        texts = [(item["reason"]["quote"] or {}).get("text") for item in (found, wanted)]
+        assert texts[0] == texts[1]
