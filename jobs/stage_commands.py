@@ -79,12 +79,19 @@ def profiles(
 
 
 def describe_features(output: Output) -> None:
-    """Print what each declared feature of a profile means."""
+    """Print what each declared feature means, of profiles and of a user and an item."""
     from features.behaviour import ITEM_BEHAVIOUR, USER_BEHAVIOUR
     from features.opinion import ITEM_OPINION, USER_OPINION
     from jobs.result_tables import features_table
+    from recsys.pair_features import PAIR_FEATURES
 
-    declared = (*USER_BEHAVIOUR, *USER_OPINION, *ITEM_BEHAVIOUR, *ITEM_OPINION)
+    declared = (
+        *USER_BEHAVIOUR,
+        *USER_OPINION,
+        *ITEM_BEHAVIOUR,
+        *ITEM_OPINION,
+        *PAIR_FEATURES,
+    )
     described = [feature.described() for feature in declared]
     output.console.print(features_table(described))
     output.write_json({"features": described})

@@ -3,26 +3,61 @@
 Shape suffixes: B users, K candidates, S sources, H rows of one user's history, F features.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from recsys.candidates import Candidates
-from recsys.interactions import Histories
+from recsys.interactions import Histories, concat_ranges
 from recsys.item_features import DENSE_COLUMNS, ItemFeatures
 from recsys.query import USER_COLUMNS, Query
 
 MAX_HISTORY = 20
 _PRICE = list(DENSE_COLUMNS).index("price_cents")
-_PAIR_NAMES = (
-    "text_max",
-    "text_mean",
-    "felt_text",
-    "category_share",
-    "felt_category",
-    "brand_share",
-    "felt_brand",
-    "price_gap",
-    "browse_strength",
-    "browse_recency",
+
+
+@dataclass(frozen=True)
+class PairFeature:
+    """One column that joins a user's past with a candidate.
+
+    Attributes:
+        name: Of the column, after `pair:`.
+        unit: Of its values.
+        meaning: What it says, in one line.
+        default: Of a user whose past says nothing of it.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    default: float = 0.0
+
+    def described(self) -> dict[str, Any]:
+        """Return the declaration as `features.feature.Feature.described` does."""
+        return {
+            "name": self.name,
+            "scope": "user x item",
+            "dtype": "Float32",
+            "unit": self.unit,
+            "window_days": None,
+            "default": self.default,
+            "meaning": self.meaning,
+        }
+
+
+# In the order of the columns. Purchases are the last `MAX_HISTORY`.
+PAIR_FEATURES = (
+    PairFeature("text_max", "cosine", "text of the item and of the purchase that is closest"),
+    PairFeature("text_mean", "cosine", "text of the item and of the purchases, mean"),
+    PairFeature("felt_text", "polarity", "how purchases of like text were felt about, shrunk"),
+    PairFeature("category_share", "share", "purchases in a category of the item, mean of them"),
+    PairFeature("felt_category", "polarity", "how purchases there were felt about, shrunk"),
+    PairFeature("brand_share", "share", "purchases of the item's brand"),
+    PairFeature("felt_brand", "polarity", "how purchases of the brand were felt about, shrunk"),
+    PairFeature("price_gap", "log cents / 5", "price above the mean of the purchases"),
+    PairFeature("browse_strength", "log strength", "how strongly the item itself was browsed"),
+    PairFeature("browse_recency", "1 / place", "how lately, 1 for the item browsed last"),
 )
 
 
@@ -35,7 +70,7 @@ def feature_names(sources: tuple[str, ...]) -> list[str]:
         *(f"item:{name}" for name in DENSE_COLUMNS),
         *(f"user:{name}" for name in USER_COLUMNS),
         "user:history_length",
-        *(f"pair:{name}" for name in _PAIR_NAMES),
+        *(f"pair:{feature.name}" for feature in PAIR_FEATURES),
     ]
 
 
@@ -51,19 +86,19 @@ def pair_features(
         items: Features over the item index.
         text: Centred unit text vectors, float32, shape (I, D).
     """
-    item_idx = np.maximum(candidates.item_idx, 0)
+    item_idx = np.maximum(candidates.item_idx, 0, dtype=np.intp)
     num_users, num_candidates = item_idx.shape
     dense = items.dense[item_idx]
     user = np.concatenate(
         [query.user, np.log1p(query.bought.lengths)[:, None].astype(np.float32)], axis=1
     )
-    pairs = np.empty((num_users, num_candidates, len(_PAIR_NAMES)), dtype=np.float32)
+    pairs = np.empty((num_users, num_candidates, len(PAIR_FEATURES)), dtype=np.float32)
     for b in range(num_users):
         pairs[b] = _pairs_of_user(query, b, item_idx[b], items, text)
     return np.concatenate(
         [
             candidates.score,
-            np.log1p(candidates.rank),
+            np.log1p(candidates.rank, dtype=np.float32),
             candidates.fused[:, :, None],
             dense,
             np.broadcast_to(user[:, None, :], (num_users, num_candidates, user.shape[1])),
@@ -77,28 +112,29 @@ def pair_features(
 def _pairs_of_user(
     query: Query, b: int, item_K: np.ndarray, items: ItemFeatures, text: np.ndarray
 ) -> np.ndarray:
-    """Return what joins one user's history with each candidate, shape (K, len(_PAIR_NAMES))."""
+    """Return what joins one user's history with each candidate, shape (K, len(PAIR_FEATURES))."""
     history, felt = _rows(query.bought, b)
     browsed, strength = _rows(query.browsed, b)
-    out = np.zeros((len(_PAIR_NAMES), len(item_K)), dtype=np.float32)
+    out = np.zeros((len(PAIR_FEATURES), len(item_K)), dtype=np.float32)
     if len(history):
         known = np.nan_to_num(felt)
-        similarity_HK = text[history] @ text[item_K].T
-        close_HK = np.maximum(similarity_HK, 0.0) ** 2
-        out[0] = similarity_HK.max(0)
-        out[1] = similarity_HK.mean(0)
-        out[2] = known @ close_HK / (close_HK.sum(0) + 0.1)
+        similarity_KH = text.take(item_K, axis=0) @ text[history].T
+        out[0] = similarity_KH.max(1)
+        out[1] = similarity_KH @ np.full(len(history), 1.0 / len(history), dtype=np.float32)
+        close_KH = np.square(np.maximum(similarity_KH, 0.0))
+        out[2] = close_KH @ known / (close_KH.sum(1) + 0.1)
         share, mood = _category_affinity(history, known, items)
         out[3], out[4] = _mean_over_categories(share, mood, item_K, items)
-        same_HK = items.brand_idx[history][:, None] == items.brand_idx[item_K][None]
-        same_HK &= items.brand_idx[item_K] > 0
-        out[5] = same_HK.mean(0)
-        out[6] = known @ same_HK / (same_HK.sum(0) + 1.0)
+        brand_K = items.brand_idx[item_K]
+        same_KH = (brand_K[:, None] == items.brand_idx[history]) & (brand_K > 0)[:, None]
+        num_same = same_KH.sum(1)
+        out[5] = num_same / len(history)
+        out[6] = same_KH @ known / (num_same + 1.0)
         out[7] = items.dense[item_K, _PRICE] - items.dense[history, _PRICE].mean()
     if len(browsed):
-        place = {item: row for row, item in enumerate(browsed.tolist())}
-        rows = np.array([place.get(item, -1) for item in item_K.tolist()])
-        hit = rows >= 0
+        order = np.argsort(browsed)
+        rows = order[np.searchsorted(browsed, item_K, sorter=order).clip(max=len(browsed) - 1)]
+        hit = browsed[rows] == item_K
         out[8, hit] = np.log1p(strength[rows[hit]])
         out[9, hit] = 1.0 / (len(browsed) - rows[hit])
     return out.T
@@ -114,12 +150,7 @@ def _category_affinity(
     history: np.ndarray, felt: np.ndarray, items: ItemFeatures
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return share of history in each category, and shrunk mean polarity there, shape (C,)."""
-    starts, ends = items.category_indptr[history], items.category_indptr[history + 1]
-    num = ends - starts
-    categories = np.concatenate(
-        [items.category_idx[s:e] for s, e in zip(starts, ends, strict=True)]
-    )
-    row = np.repeat(np.arange(len(history)), num)
+    categories, row, _ = _categories_of(history, items)
     counts = np.bincount(categories, minlength=items.num_categories)
     moods = np.bincount(categories, felt[row], minlength=items.num_categories)
     return counts / len(history), moods / (counts + 1.0)
@@ -128,14 +159,19 @@ def _category_affinity(
 def _mean_over_categories(
     share: np.ndarray, mood: np.ndarray, item_K: np.ndarray, items: ItemFeatures
 ) -> tuple[np.ndarray, np.ndarray]:
-    starts, ends = items.category_indptr[item_K], items.category_indptr[item_K + 1]
-    num = ends - starts
-    row = np.repeat(np.arange(len(item_K)), num)
-    categories = np.concatenate(
-        [items.category_idx[s:e] for s, e in zip(starts, ends, strict=True)]
-    )
+    categories, row, num = _categories_of(item_K, items)
     size, each = len(item_K), np.maximum(num, 1)
     return (
         np.bincount(row, share[categories], minlength=size) / each,
         np.bincount(row, mood[categories], minlength=size) / each,
     )
+
+
+def _categories_of(
+    item_idx: np.ndarray, items: ItemFeatures
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the categories of items side by side, whose each is, and how many each has."""
+    starts, ends = items.category_indptr[item_idx], items.category_indptr[item_idx + 1]
+    num = ends - starts
+    categories = items.category_idx[concat_ranges(starts, ends)]
+    return categories, np.repeat(np.arange(len(item_idx)), num), num
