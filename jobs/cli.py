@@ -22,6 +22,7 @@ from jobs import (
     satisfaction_command,
     sentiment_commands,
     stage_commands,
+    user_command,
 )
 from jobs.command_plugins import PluginGroup
 from jobs.config import load_config
@@ -104,6 +105,7 @@ for _command in (
     stage_commands.run,
     satisfaction_command.satisfaction,
     outcomes_command.outcomes,
+    user_command.user,
     frames_command.frames,
     privacy_commands.erase,
     privacy_commands.export,

@@ -57,13 +57,13 @@ def export(
     held = export_user(open_store(store, settings), user, pseudonyms=settings.privacy.pseudonyms())
     for table, rows in held.items():
         output.console.print(f"{table}: {len(rows):,} rows")
-    output.write_json({table: [_plain(row) for row in rows] for table, rows in held.items()})
+    output.write_json({table: [plain_json(row) for row in rows] for table, rows in held.items()})
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Return a value of a table as JSON has it."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: plain_json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain_json(part) for part in value]
     return value.isoformat() if isinstance(value, date | datetime) else value

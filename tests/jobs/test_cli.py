@@ -75,8 +75,7 @@ def test_the_store_may_come_from_the_configuration(monkeypatch: pytest.MonkeyPat
         ('[store]\npth = "x"\n', r"unknown key store\.pth; allowed there: path"),
         (
             "[shop]\n",
-            "unknown key shop; allowed there: ingest, privacy, publish, score, serve, store, "
-            "train",
+            "unknown key shop; allowed there: ingest, privacy, publish, score, serve, store, train",
         ),
         ("[store]\npath = 3\n", r"store\.path: Input should be a valid string, not 3"),
         ("store = 3\n", r"store: Input should be a valid dictionary"),
