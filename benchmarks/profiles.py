@@ -161,7 +161,7 @@ def _pandas(folder: Path) -> int:
 
 
 def _duckdb(folder: Path) -> int:
-    import duckdb  # pyright: ignore[reportMissingImports]
+    import duckdb
 
     path = folder / "tenth" / "events.parquet"
     kinds = ", ".join(f"count(*) filter (event_type = '{kind}') as {kind}" for kind in _KINDS)
@@ -178,7 +178,7 @@ def _duckdb(folder: Path) -> int:
         )
         select user_id, {totals}, {windows} from days group by user_id
     """
-    return len(connection.execute(query).fetch_arrow_table())
+    return len(connection.execute(query).pl())
 
 
 _RUNS: dict[str, Callable[[Path], int]] = {
