@@ -85,7 +85,7 @@ def _outcome(
     test = back_test(known, question, times)
     most = ", ".join(f"{name} {gain:.2f}" for name, gain in list(test.importance.items())[:8])
     console.print(f"share of gain: {most}")
-    console.print(outcome_table(question, test))
+    console.print(outcome_table(question.told, test))
     return dataclasses.asdict(test)
 
 

@@ -178,7 +178,7 @@ def _duckdb(folder: Path) -> int:
         )
         select user_id, {totals}, {windows} from days group by user_id
     """
-    return len(connection.execute(query).pl())
+    return len(connection.sql(query).pl())
 
 
 _RUNS: dict[str, Callable[[Path], int]] = {

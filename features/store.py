@@ -31,6 +31,7 @@ _MADE_BY = {
     "item_profiles": "profiles",
     "user_affinities": "profiles",
     "user_outcomes": "outcomes",
+    "category_satisfaction": "outcomes",
     "user_aspects": "profiles",
     "item_aspects": "profiles",
     "purchase_history": "profiles",

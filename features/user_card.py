@@ -21,8 +21,9 @@ class UserCard:
     Attributes:
         profile: Their row of `user_profiles`.
         affinities: By kind (`features.affinity.KINDS`) the strongest values and their shares.
-        aspects: The aspects they stress most, rows of `user_aspects`, each with `sentences`: rows
-            of `review_id, item_id, event_time, polarity, sentence`, the latest first.
+        aspects: The aspects they stress most, of those they wrote about more than once where there
+            are any: rows of `user_aspects`, each with `sentences`: rows of `review_id, item_id,
+            event_time, polarity, sentence`, the latest first.
     """
 
     profile: dict[str, Any]
@@ -45,7 +46,10 @@ def user_card(store: Store, user_id: str, *, version: str) -> UserCard:
     if not profile:
         raise StoreError(f"{store.root} has no profile of this user")
     affinities = _own(store, "user_affinities", user_id).sort("share", descending=True)
-    stressed = _own(store, "user_aspects", user_id).head(NUM_ASPECTS)
+    stressed = _own(store, "user_aspects", user_id)
+    stressed = stressed.filter(pl.col("emphasis") > 0)
+    often = stressed.filter(pl.col("num_mentions") > 1)
+    stressed = (often if len(often) else stressed).head(NUM_ASPECTS)
     opinions = _opinions(store, user_id, version) if len(stressed) else []
     return UserCard(
         profile=profile[0],

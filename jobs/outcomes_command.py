@@ -16,23 +16,22 @@ def outcomes(
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Write purchase and churn probabilities and customer value of every user, and test them."""
-    from jobs.predict_outcomes import TABLE
+    """Write how likely users buy, churn and will be satisfied, and their value, and test that."""
+    from jobs.predict_outcomes import SATISFACTION_TABLE, TABLE
     from jobs.predict_outcomes import outcomes as predict
     from jobs.result_tables import outcome_table
     from jobs.stage_commands import open_scored
-    from recsys.outcomes import OutcomeQuestion
 
     output = Output(json)
     opened, version, moment = open_scored(store, config, as_of)
     report = predict(opened, version=version, as_of=moment, horizon_days=horizon_days)
     for outcome, test in report.back_tests.items():
-        question = OutcomeQuestion(outcome=outcome, horizon_days=horizon_days)
         if test is None:
             output.console.print(f"{outcome}: too little past to test it on")
         else:
-            output.console.print(outcome_table(question, test))
+            output.console.print(outcome_table(report.told[outcome], test))
     for note in report.notes:
         output.console.print(f"not told: {note}")
-    output.console.print(f"{TABLE}: {report.rows:,} rows as of {report.as_of.isoformat()}")
+    for table, rows in ((TABLE, report.rows), (SATISFACTION_TABLE, report.satisfaction_rows)):
+        output.console.print(f"{table}: {rows:,} rows as of {report.as_of.isoformat()}")
     output.write_json(asdict(report) | {"as_of": report.as_of.isoformat()})

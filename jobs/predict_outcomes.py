@@ -1,17 +1,21 @@
 """Tell what every user will do next, and how well the same was told a horizon ago."""
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from features.profile_state import priced_events
-from features.profiles import user_features, visible_state
+from features.affinity import favourites
+from features.profile_state import ProfileState, priced_events
+from features.profiles import user_affinities, user_features, visible_state
 from features.purchase_days import purchase_days
 from features.store import Store
+from features.training_frames import LABEL_TIME
 from features.visibility import Visible, everything
 from jobs.errors import NotDecidableError
 from jobs.load_shop import load_shop
+from recsys.category_satisfaction import fit_category_satisfaction, satisfaction_back_test
 from recsys.customer_value import customer_values
 from recsys.errors import NotEnoughDataError
 from recsys.outcomes import BackTest, OutcomeQuestion, back_test, fit_outcome
@@ -19,6 +23,8 @@ from recsys.propensity import feature_matrix
 from recsys.world import ShopTables
 
 TABLE = "user_outcomes"
+SATISFACTION_TABLE = "category_satisfaction"
+SATISFACTION = "satisfaction"
 _COLUMNS = {"purchase": "purchase_probability", "churn": "churn_probability"}
 
 
@@ -29,22 +35,31 @@ class OutcomesReport:
     Attributes:
         as_of: The users' present.
         rows: Users told.
+        satisfaction_rows: Users and categories told.
+        told: What each outcome is, in words.
         back_tests: By outcome; None where the events do not reach back two horizons.
         notes: What could not be told, and why.
     """
 
     as_of: datetime
     rows: int
+    satisfaction_rows: int
+    told: dict[str, str]
     back_tests: dict[str, BackTest | None]
     notes: list[str]
 
 
 def outcomes(store: Store, *, version: str, as_of: datetime, horizon_days: int) -> OutcomesReport:
-    """Write the table `user_outcomes`: one row a user with any event or review before `as_of`.
+    """Write the tables `user_outcomes` and `category_satisfaction`.
 
-    Columns: `user_id, as_of, horizon_days`; `purchase_probability`; of customers,
-    `churn_probability`, `probability_alive`, `expected_purchases` (purchase days) and
+    `user_outcomes` has a row for each user with any event or review before `as_of`. Columns:
+    `user_id, as_of, horizon_days`; `purchase_probability`; of customers, `churn_probability`,
+    `probability_alive`, `expected_purchases` (purchase days) and
     `expected_cents`, all within the horizon.
+
+    `category_satisfaction` has a row for each user and category they turn to most (`""` where a
+    user turns to none): `user_id, category, as_of, satisfaction_probability` of their next purchase
+    there, should they judge it. Where that cannot be told it is empty.
 
     Args:
         store: Where the tables are.
@@ -83,8 +98,51 @@ def outcomes(store: Store, *, version: str, as_of: datetime, horizon_days: int) 
     notes += note
     if len(notes) == len(_COLUMNS) + 1:
         raise NotDecidableError("; ".join(notes))
+    satisfaction, tests[SATISFACTION], more = _satisfaction(shop, state, as_of, horizon_days)
     store.overwrite(TABLE, told)
-    return OutcomesReport(as_of=as_of, rows=len(told), back_tests=tests, notes=notes)
+    store.overwrite(SATISFACTION_TABLE, satisfaction)
+    words = {outcome: f"{outcome} within {horizon_days} days" for outcome in _COLUMNS}
+    words[SATISFACTION] = "satisfied with the next purchase of a category"
+    return OutcomesReport(
+        as_of=as_of,
+        rows=len(told),
+        satisfaction_rows=len(satisfaction),
+        told=words,
+        back_tests=tests,
+        notes=[*notes, *more],
+    )
+
+
+def _satisfaction(
+    shop: ShopTables, state: ProfileState, as_of: datetime, horizon_days: int
+) -> tuple[pl.DataFrame, BackTest | None, list[str]]:
+    turned = favourites(user_affinities(shop.items.lazy(), state, as_of).lazy())
+    asked = (
+        user_features(state, as_of)
+        .select("user_id")
+        .join(turned, on="user_id", how="left")
+        .select("user_id", category=pl.col("favourite_categories").fill_null([""]))
+        .explode("category")
+        .with_columns(pl.lit(as_of).alias(LABEL_TIME))
+        .sort("user_id", "category")
+        .collect()
+    )
+    told = asked.rename({LABEL_TIME: "as_of"})
+    seen = pl.col("event_time") < as_of
+    known = dataclasses.replace(
+        shop, events=shop.events.filter(seen), reviews=shop.reviews.filter(seen)
+    )
+    try:
+        model = fit_category_satisfaction(known, now=as_of)
+    except NotEnoughDataError as error:
+        nothing = told.clear().with_columns(satisfaction_probability=pl.lit(None, pl.Float64))
+        return nothing, None, [f"satisfaction_probability: {error}"]
+    probability = pl.Series("satisfaction_probability", model.predict(asked, known))
+    try:
+        test = satisfaction_back_test(known, now=as_of - timedelta(days=horizon_days))
+    except NotEnoughDataError:
+        test = None
+    return told.with_columns(probability), test, []
 
 
 def _back_test(shop: ShopTables, question: OutcomeQuestion, as_of: datetime) -> BackTest | None:

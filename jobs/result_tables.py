@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from jobs.run_pipeline import PipelineReport
-from recsys.outcomes import BackTest, OutcomeQuestion
+from recsys.outcomes import BackTest
 
 _SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "mrr", "coverage@10")
 
@@ -41,12 +41,10 @@ def features_table(described: list[dict[str, Any]]) -> Table:
     return table
 
 
-def outcome_table(question: OutcomeQuestion, test: BackTest) -> Table:
+def outcome_table(what: str, test: BackTest) -> Table:
     """Return one row a way to tell an outcome, as it did on the past."""
-    table = Table(
-        title=f"{question.outcome} within {question.horizon_days} days, told beforehand: "
-        f"{test.num_outcomes:,} of {test.num_asked:,}"
-    )
+    told = f"{what}, told beforehand: {test.num_outcomes:,} of {test.num_asked:,}"
+    table = Table(title=told)
     table.add_column("", no_wrap=True)
     for name in ("AUC (95%)", "above it by (95%)", "PR-AUC", "lift", "ECE", "told / came"):
         table.add_column(name, justify="right", no_wrap=True)

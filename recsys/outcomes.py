@@ -60,6 +60,11 @@ class OutcomeQuestion:
         if min(self.horizon_days, self.every_days, self.num_times) < 1:
             raise ValueError("horizon_days, every_days and num_times are at least 1")
 
+    @property
+    def told(self) -> str:
+        """What it asks, in words."""
+        return f"{self.outcome} within {self.horizon_days} days"
+
     def times(self, now: datetime, first: datetime) -> list[datetime]:
         """Return the times to learn from, the earliest first, all after the first event."""
         last = now - timedelta(days=self.horizon_days)
@@ -109,10 +114,17 @@ def fit_outcome(
     Raises:
         NotEnoughDataError: If the events do not reach back a horizon, or either outcome is rare.
     """
-    return _fitted(_learned_rows(tables, question, now), names, config)
+    return fit_rows(_learned_rows(tables, question, now), names, config)
 
 
-def _fitted(rows: pl.DataFrame, names: Sequence[str], config: PropensityConfig) -> PropensityModel:
+def fit_rows(
+    rows: pl.DataFrame, names: Sequence[str], config: PropensityConfig = _DEFAULT
+) -> PropensityModel:
+    """Fit to rows of `user_id`, `label` (0 or 1) and the named features.
+
+    Raises:
+        NotEnoughDataError: If either outcome is rare.
+    """
     _, user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
     return fit_propensity(
         feature_matrix(rows, names), rows["label"].to_numpy(), user, names=names, config=config
@@ -180,7 +192,7 @@ def back_test(
     for now in times:
         rows, learned = outcome_rows(tables, question, [now]), _learned_rows(tables, question, now)
         for name, names in ((OURS, FEATURES), (TREES, RFM)):
-            model = _fitted(learned, names, config)
+            model = fit_rows(learned, names, config)
             told[name].append(model.predict(feature_matrix(rows, names)))
             importance = model.importance() if name == OURS else importance
         peer = make_pipeline(StandardScaler(), LogisticRegression())

@@ -5,14 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from features.schema import TABLES
 from features.store import Store
 from jobs.cli import app
+from jobs.config import Config
 from jobs.errors import NotDecidableError
 from jobs.ingest_tables import ingest
+from jobs.settings import score_config
+from sentiment.scorer import model_version
 
+VERSION = model_version(score_config(Config()).scorer)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -64,10 +70,46 @@ def test_every_user_is_told_and_the_same_is_tested_on_the_past(store: Store) -> 
     )
     tested = report["back_tests"]["purchase"]
     assert tested["figures"]["all features"]["auc"] > 0.7
-    assert report["notes"] == []
+    [note] = report["notes"]
+    assert note.startswith("satisfaction_probability: no purchase was judged before")
+    assert report["satisfaction_rows"] == len(store.scan("category_satisfaction").collect()) == 0
 
 
 def test_too_little_past_is_said_and_nothing_is_written(store: Store) -> None:
     with pytest.raises(NotDecidableError, match="events must reach further back than that"):
         run(store, "--horizon-days", "200", "--as-of", (NOW - timedelta(days=79)).isoformat())
     assert not store.exists("user_outcomes")
+
+
+def test_satisfaction_is_told_for_what_users_turn_to(store: Store, tmp_path: Path) -> None:
+    path, catalogue = tmp_path / "ratings.csv", tmp_path / "kinds.csv"
+    bought = store.scan("events").filter(event_type="purchase").collect()
+    lines = ["user_id,item_id,rating,event_time"]
+    for user, item, time in bought.select("user_id", "item_id", "event_time").iter_rows():
+        stars = 5 if int(user[1:]) % 4 else 2
+        lines.append(f"{user},{item},{stars},{(time + timedelta(hours=1)).isoformat()}")
+    path.write_text("\n".join(lines) + "\n")
+    catalogue.write_text("item_id,categories\n" + "".join(f"i{n},kind {n % 2}\n" for n in range(5)))
+    assert not ingest(store, [path, catalogue], now=NOW).errors
+    signals = [
+        {"review_id": name, "model_version": VERSION, "language": "und", "p_negative": 0.0,
+         "p_neutral": 1.0, "p_positive": 0.0, "polarity": 0.0, "intensity": 0.0,
+         "stars_expected": 3.0, "mixed": False, "aspects": [], "needs": [], "truncated": False}
+        for name in store.scan("reviews").collect()["review_id"]
+    ]  # fmt: skip
+    schema = TABLES["review_signals"].create_empty().schema
+    rows = [{name: row.get(name) for name in schema} for row in signals]
+    store.append("review_signals", pl.DataFrame(rows, schema=schema))
+    report = run(store, "--horizon-days", "14")
+    told = store.scan("category_satisfaction").collect()
+    assert report["notes"] == []
+    assert report["satisfaction_rows"] == len(told)
+    assert set(told["category"]) <= {"kind 0", "kind 1"}
+    assert told["satisfaction_probability"].is_between(0, 1).all()
+    displeased = told["user_id"].str.slice(1).cast(int) % 4 == 0
+    means = [
+        told.filter(rows)["satisfaction_probability"].to_numpy().mean()
+        for rows in (displeased, ~displeased)
+    ]
+    assert means[1] > means[0] + 0.3
+    assert report["back_tests"]["satisfaction"]["figures"]["all features"]["auc"] > 0.8
