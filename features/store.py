@@ -34,6 +34,8 @@ _MADE_BY = {
     "category_satisfaction": "outcomes",
     "user_aspects": "profiles",
     "item_aspects": "profiles",
+    "user_vectors": "profiles",
+    "item_vectors": "profiles",
     "purchase_history": "profiles",
     "browse_history": "profiles",
     "quotes": "profiles",

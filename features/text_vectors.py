@@ -20,19 +20,8 @@ def item_text_vectors(
         signals: Review signals with `review_id, language, embedding`.
         item_texts: `item_id, language, embedding` of title and description, or None.
     """
-    embedded = (
-        visible.reviews.lazy()
-        .select("review_id", "item_id")
-        .drop_nulls("item_id")
-        .join(
-            signals.select("review_id", "language", "embedding").drop_nulls("embedding"),
-            on="review_id",
-        )
-        .collect()
-    )
-    language = _most_frequent(embedded["language"])
-    if language is not None:
-        embedded = embedded.filter(pl.col("language") == language)
+    embedded = embedded_reviews(visible, signals).drop_nulls("item_id")
+    language = embedded["language"][0] if len(embedded) else None
     position = {item_id: row for row, item_id in enumerate(item_ids)}
     dim = signals.collect_schema()["embedding"].shape[0]  # type: ignore[attr-defined]
     total = np.zeros((len(item_ids), dim), dtype=np.float32)
@@ -44,6 +33,35 @@ def item_text_vectors(
         _add_mean(total, described, position)
     norm = np.linalg.norm(total, axis=1, keepdims=True)
     return total / np.maximum(norm, 1e-9)
+
+
+def embedded_reviews(visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
+    """Return visible reviews with words, in the language of most reviews of items.
+
+    Returns:
+        `review_id, user_id, item_id, event_time, language, embedding`.
+    """
+    embedded = (
+        visible.reviews.lazy()
+        .select("review_id", "user_id", "item_id", "event_time")
+        .join(
+            signals.select("review_id", "language", "embedding").drop_nulls("embedding"),
+            on="review_id",
+        )
+        .collect()
+    )
+    language = _most_frequent(embedded.drop_nulls("item_id")["language"])
+    return embedded if language is None else embedded.filter(pl.col("language") == language)
+
+
+def centred_text(vectors: np.ndarray) -> np.ndarray:
+    """Subtract the mean of the known vectors and scale to unit length; unknown rows stay zero."""
+    known = np.abs(vectors).sum(1) > 0
+    if not known.any():
+        return vectors.astype(np.float32)
+    centred = np.where(known[:, None], vectors - vectors[known].mean(0), 0.0)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    return (centred / np.maximum(norm, 1e-9)).astype(np.float32)
 
 
 def _most_frequent(languages: pl.Series) -> str | None:

@@ -11,6 +11,8 @@ from features.kept_state import rebuild, update
 from features.profiles import item_profiles, user_affinities, user_profiles
 from features.quotes import item_quotes
 from features.store import Store
+from features.taste_vectors import item_vectors, user_taste_vectors
+from features.text_vectors import item_text_vectors
 from features.visibility import everything
 from jobs.load_shop import load_shop
 
@@ -20,6 +22,8 @@ SIDE_TABLES = (
     "user_affinities",
     "user_aspects",
     "item_aspects",
+    "user_vectors",
+    "item_vectors",
     "purchase_history",
     "browse_history",
     "quotes",
@@ -51,6 +55,10 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
     visible = everything(shop.events, shop.reviews, as_of=as_of)
     signals, items = shop.signals.lazy(), shop.items.lazy()
     mentions = aspect_mentions(visible, signals)
+    purchases = purchase_history(visible, signals)
+    ids = shop.items["item_id"].to_list()
+    texts = None if shop.item_texts is None else shop.item_texts.lazy()
+    vectors = item_vectors(ids, item_text_vectors(ids, visible, signals, texts))
     with store.lock("profiles"):
         state = (update if since else rebuild)(store, version=version, as_of=as_of)
     affinities = user_affinities(items, state, as_of)
@@ -60,7 +68,9 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
         "item_profiles": item_profiles(items, state, as_of),
         "user_aspects": user_aspects(mentions, visible.reviews),
         "item_aspects": item_aspects(mentions),
-        "purchase_history": purchase_history(visible, signals),
+        "user_vectors": user_taste_vectors(purchases, visible, signals, vectors),
+        "item_vectors": vectors,
+        "purchase_history": purchases,
         "browse_history": browse_history(browse_log(visible)),
         "quotes": item_quotes(visible.reviews.lazy(), signals),
     }

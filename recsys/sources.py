@@ -125,16 +125,6 @@ class TwoTowerSource:
         return scores
 
 
-def centred_text(vectors: np.ndarray) -> np.ndarray:
-    """Subtract the mean of the known vectors and scale to unit length; unknown rows stay zero."""
-    known = np.abs(vectors).sum(1) > 0
-    if not known.any():
-        return vectors.astype(np.float32)
-    centred = np.where(known[:, None], vectors - vectors[known].mean(0), 0.0)
-    norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    return (centred / np.maximum(norm, 1e-9)).astype(np.float32)
-
-
 def text_taste(bought: Histories, vectors: np.ndarray, weights: HistoryWeights) -> np.ndarray:
     """Return the weighted mean of the text vectors of what was bought, float32, shape (B, D)."""
     rows = bought.matrix(normalised(weights.of(bought), bought), len(vectors))

@@ -7,12 +7,11 @@ import polars as pl
 
 from features.histories import browse_history, browse_log, purchase_history
 from features.profiles import item_profiles, user_profiles, visible_state
-from features.text_vectors import item_text_vectors
+from features.text_vectors import centred_text, item_text_vectors
 from features.visibility import Visible
 from recsys.interactions import IdMap, Interactions
 from recsys.item_features import ItemFeatures
 from recsys.query import Population, browsing_interactions
-from recsys.sources import centred_text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from rows import day, events, reviews, signals
 
-from features.text_vectors import item_text_vectors
+from features.text_vectors import centred_text, item_text_vectors
 from features.visibility import everything
 from sentiment.schema import EMBEDDING_DIM
 
@@ -65,3 +65,16 @@ def test_of_equally_common_languages_the_first_in_the_alphabet_counts() -> None:
     felt = signals(dict.fromkeys(["r0", "r1", "r2", "r3"], 0.5), {"r2": "zh", "r3": "zh"})
     vectors = item_text_vectors(["a", "b", "c"], VISIBLE, felt.lazy(), None)
     assert vectors.any(axis=1).tolist() == [True, False, False]
+
+
+def test_centred_text_has_no_common_direction() -> None:
+    vectors = np.abs(np.random.default_rng(0).normal(size=(6, 4))).astype(np.float32)
+    vectors[2] = 0.0
+    centred = centred_text(vectors)
+    known = np.arange(6) != 2
+    np.testing.assert_allclose(np.linalg.norm(centred[known], axis=1), 1.0, atol=1e-6)
+    assert not centred[2].any()
+    wanted = vectors[known] - vectors[known].mean(0)
+    cosine = (centred[known] * wanted).sum(1) / np.linalg.norm(wanted, axis=1)
+    np.testing.assert_allclose(cosine, 1.0, atol=1e-6)
+    assert not centred_text(np.zeros((3, 4), dtype=np.float32)).any()

@@ -75,7 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         {"review_id": f"r-{user}", "model_version": version, "language": "en", "polarity": 0.2,
          "p_negative": 0.2, "p_neutral": 0.4, "p_positive": 0.4, "intensity": 0.2,
          "stars_expected": 3.4, "mixed": False, "needs": [], "truncated": False,
-         "aspects": [opinion(text, *rest) for who, *rest in OPINIONS if who == user]}
+         "aspects": [opinion(text, a, b, c) for who, a, b, c in OPINIONS if who == user]}
         for user, text in TEXTS.items()
     ]  # fmt: skip
     signals = rows("review_signals", *said)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_shop import FittedShop, random_features, random_interactions, random_query, rows_of
 
+from features.text_vectors import centred_text
 from recsys.history_weights import HistoryWeights
 from recsys.item_similarity import co_visitation, linear_autoencoder, transitions
 from recsys.query import USER_COLUMNS, Query
@@ -18,7 +19,6 @@ from recsys.sources import (
     PopularSource,
     TextSource,
     TwoTowerSource,
-    centred_text,
 )
 from recsys.two_tower_inputs import NUM_QUERY_FEATURES
 
@@ -204,19 +204,6 @@ def test_an_index_of_hardly_anything_allowed(query: Query, num_allowed: int) -> 
     allowed = np.arange(NUM_ITEMS) < num_allowed
     asked = Query(bought=query.bought, browsed=query.browsed, user=query.user, allowed=allowed)
     assert ((two_tower("Flat").score(asked) > 0) == allowed).all()
-
-
-def test_centred_text_has_no_common_direction() -> None:
-    vectors = np.abs(np.random.default_rng(0).normal(size=(6, 4))).astype(np.float32)
-    vectors[2] = 0.0
-    centred = centred_text(vectors)
-    known = np.arange(6) != 2
-    np.testing.assert_allclose(np.linalg.norm(centred[known], axis=1), 1.0, atol=1e-6)
-    assert not centred[2].any()
-    wanted = vectors[known] - vectors[known].mean(0)
-    cosine = (centred[known] * wanted).sum(1) / np.linalg.norm(wanted, axis=1)
-    np.testing.assert_allclose(cosine, 1.0, atol=1e-6)
-    assert not centred_text(np.zeros((3, 4), dtype=np.float32)).any()
 
 
 def test_a_strangers_profile_is_unknown() -> None:
