@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.candidates import CandidateConfig, Candidates, fuse
-from recsys.metrics import coverage, ndcg, summarise, target_ranks
+from recsys.metrics import coverage, ndcg, recall, summarise, target_ranks
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.ranker import Ranker
@@ -49,10 +49,12 @@ class Evaluated:
     Attributes:
         metrics: Means over users of NDCG@10, Recall@10/100/200 and MRR, and coverage@10.
         ndcg: NDCG@10 of each asked user, for paired comparisons, shape (B,).
+        recall_100: Recall@100 of each asked user, likewise, shape (B,).
     """
 
     metrics: dict[str, float]
     ndcg: np.ndarray
+    recall_100: np.ndarray
 
 
 def evaluate_source(world: World, source: CandidateSource) -> Evaluated:
@@ -97,6 +99,7 @@ def _evaluated(ranks: list[np.ndarray], lists: np.ndarray, num_items: int) -> Ev
     return Evaluated(
         metrics=summarise(ranks) | {"coverage@10": coverage(lists, num_items)},
         ndcg=np.array([ndcg(r, 10) for r in ranks]),
+        recall_100=np.array([recall(r, 100) for r in ranks]),
     )
 
 

@@ -102,7 +102,8 @@ def test_peers_are_plain_popularity_and_cosine(shop: FittedShop) -> None:
 
 
 def measured(values: list[float]) -> Evaluated:
-    return Evaluated(metrics={"ndcg@10": float(np.mean(values))}, ndcg=np.array(values))
+    ndcg = np.array(values)
+    return Evaluated(metrics={"ndcg@10": float(ndcg.mean())}, ndcg=ndcg, recall_100=ndcg)
 
 
 def test_the_comparison_is_paired_with_the_best_source() -> None:
