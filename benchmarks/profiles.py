@@ -9,7 +9,8 @@ time from the first read to the last profile, and the most memory that the proce
     whole       state of all rows, then profiles of all users and items
     a tenth     the same of every tenth event and review, by users: how time grows
     added       one percent of new events: their state, then profiles of whom and what they touch
-    aggregates  sums by user and day and windows of them: ours, pandas, DuckDB, on a tenth
+    polars, pandas, duckdb    all that features of behaviour read of users, by day and then over
+                              five windows and the whole past, of a tenth
 """
 
 import json as json_module
@@ -36,7 +37,6 @@ from features.profile_state import (
     PARTS,
     ProfileState,
     joined_states,
-    priced_events,
     profile_state,
 )
 from features.profiles import item_profiles, user_affinities, user_profiles
@@ -47,6 +47,7 @@ _AS_OF = _START + timedelta(days=_DAYS + 1)
 _CHUNK = 1_000_000
 _DIM = 64
 _KINDS = np.array(["view", "cart", "purchase", "return"])
+_TIMES = {"first": "min", "last": "max", "last_purchase": "max"}
 _KIND_SHARES = (0.8, 0.08, 0.11, 0.01)
 _MEASURED = ("whole", "a tenth", "added", "polars", "pandas", "duckdb")
 app = typer.Typer()
@@ -137,10 +138,12 @@ def _collected(state: ProfileState, folder: Path) -> ProfileState:
 
 
 def _polars(folder: Path) -> int:
-    items, events, _, _ = _tables(folder / "tenth")
-    state = day_state(priced_events(events, items), "user_id", behaviour.MEASURES)
-    features = [f for f in behaviour.USER_BEHAVIOUR if f.name.startswith("num_")]
-    read = read_features(state, "user_id", behaviour.MEASURES, features, as_of=_AS_OF)
+    events = pl.scan_parquet(folder / "tenth" / "events.parquet")
+    priced = events.with_columns(list_price_cents=pl.lit(None, dtype=pl.Int64))
+    state = day_state(priced, "user_id", behaviour.MEASURES)
+    read = read_features(
+        state, "user_id", behaviour.MEASURES, behaviour.USER_BEHAVIOUR, as_of=_AS_OF
+    )
     return len(read.collect(engine="streaming"))
 
 
@@ -148,15 +151,25 @@ def _pandas(folder: Path) -> int:
     import pandas as pd
 
     frame = pd.read_parquet(
-        folder / "tenth" / "events.parquet", columns=["user_id", "event_type", "event_time"]
+        folder / "tenth" / "events.parquet",
+        columns=["user_id", "event_type", "event_time", "price_cents", "quantity"],
     )
-    dummies = pd.get_dummies(frame["event_type"]).astype("int64")
-    dummies["user_id"], dummies["day"] = frame["user_id"], frame["event_time"].dt.floor("D")
-    days: Any = dummies.groupby(["user_id", "day"], as_index=False).sum()
-    found = [days.drop(columns="day").groupby("user_id").sum()]
+    rows = pd.get_dummies(frame["event_type"]).astype("int64")
+    bought = frame["event_type"] == "purchase"
+    rows["spend"] = (frame["price_cents"] * frame["quantity"]).where(bought)
+    rows["prices"] = frame["price_cents"].where(bought)
+    rows["priced"] = rows["prices"].notna().astype("int64")
+    rows["first"] = rows["last"] = frame["event_time"]
+    rows["last_purchase"] = frame["event_time"].where(bought)
+    rows["user_id"], rows["day"] = frame["user_id"], frame["event_time"].dt.floor("D")
+    sums = [*_KINDS, "spend", "prices", "priced"]
+    gathered = dict.fromkeys(sums, "sum") | _TIMES
+    days: Any = rows.groupby(["user_id", "day"], as_index=False).agg(gathered)
+    found = [days.groupby("user_id").agg(gathered)]
+    windowed = ["user_id", *_KINDS, "spend"]
     for window in behaviour.WINDOWS_DAYS:
         late = days[days["day"] >= pd.Timestamp(_AS_OF - timedelta(days=window))]
-        found.append(late.drop(columns="day").groupby("user_id").sum())
+        found.append(late[windowed].groupby("user_id").sum())
     return len(pd.concat(found, axis=1))
 
 
@@ -164,19 +177,33 @@ def _duckdb(folder: Path) -> int:
     import duckdb
 
     path = folder / "tenth" / "events.parquet"
-    kinds = ", ".join(f"count(*) filter (event_type = '{kind}') as {kind}" for kind in _KINDS)
-    windows = ", ".join(
-        f"sum({kind}) filter (day >= date '{(_AS_OF - timedelta(days=window)).date()}')"
+    bought = "filter (event_type = 'purchase')"
+    of_kind = [f"count(*) filter (event_type = '{kind}') as {kind}" for kind in _KINDS]
+    of_price = [
+        f"sum(price_cents * quantity) {bought} as spend",
+        f"sum(price_cents) {bought} as prices",
+        f"count(price_cents) {bought} as priced",
+    ]
+    of_time = [
+        "min(event_time) as first",
+        "max(event_time) as last",
+        f"max(event_time) {bought} as last_purchase",
+    ]
+    sums = [f"sum({name})" for name in (*_KINDS, "spend", "prices", "priced")]
+    times = [f"{how}({name})" for name, how in _TIMES.items()]
+    windows = [
+        f"sum({name}) filter (day >= date '{(_AS_OF - timedelta(days=window)).date()}')"
         for window in behaviour.WINDOWS_DAYS
-        for kind in _KINDS
-    )
-    totals = ", ".join(f"sum({kind})" for kind in _KINDS)
+        for name in (*_KINDS, "spend")
+    ]
     connection = duckdb.connect(config={"threads": 2})
     query = f"""
         with days as (
-            select user_id, cast(event_time as date) as day, {kinds} from '{path}' group by all
+            select user_id, cast(event_time as date) as day,
+                   {", ".join([*of_kind, *of_price, *of_time])}
+            from '{path}' group by all
         )
-        select user_id, {totals}, {windows} from days group by user_id
+        select user_id, {", ".join([*sums, *times, *windows])} from days group by user_id
     """
     return len(connection.sql(query).pl())
 
