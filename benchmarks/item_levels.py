@@ -77,7 +77,7 @@ def _levels(earlier: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     count, total = pl.col(own.count).fill_null(0), pl.col(own.total).fill_null(0.0)
     level = STARS_LEVEL.column("level")
     alone = with_levels(groups, [STARS_LEVEL]).select("item_id", shrunk=level)
-    borrowed = with_levels(groups, [STARS_LEVEL], ["category", "brand"])
+    borrowed = with_levels(groups, [STARS_LEVEL], "item_id", ["category", "brand"])
     return (
         groups.select(
             "item_id",

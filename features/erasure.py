@@ -57,7 +57,7 @@ def erase_user(
     check(store, pseudonyms)
     name = user_id if pseudonyms is None else pseudonyms.of(user_id)
     ids = {name, *_reviews_of(store, name)}
-    before = find_traces(store.path(), ids | {user_id})
+    before = find_traces(store.path(), ids)
     tombstones = store.tombstones()
     new = tombstones.rows(ids, now)
     if not before and len(new):
@@ -73,7 +73,7 @@ def erase_user(
     return ErasureReport(
         rows={table: count for table, count in rows.items() if count},
         before=before,
-        after=find_traces(store.path(), ids | {user_id}),
+        after=find_traces(store.path(), ids),
     )
 
 
@@ -93,7 +93,7 @@ def export_user(
     held = {}
     for table in store.names():
         if table == PERSONAL and pseudonyms is not None:
-            frame = read_personal(store, pseudonyms)
+            frame = read_personal(store, pseudonyms, pl.DataFrame({"user_id": [name]}))
         else:
             frame = store.scan(table).collect()
         rows = frame.filter(marks.marked(frame))

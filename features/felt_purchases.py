@@ -18,13 +18,14 @@ def felt_purchases(
 
     Args:
         events: `features.schema.Events`.
-        reviews: `sentiment.schema.Reviews`; the latest that judges counts.
+        reviews: `sentiment.schema.Reviews`; of those since the purchase that judge the latest
+            counts.
         items: `features.schema.Items`.
         signals: Signals of those reviews, of one model version.
 
     Returns:
         `user_id, item_id, category` (the narrowest, `""` without any), `bought_at`, `told_at` (when
-        the last of it was known, not before `bought_at`), `satisfied` (0 or 1), by `bought_at`.
+        the last of it was known, at `bought_at` or later), `satisfied` (0 or 1), by `bought_at`.
     """
     kind, time = pl.col("event_type"), pl.col("event_time")
     done = (
@@ -46,6 +47,8 @@ def felt_purchases(
         .with_columns(pl.when(pl.col("embedding").is_not_null()).then("polarity"))
         .select(*_PAIR, "event_time", "seq", felt=felt)
         .drop_nulls(["item_id", "felt"])
+        .join(done.select(*_PAIR, "bought_at"), on=_PAIR)
+        .filter(time >= pl.col("bought_at"))
         .sort("event_time", "seq")
         .group_by(_PAIR, maintain_order=True)
         .agg(said_at=time.last(), felt=pl.col("felt").last())
@@ -62,7 +65,7 @@ def felt_purchases(
             *_PAIR,
             pl.col("category").fill_null(""),
             "bought_at",
-            told_at=pl.max_horizontal("bought_at", "said_at", "returned_at"),
+            told_at=pl.max_horizontal("said_at", "returned_at"),
             satisfied=pl.col("felt"),
         )
         .sort("bought_at", *_PAIR)

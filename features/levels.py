@@ -6,6 +6,7 @@ by how well it is known: a hundred reviews of one item say little of the other i
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -18,18 +19,18 @@ _BEYOND = Moments(count="_count", total="_beyond", squares="_beyond_squares")
 
 
 def with_levels(
-    groups: pl.DataFrame, levels: Sequence[Level], parents: Sequence[str] = ()
+    groups: pl.DataFrame, levels: Sequence[Level], key: str = "", parents: Sequence[str] = ()
 ) -> pl.DataFrame:
     """Add what each level offers (see `features.feature.Level`) to each group.
 
     Args:
-        groups: One row a group, with the totals of the levels' measures, null where nothing was
-            observed, and a column a parent, null where a group has none.
+        groups: See `level_basis`.
         levels: What to add.
+        key: Column of the groups' key; needed with parents only.
         parents: Columns, the widest first.
     """
     for level in levels:
-        groups = _with_level(groups, level, parents)
+        groups = level_basis(groups, level, key, parents).offered(groups)
     return groups
 
 
@@ -48,37 +49,75 @@ def level_columns(level: Level, prior: GroupPrior) -> list[pl.Expr]:
     return [offer.alias(level.column(name)) for name, offer in offers.items()]  # type: ignore[arg-type]
 
 
-def _with_level(groups: pl.DataFrame, level: Level, parents: Sequence[str]) -> pl.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class LevelBasis:
+    """What a level borrows from, as it is known at a time.
+
+    Attributes:
+        level: What it is the basis of.
+        prior: Of the groups' own means, or with `expected` of what they are beyond it.
+        mean: Expected of a group that is not in `expected`; None where nothing was observed at all.
+        expected: The groups' key, `_expected` and `_lender`; None where nothing is borrowed from
+            parents.
+    """
+
+    level: Level
+    prior: GroupPrior
+    mean: float | None
+    expected: pl.DataFrame | None = None
+
+    def offered(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """Add what the level offers to groups with totals of their own, possibly later ones."""
+        own, columns = self.level.moments, groups.columns
+        groups = groups.with_columns(pl.col(own.count, own.total, own.squares).fill_null(0))
+        if self.expected is None:
+            return groups.with_columns(level_columns(self.level, self.prior))
+        key = self.expected.columns[0]
+        groups = groups.join(self.expected, on=key, how="left", maintain_order="left")
+        groups = groups.with_columns(
+            pl.col(_EXPECTED).fill_null(self.mean), pl.col("_lender").fill_null(EVERYTHING)
+        )
+        groups = _beyond_expected(groups, own)
+        level, prior, expected = self.level, self.prior, pl.col(_EXPECTED)
+        reach = level.high - level.low
+        low, high = prior.interval_of(_BEYOND, -reach, reach)
+        borrowed = pl.when(pl.col(own.count) == 0).then(pl.col("_lender"))
+        return groups.select(
+            *columns,
+            (expected + prior.mean_of(_BEYOND))
+            .clip(level.low, level.high)
+            .alias(level.column("level")),
+            (expected + low).clip(level.low, level.high).alias(level.column("low")),
+            (expected + high).clip(level.low, level.high).alias(level.column("high")),
+            prior.weight_of(_BEYOND).alias(level.column("own_share")),
+            borrowed.alias(level.column("borrowed_from")),
+            pl.lit(prior.within**0.5).alias(level.column("noise")),
+        )
+
+
+def level_basis(
+    groups: pl.DataFrame, level: Level, key: str = "", parents: Sequence[str] = ()
+) -> LevelBasis:
+    """Estimate what groups borrow.
+
+    Args:
+        groups: One row a group, with the totals of the level's measures, null where nothing was
+            observed, and a column a parent, null where a group has none.
+        level: Of what.
+        key: Column of the groups' key; needed with parents only.
+        parents: Columns, the widest first.
+    """
     own = level.moments
-    columns = groups.columns
+    groups = groups.with_columns(pl.col(own.count, own.total, own.squares).fill_null(0))
     of_all = group_prior(groups, own)
     if of_all.mean is None or not parents:
-        groups = groups.with_columns(pl.col(own.count, own.total, own.squares).fill_null(0))
-        return groups.with_columns(level_columns(level, of_all))
-    groups = groups.with_columns(
-        pl.col(own.count, own.total, own.squares).fill_null(0),
-        pl.lit(of_all.mean).alias(_EXPECTED),
-        _lender=pl.lit(EVERYTHING),
-    )
+        return LevelBasis(level=level, prior=of_all, mean=of_all.mean)
+    groups = groups.with_columns(pl.lit(of_all.mean).alias(_EXPECTED), _lender=pl.lit(EVERYTHING))
     for parent in parents:
         groups = _towards_parent(groups, own, of_all, parent)
-    groups = _beyond_expected(groups, own)
-    prior = group_prior(groups, _BEYOND)
-    low, high = prior.interval_of(_BEYOND, -(level.high - level.low), level.high - level.low)
-    expected = pl.col(_EXPECTED)
-    return groups.select(
-        *columns,
-        (expected + prior.mean_of(_BEYOND))
-        .clip(level.low, level.high)
-        .alias(level.column("level")),
-        (expected + low).clip(level.low, level.high).alias(level.column("low")),
-        (expected + high).clip(level.low, level.high).alias(level.column("high")),
-        prior.weight_of(_BEYOND).alias(level.column("own_share")),
-        pl.when(pl.col(own.count) == 0)
-        .then(pl.col("_lender"))
-        .alias(level.column("borrowed_from")),
-        pl.lit(prior.within**0.5).alias(level.column("noise")),
-    )
+    prior = group_prior(_beyond_expected(groups, own), _BEYOND)
+    expected = groups.select(key, _EXPECTED, "_lender")
+    return LevelBasis(level=level, prior=prior, mean=of_all.mean, expected=expected)
 
 
 def _towards_parent(

@@ -38,6 +38,12 @@ class SealedUserWriter(EntityWriter):
         super().__init__(store, "users")
         self._pseudonyms = pseudonyms
 
+    def end_file(self) -> None:
+        """Join small files of both tables where there are many."""
+        super().end_file()
+        if self._store.exists(PERSONAL):
+            self._store.compact(PERSONAL)
+
     def _merge(
         self, fresh: pl.DataFrame, given: list[str], *, is_stub: bool
     ) -> tuple[pl.Series, pl.Series]:
@@ -85,7 +91,7 @@ def read_personal(
     scan = store.scan(PERSONAL)
     if users is not None:
         scan = scan.join(users.lazy().select(_USER), on=_USER, how="semi")
-    cipher = AESGCM(pseudonyms.sealing_key)
+    cipher = _cipher(pseudonyms)
     rows = []
     for user, row in scan.select(_USER, "sealed").collect().iter_rows():
         try:
@@ -100,7 +106,7 @@ def read_personal(
 
 def sealed(rows: pl.DataFrame, pseudonyms: Pseudonyms) -> pl.DataFrame:
     """Seal rows as `read_personal` returns them: `user_id, sealed`."""
-    cipher = AESGCM(pseudonyms.sealing_key)
+    cipher = _cipher(pseudonyms)
     closed = []
     for row in rows.select(_OPEN_SCHEMA.names()).iter_rows(named=True):
         user = row.pop(_USER)
@@ -108,3 +114,9 @@ def sealed(rows: pl.DataFrame, pseudonyms: Pseudonyms) -> pl.DataFrame:
         text = json.dumps(row, ensure_ascii=False).encode()
         closed.append(nonce + cipher.encrypt(nonce, text, user.encode()))
     return pl.DataFrame({_USER: rows[_USER], "sealed": pl.Series(closed, dtype=pl.Binary)})
+
+
+def _cipher(pseudonyms: Pseudonyms) -> AESGCM:
+    if pseudonyms.sealing_key is None:
+        raise StoreError("these pseudonyms can name people, not open what is sealed")
+    return AESGCM(pseudonyms.sealing_key)

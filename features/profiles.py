@@ -112,7 +112,7 @@ def _read_opinion(
     read = read_totals(days, key, opinion.MEASURES, totals_of(features, levels), as_of=as_of)
     if keys is not None:
         read = keys.join(read, on=key, how="left")
-    leveled = with_levels(read.collect(), levels, parents)
+    leveled = with_levels(read.collect(), levels, key, parents)
     return evaluated(leveled.lazy().with_columns(as_of=pl.lit(as_of)), [key], features)
 
 

@@ -10,7 +10,6 @@ import hmac
 import os
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -18,33 +17,45 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from features.errors import PseudonymKeyError, StoreError
-from features.store import Store
+from features.store import QUARANTINE, Store
 
 KEY_VARIABLE = "SENTIREC_KEY"
 PSEUDONYM_KEY = "pseudonym_key"
 """Table of one row: the fingerprint of the key that made the pseudonyms of this store."""
-NAMED = ("user_id", "event_id", "review_id")
+NAMED = ("user_id", "event_id", "review_id", "session_id", "thread_id")
 """Columns that pseudonyms take the place of: sources write whom they mean into all of them."""
+_WITHOUT_PEOPLE = ("items", "item_texts")
 _LEAST_BYTES = 32
 _PSEUDONYM_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Pseudonyms:
-    """Names people by a secret.
+    """Names people by a key.
 
-    Args:
-        secret: At least 32 random bytes.
+    Attributes:
+        naming_key: 32 bytes.
+        sealing_key: Of what is sealed, 32 bytes; None for who only has to name.
     """
 
-    secret: bytes = field(repr=False)
+    naming_key: bytes = field(repr=False)
+    sealing_key: bytes | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        """Check the length."""
-        if len(self.secret) < _LEAST_BYTES:
+    @classmethod
+    def of_secret(cls, secret: bytes) -> "Pseudonyms":
+        """Derive both keys.
+
+        Raises:
+            PseudonymKeyError: If the secret is shorter than 32 bytes.
+        """
+        if len(secret) < _LEAST_BYTES:
             raise PseudonymKeyError(
-                f"the key of pseudonyms has {len(self.secret)} bytes, fewer than {_LEAST_BYTES}"
+                f"the key of pseudonyms has {len(secret)} bytes, fewer than {_LEAST_BYTES}"
             )
+        return cls(
+            naming_key=_derived(secret, b"sentirec pseudonyms"),
+            sealing_key=_derived(secret, b"sentirec personal fields"),
+        )
 
     @classmethod
     def read(cls, key_file: str | Path | None = None) -> "Pseudonyms":
@@ -71,7 +82,11 @@ class Pseudonyms:
         digits = text.strip()
         if not re.fullmatch(r"([0-9a-fA-F]{2})*", digits):
             raise PseudonymKeyError(f"the key of pseudonyms in {where} is no hexadecimal")
-        return cls(bytes.fromhex(digits))
+        return cls.of_secret(bytes.fromhex(digits))
+
+    def naming_only(self) -> "Pseudonyms":
+        """Return the same without what opens seals."""
+        return Pseudonyms(self.naming_key)
 
     def of(self, user_id: str) -> str:
         """Return the pseudonym of a user: 32 hexadecimal digits."""
@@ -92,27 +107,19 @@ class Pseudonyms:
                 )
         return frame.with_columns(found)
 
-    @cached_property
-    def sealing_key(self) -> bytes:
-        """The key of what is sealed, 32 bytes."""
-        return self._derived(b"sentirec personal fields")
-
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Which secret this is, without telling it."""
+        """Which key this is, without telling it."""
         return self._named("fingerprint", "")
-
-    @cached_property
-    def _naming_key(self) -> bytes:
-        return self._derived(b"sentirec pseudonyms")
-
-    def _derived(self, purpose: bytes) -> bytes:
-        return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(self.secret)
 
     def _named(self, kind: str, name: str) -> str:
         """Name an id; the same id of two kinds has two names."""
-        digest = hmac.digest(self._naming_key, f"{kind}\x00{name}".encode(), "sha256")
+        digest = hmac.digest(self.naming_key, f"{kind}\x00{name}".encode(), "sha256")
         return digest[:_PSEUDONYM_BYTES].hex()
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret)
 
 
 def begin(store: Store, pseudonyms: Pseudonyms | None) -> None:
@@ -126,6 +133,14 @@ def begin(store: Store, pseudonyms: Pseudonyms | None) -> None:
         store.append(PSEUDONYM_KEY, pl.DataFrame({"fingerprint": [pseudonyms.fingerprint]}))
 
 
+def _people(store: Store) -> list[str]:
+    """Name the tables that may hold plain ids."""
+    if store.is_local:
+        return [table for table in store.names() if table not in _WITHOUT_PEOPLE]
+    named = ["users", "events", "reviews"]
+    return [*named, *(QUARANTINE + table for table in (*named, "items", "splits"))]
+
+
 def check(store: Store, pseudonyms: Pseudonyms | None) -> None:
     """Hold a key against the store.
 
@@ -136,7 +151,7 @@ def check(store: Store, pseudonyms: Pseudonyms | None) -> None:
     if not store.exists(PSEUDONYM_KEY):
         if pseudonyms is None:
             return
-        held = [table for table in ("users", "events", "reviews") if store.exists(table)]
+        held = [table for table in _people(store) if store.exists(table)]
         if held:
             raise StoreError(
                 f"{store.root} holds plain ids ({', '.join(held)}): pseudonyms begin with a new "

@@ -60,15 +60,19 @@ def user_taste_vectors(
     felt = embedded_reviews(visible, signals).join(
         signals.select("review_id", "polarity").collect(), on="review_id"
     )
-    bought = purchases.join(items, on="item_id")
+    known_items = items.select("item_id").with_row_index("_text")
+    bought = purchases.join(known_items, on="item_id", maintain_order="left")
     users = pl.concat([bought["user_id"], felt["user_id"]]).unique().sort()
     place = pl.DataFrame({"user_id": users}).with_row_index("_row")
-    of_items, of_words = bought["vector"].to_numpy(), centred_text(felt["embedding"].to_numpy())
-    taste = np.zeros((len(users), of_items.shape[1]), dtype=np.float32)
-    for rows, vectors, share in ((bought, of_items, 1.0), (felt, of_words, config.own_words)):
+    parts = (
+        (bought, bought["_text"].to_numpy(), items["vector"].to_numpy(), 1.0),
+        (felt, np.arange(len(felt)), centred_text(felt["embedding"].to_numpy()), config.own_words),
+    )
+    taste = np.zeros((len(users), parts[0][2].shape[1]), dtype=np.float32)
+    for rows, text, vectors, share in parts:
         row = rows.join(place, on="user_id", maintain_order="left")["_row"].to_numpy()
         weight = _weights(rows, visible.as_of, config)
-        taste += share * _weighted_means(vectors, row, weight, len(users))
+        taste += share * _weighted_means(vectors, text, row, weight, len(users))
     norm = np.linalg.norm(taste, axis=1)
     known = norm > 0
     unit = (taste[known] / norm[known, None]).astype(np.float32)
@@ -106,10 +110,10 @@ def _weights(rows: pl.DataFrame, as_of: datetime, config: TasteConfig) -> np.nda
 
 
 def _weighted_means(
-    vectors: np.ndarray, row: np.ndarray, weight: np.ndarray, num_rows: int
+    vectors: np.ndarray, text: np.ndarray, row: np.ndarray, weight: np.ndarray, num_rows: int
 ) -> np.ndarray:
-    """Return the weighted mean of the vectors of each row, zero without any."""
+    """Return the weighted mean of vectors[text] of each row, zero without any."""
     whole = np.bincount(row, weight, minlength=num_rows)
-    share = weight / np.maximum(whole, 1e-300)[row]
-    shares = sp.csr_array((share, (row, np.arange(len(row)))), shape=(num_rows, len(row)))
+    share = (weight / np.maximum(whole, 1e-300)[row]).astype(np.float32)
+    shares = sp.csr_array((share, (row, text)), shape=(num_rows, len(vectors)))
     return np.asarray(shares @ vectors, dtype=np.float32)

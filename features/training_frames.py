@@ -5,23 +5,25 @@ nothing is seen. Sums are cumulated over time and joined as of each label, windo
 of two such sums, and the features are the same declarations that profiles are read by.
 
 Levels (`features.levels`) depend on everybody: what a row borrows is as of the beginning of its UTC
-day.
+day, what it has of its own is as of its time.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import get_args
 
+import numpy as np
 import polars as pl
 
 from features import behaviour, opinion
-from features.day_state import day_state, read_totals
-from features.feature import Feature, Level, Measure, evaluated, total_column, totals_of
-from features.levels import with_levels
+from features.day_state import DAY, day_state
+from features.feature import Feature, Level, Measure, Offer, evaluated, total_column, totals_of
+from features.levels import level_basis
 from features.profile_state import felt_reviews, judging, priced_events
 
 LABEL_TIME = "label_time"
-_AS_OF, _ROW, _CUT, _TODAY = "as_of", "_row", "_cut", "_today"
+_AS_OF, _ROW, _CUT, _TODAY, _PLACE = "as_of", "_row", "_cut", "_today", "_place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ def features_at(
     keys = [key for key in ("user_id", "item_id") if key in labels.columns]
     if LABEL_TIME not in labels.columns or not keys:
         raise ValueError(f"labels need {LABEL_TIME}, and user_id or item_id")
+    if _ROW in labels.columns:
+        raise ValueError(f"labels have columns of their own named {_ROW}")
     priced, felt = priced_events(events, items), felt_reviews(reviews, signals)
     kin = items.select("item_id", "brand", category=pl.col("categories").list.last()).collect()
     parts = {
@@ -111,9 +115,13 @@ def _features_at(
     """Return `_row` and the features of each label with an id."""
     moment = pl.col(LABEL_TIME).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
     asked = labels.select(_ROW, key, as_of=moment).drop_nulls()
-    read = totals_at(asked, part.rows, key, part.measures, totals_of(part.features))
-    if part.levels:
-        read = read.join(_levels_at(asked, part, key, kin), on=_ROW)
+    totals = totals_of(part.features, part.levels)
+    read = totals_at(asked, part.rows, key, part.measures, totals)
+    if part.levels and len(read):
+        read = _with_levels_at(read, part, key, kin)
+    elif part.levels:
+        offers = [level.column(offer) for level in part.levels for offer in get_args(Offer)]
+        read = read.with_columns(pl.lit(None).alias(name) for name in offers)
     return evaluated(read.lazy(), [_ROW], part.features).collect()
 
 
@@ -201,21 +209,35 @@ def _as_of_joined(
     )
 
 
-def _levels_at(
-    asked: pl.DataFrame, part: _Part, key: str, kin: pl.DataFrame | None
+def _with_levels_at(
+    read: pl.DataFrame, part: _Part, key: str, kin: pl.DataFrame | None
 ) -> pl.DataFrame:
-    """Return `_row` and what levels offer as of the beginning of each label's UTC day."""
-    state = day_state(part.rows, key, part.measures).collect()
-    dated = asked.select(_ROW, key, pl.col(_AS_OF).dt.truncate("1d").alias(_TODAY))
-    found = []
-    for (today,), labels in dated.group_by(_TODAY):
-        before = state.lazy().filter(pl.col("day") < pl.lit(today).dt.date())
-        read = read_totals(
-            before, key, part.measures, totals_of([], part.levels), as_of=today
-        ).collect()
-        groups = read if kin is None else kin.join(read, on=key, how="left")
-        leveled = with_levels(groups, part.levels, () if kin is None else opinion.ITEM_PARENTS)
-        offers = [name for name in leveled.columns if name not in groups.columns]
-        offered = leveled.select(key, *offers)
-        found.append(labels.select(_ROW, key).join(offered, on=key, how="left"))
-    return pl.concat(found).drop(key)
+    """Add what levels offer to labels with totals of their own.
+
+    What is borrowed is estimated from everybody's totals before the label's UTC day, which grow
+    from day to day.
+    """
+    parents = () if kin is None else opinion.ITEM_PARENTS
+    names = [name for name, _ in totals_of([], part.levels)]
+    state = day_state(part.rows, key, part.measures).select(key, DAY, *names).sort(DAY).collect()
+    keys = state.select(key).unique().sort(key)
+    place = state.join(keys.with_row_index(_PLACE), on=key, maintain_order="left")[_PLACE]
+    days, values = state[DAY].to_physical().to_numpy(), state.select(names).to_numpy()
+    totals, counted, found = np.zeros((len(keys), len(names))), 0, []
+    dated = read.with_columns(pl.col(_AS_OF).dt.date().alias(_TODAY)).sort(_TODAY)
+    for labels in dated.partition_by(_TODAY, maintain_order=True):
+        until = int(np.searchsorted(days, labels[_TODAY].to_physical()[0]))
+        np.add.at(totals, place.to_numpy()[counted:until], values[counted:until])
+        counted = until
+        columns = {total_column(name, None): totals[:, n] for n, name in enumerate(names)}
+        groups = keys.with_columns(pl.Series(name, sums) for name, sums in columns.items())
+        if kin is not None:
+            groups = kin.join(groups, on=key, how="left")
+        own = labels.columns
+        for level in part.levels:
+            labels = level_basis(groups, level, key, parents).offered(labels)
+        # Of strangers there is no profile, and so no level: users who never wrote, unknown items.
+        wrote = pl.col(total_column(opinion.REVIEWS.name, None)) > 0
+        is_known = wrote if kin is None else pl.col(key).is_in(kin[key].implode())
+        found.append(labels.with_columns(pl.when(is_known).then(pl.exclude(own)).name.keep()))
+    return pl.concat(found)

@@ -1,12 +1,15 @@
 """One user as the profiles see them, with the sentences behind what they care about."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from features.affinity import KINDS
+from features.aspect_profiles import AspectConfig
 from features.errors import StoreError
+from features.opinion import JUDGING_SOURCES
 from features.store import Store
 from sentiment.cleaning import review_text
 from sentiment.sentences import sentence_spans
@@ -45,12 +48,17 @@ def user_card(store: Store, user_id: str, *, version: str) -> UserCard:
     profile = _own(store, "user_profiles", user_id).to_dicts()
     if not profile:
         raise StoreError(f"{store.root} has no profile of this user")
-    affinities = _own(store, "user_affinities", user_id).sort("share", descending=True)
-    stressed = _own(store, "user_aspects", user_id)
+    affinities = _own(store, "user_affinities", user_id).sort(
+        ["kind", "share", "value"], descending=[False, True, False]
+    )
+    stressed = _own(store, "user_aspects", user_id).sort(
+        ["emphasis", "aspect"], descending=[True, False]
+    )
     stressed = stressed.filter(pl.col("emphasis") > 0)
     often = stressed.filter(pl.col("num_mentions") > 1)
     stressed = (often if len(often) else stressed).head(NUM_ASPECTS)
-    opinions = _opinions(store, user_id, version) if len(stressed) else []
+    as_of = profile[0]["as_of"]
+    opinions = _opinions(store, user_id, version, as_of) if len(stressed) else []
     return UserCard(
         profile=profile[0],
         affinities={
@@ -69,13 +77,17 @@ def _own(store: Store, table: str, user_id: str) -> pl.DataFrame:
     return store.scan(table).filter(pl.col("user_id") == user_id).drop("user_id").collect()
 
 
-def _opinions(store: Store, user_id: str, version: str) -> list[dict[str, Any]]:
-    """Return the user's opinions on aspects with the sentences they stand in, the latest first."""
-    written = store.scan("reviews").filter(pl.col("user_id") == user_id)
+def _opinions(store: Store, user_id: str, version: str, as_of: datetime) -> list[dict[str, Any]]:
+    """Return the opinions that `aspect_mentions` counts, with their sentences, the latest first."""
+    written = store.scan("reviews").filter(
+        pl.col("user_id") == user_id,
+        pl.col("event_time") < as_of,
+        pl.col("source").is_in(JUDGING_SOURCES),
+    )
     signals = store.scan("review_signals").filter(pl.col("model_version") == version)
     rows = (
         written.join(signals.select("review_id", "aspects"), on="review_id")
-        .sort("event_time", "seq", descending=True)
+        .sort("event_time", "seq", "review_id", descending=True)
         .collect()
     )
     found = []
@@ -83,6 +95,8 @@ def _opinions(store: Store, user_id: str, version: str) -> list[dict[str, Any]]:
         text = review_text(row["title"], row["text"])
         sentences = sentence_spans(text)
         for opinion in row["aspects"]:
+            if opinion["confidence"] < AspectConfig().least_confidence:
+                continue
             span = next((s for s in sentences if s[0] <= opinion["start"] < s[1]), None)
             if span is not None:
                 said = {name: row[name] for name in ("review_id", "item_id", "event_time")}

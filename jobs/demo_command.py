@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.errors import BadInputError
 from jobs.options import ConfigOption, DeviceOption, JsonOption
 from jobs.output import Output
 from jobs.progress import StepBars
@@ -35,6 +36,8 @@ def demo(
 
     output = Output(json)
     settings = load_settings(config, device)
+    if settings.privacy.pseudonymise:
+        raise BadInputError("the demo shows a shop of plain ids: leave out [privacy] pseudonymise")
     with StepBars() as bars:
         result = run_demo(
             DemoConfig(

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from features.affinity import favourites
+from features.affinity import NUM_FAVOURITES
 from features.profile_state import ProfileState, priced_events
-from features.profiles import user_affinities, user_features, visible_state
+from features.profiles import user_features, visible_state
 from features.purchase_days import purchase_days
 from features.store import Store
 from features.training_frames import LABEL_TIME
@@ -57,9 +57,9 @@ def outcomes(store: Store, *, version: str, as_of: datetime, horizon_days: int) 
     `probability_alive`, `expected_purchases` (purchase days) and
     `expected_cents`, all within the horizon.
 
-    `category_satisfaction` has a row for each user and category they turn to most (`""` where a
-    user turns to none): `user_id, category, as_of, satisfaction_probability` of their next purchase
-    there, should they judge it. Where that cannot be told it is empty.
+    `category_satisfaction` has a row for each user and narrowest category they turn to most (`""`
+    where a user turns to none): `user_id, category, as_of, satisfaction_probability` of their next
+    purchase there, should they judge it. Where that cannot be told it is empty.
 
     Args:
         store: Where the tables are.
@@ -70,7 +70,7 @@ def outcomes(store: Store, *, version: str, as_of: datetime, horizon_days: int) 
     Raises:
         StoreError: If a table is missing.
         BadInputError: If reviews lack signals of this version.
-        NotDecidableError: If nothing at all could be told.
+        NotDecidableError: If nothing at all could be told of what users will do.
     """
     shop = load_shop(store, version)
     visible = everything(shop.events, shop.reviews, as_of=as_of)
@@ -116,12 +116,21 @@ def outcomes(store: Store, *, version: str, as_of: datetime, horizon_days: int) 
 def _satisfaction(
     shop: ShopTables, state: ProfileState, as_of: datetime, horizon_days: int
 ) -> tuple[pl.DataFrame, BackTest | None, list[str]]:
-    turned = favourites(user_affinities(shop.items.lazy(), state, as_of).lazy())
+    # The narrowest category of an item, as in the purchases that are learned from.
+    narrowest = shop.items.lazy().select("item_id", category=pl.col("categories").list.last())
+    turned = (
+        state.turned.join(narrowest.drop_nulls(), on="item_id")
+        .group_by("user_id", "category")
+        .agg(pl.col("weight").sum())
+        .sort(["user_id", "weight", "category"], descending=[False, True, False])
+        .group_by("user_id", maintain_order=True)
+        .agg(pl.col("category").head(NUM_FAVOURITES))
+    )
     asked = (
         user_features(state, as_of)
         .select("user_id")
         .join(turned, on="user_id", how="left")
-        .select("user_id", category=pl.col("favourite_categories").fill_null([""]))
+        .with_columns(pl.col("category").fill_null([""]))
         .explode("category")
         .with_columns(pl.lit(as_of).alias(LABEL_TIME))
         .sort("user_id", "category")

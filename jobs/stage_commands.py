@@ -273,10 +273,17 @@ def load_settings(
 
 
 def open_store(store: str | None, settings: Config) -> "Store":
-    """Open the store of the command line, or of the configuration file."""
+    """Open the store of the command line, or of the configuration file.
+
+    Raises:
+        StoreError: If it holds pseudonyms and their key is not given, or is another.
+    """
+    from features.pseudonyms import check
     from features.store import Store
 
-    return Store(store or settings.store.path)
+    opened = Store(store or settings.store.path)
+    check(opened, settings.privacy.pseudonyms())
+    return opened
 
 
 def open_scored(

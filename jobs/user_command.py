@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from jobs.options import ConfigOption, JsonOption, StoreOption
 from jobs.output import Output
@@ -23,14 +24,12 @@ def user(
     """Show one user's profile: features, favourites, what they care about, in their own words."""
     from dataclasses import asdict
 
-    from features.pseudonyms import check
     from features.user_card import user_card
     from jobs.stage_commands import load_settings, open_scored
 
     output = Output(json)
     opened, version, _ = open_scored(store, config, None)
     pseudonyms = load_settings(config).privacy.pseudonyms()
-    check(opened, pseudonyms)
     name = user_id if pseudonyms is None else pseudonyms.of(user_id)
     card = user_card(opened, name, version=version)
     output.console.print(_features(user_id, card))
@@ -45,7 +44,7 @@ def _features(user_id: str, card: "UserCard") -> "Table":
     from features.behaviour import USER_BEHAVIOUR
     from features.opinion import USER_OPINION
 
-    title = f"{user_id} as of {card.profile['as_of'].isoformat()}"
+    title = f"{escape(user_id)} as of {card.profile['as_of'].isoformat()}"
     table = Table("feature", "value", "unit", "meaning", title=title)
     for feature in (*USER_BEHAVIOUR, *USER_OPINION):
         value = card.profile[feature.name]
@@ -59,10 +58,9 @@ def _affinities(card: "UserCard") -> "Table":
 
     table = Table("turns to", "share of it", title="affinities")
     for kind, values in card.affinities.items():
-        if values:
-            table.add_row(
-                kind, ", ".join(f"{value} {share:.0%}" for value, share in values.items())
-            )
+        shares = [f"{value} {share:.0%}" for value, share in values.items()]
+        if shares:
+            table.add_row(kind, escape(", ".join(shares)))
     return table
 
 
@@ -75,14 +73,22 @@ def _aspects(card: "UserCard") -> "Table":
     table.add_column("in their words", overflow="fold")
     for row in card.aspects:
         table.add_row(
-            row["aspect"],
+            escape(row["aspect"]),
             f"{row['num_mentions']} of {row['num_reviews']}",
             f"{row['emphasis']:+.2f}",
             "" if row["strictness"] is None else f"{row['strictness']:+.2f}",
             f"{row['polarity_mean']:+.2f}",
-            "\n".join(f"{said['polarity']:+.2f} {said['sentence']}" for said in row["sentences"]),
+            escape(
+                "\n".join(
+                    f"{said['polarity']:+.2f} {said['sentence']}" for said in row["sentences"]
+                )
+            ),
         )
     return table
+
+
+def _said(row: dict[str, Any]) -> str:
+    return f"{row['polarity']:+.2f} {row['sentence']}"
 
 
 def _shown(value: Any) -> str:

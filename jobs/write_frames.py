@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.pseudonyms import Pseudonyms, check
+from features.pseudonyms import Pseudonyms
 from features.store import Store
 from features.training_frames import LABEL_TIME, features_at
 from jobs.errors import BadInputError
@@ -54,9 +54,8 @@ def write_frame(
 
     Raises:
         BadInputError: If labels have columns of the features' names, or reviews lack signals.
-        StoreError: If a table is missing, or the key is not the store's.
+        StoreError: If a table is missing.
     """
-    check(store, pseudonyms)
     named = labels if pseudonyms is None else pseudonyms.named(labels)
     shop = load_shop(store, version)
     seen = pl.col("event_time") < as_of
@@ -87,6 +86,9 @@ def read_labels(path: Path) -> pl.DataFrame:
     ids = [name for name in IDS if name in labels.columns]
     if LABEL_TIME not in labels.columns or not ids:
         raise BadInputError(f"{path}: labels need {LABEL_TIME}, and {' or '.join(IDS)}")
+    for name in ids:
+        if not (labels[name].dtype.is_integer() or labels[name].dtype == pl.String):
+            raise BadInputError(f"{path}: {name} is {labels[name].dtype}, not text or integers")
     given = labels[LABEL_TIME]
     if given.dtype == pl.String:
         moments = {text: _moment(path, text) for text in given.unique().drop_nulls()}

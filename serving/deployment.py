@@ -54,6 +54,8 @@ def application(
         poll_interval_s: How often each looks for a newer bundle or side table.
         pseudonyms: Under which the store knows users; None for plain ids.
     """
+    # A replica names users; it has no business opening what is sealed.
+    naming = None if pseudonyms is None else pseudonyms.naming_only()
     deployment = serve.deployment(
         name="recommendations",
         num_replicas=num_replicas,
@@ -62,4 +64,4 @@ def application(
         graceful_shutdown_wait_loop_s=0.2,
         health_check_period_s=5.0,
     )(Recommendations)
-    return deployment.bind(str(store), poll_interval_s, pseudonyms)
+    return deployment.bind(str(store), poll_interval_s, naming)

@@ -50,13 +50,18 @@ def test_the_latest_review_counts_and_words_need_to_be_there() -> None:
     assert felt(done, said, {}) == {"ub": ("", day(6), 0)}
 
 
-def test_what_was_said_before_the_purchase_is_known_with_it() -> None:
+def test_what_came_before_the_purchase_tells_nothing_of_it() -> None:
     done = [
         {"user_id": "u", "item_id": "a", "day": 5},
         {"user_id": "u", "item_id": "a", "day": 2, "event_type": "return"},
+        {"user_id": "v", "item_id": "a", "day": 5},
     ]
-    said = [{"user_id": "u", "item_id": "a", "rating": 5.0, "day": 1}]
-    assert felt(done, said, {}) == {"ua": ("x", day(5), 1)}
+    said = [
+        {"user_id": "u", "item_id": "a", "rating": 1.0, "day": 1},
+        {"user_id": "v", "item_id": "a", "rating": 1.0, "day": 4},
+        {"user_id": "v", "item_id": "a", "rating": 5.0, "day": 5},
+    ]
+    assert felt(done, said, {}) == {"va": ("x", day(5), 1)}
 
 
 def test_nothing_felt_is_an_empty_frame() -> None:

@@ -186,7 +186,7 @@ def levels_of(*groups: tuple[str | None, list[float]]) -> list[dict]:
         schema={"brand": pl.String}
         | dict.fromkeys((own.count, own.total, own.squares), pl.Float64),
     )
-    found = with_levels(frame, [STARS_LEVEL], ["brand"])
+    found = with_levels(frame, [STARS_LEVEL], "item_id", ["brand"])
     return found.rename(lambda name: name.removeprefix("stars~")).to_dicts()
 
 

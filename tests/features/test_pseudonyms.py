@@ -6,15 +6,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from rows import events
+from rows import events, items
 
 from features.errors import PseudonymKeyError, StoreError
 from features.personal import PERSONAL, read_personal, sealed
 from features.pseudonyms import KEY_VARIABLE, Pseudonyms, begin, check
+from features.quarantine import QUARANTINE_SCHEMA
 from features.store import Store
 
 SECRET, OTHER = bytes(range(32)), bytes(range(1, 33))
-OURS = Pseudonyms(SECRET)
+OURS = Pseudonyms.of_secret(SECRET)
 PEOPLE = pl.DataFrame(
     {
         "user_id": [OURS.of("anna"), OURS.of("bert")],
@@ -39,7 +40,7 @@ def by_hand(kind: str, name: str) -> str:
 def test_a_pseudonym_is_the_hmac_of_a_derived_key() -> None:
     assert OURS.of("anna") == by_hand("user_id", "anna")
     assert OURS.of("安娜") == by_hand("user_id", "安娜")
-    assert len({OURS.of("anna"), OURS.of("Anna"), Pseudonyms(OTHER).of("anna")}) == 3
+    assert len({OURS.of("anna"), OURS.of("Anna"), Pseudonyms.of_secret(OTHER).of("anna")}) == 3
 
 
 def test_frames_are_named_column_by_column_and_null_stays_null() -> None:
@@ -67,7 +68,7 @@ def test_the_environment_comes_before_the_file(
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     assert Pseudonyms.read(file) == OURS
     monkeypatch.setenv(KEY_VARIABLE, OTHER.hex().upper())
-    assert Pseudonyms.read(file) == Pseudonyms(OTHER)
+    assert Pseudonyms.read(file) == Pseudonyms.of_secret(OTHER)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +98,26 @@ def test_a_store_holds_plain_ids_or_those_of_one_key(store: Store, tmp_path: Pat
     begin(store, OURS)
     assert len(store.scan("pseudonym_key").collect()) == 1
     with pytest.raises(StoreError, match="pseudonyms of another key"):
-        check(store, Pseudonyms(OTHER))
+        check(store, Pseudonyms.of_secret(OTHER))
     with pytest.raises(StoreError, match="holds pseudonyms: say"):
         begin(store, None)
     plain = Store(tmp_path / "plain")
     plain.append("events", events({"user_id": "anna", "item_id": "a", "day": 1}))
-    with pytest.raises(StoreError, match=r"holds plain ids \(events\)"):
+    plain.append("quarantine/users", QUARANTINE_SCHEMA.to_frame())
+    with pytest.raises(StoreError, match=r"holds plain ids \(events, quarantine/users\)"):
         begin(plain, OURS)
+    things = Store(tmp_path / "things")
+    things.append("items", items({"item_id": "a"}))
+    begin(things, OURS)
+
+
+def test_who_only_names_cannot_open(store: Store) -> None:
+    store.append(PERSONAL, sealed(PEOPLE, OURS))
+    namer = OURS.naming_only()
+    assert namer.of("anna") == OURS.of("anna")
+    assert namer.fingerprint == OURS.fingerprint
+    with pytest.raises(StoreError, match="not open what is sealed"):
+        read_personal(store, namer)
 
 
 def test_what_is_sealed_opens_with_the_key_and_is_not_there_in_the_clear(store: Store) -> None:
@@ -127,4 +141,4 @@ def test_a_seal_breaks_by_another_key_another_owner_or_a_changed_byte(store: Sto
             read_personal(store, OURS)
     store.overwrite(PERSONAL, rows)
     with pytest.raises(StoreError, match="is damaged, or of another key"):
-        read_personal(store, Pseudonyms(OTHER))
+        read_personal(store, Pseudonyms.of_secret(OTHER))

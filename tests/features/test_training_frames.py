@@ -40,10 +40,8 @@ REVIEW = st.fixed_dictionaries(
         "day": HOURS,
     }
 )
-LABEL = st.tuples(USERS, ITEMS, HOURS)
+LABEL = st.tuples(USERS, ITEMS, HOURS | st.integers(0, 120).map(float))
 EVENTS, REVIEWS = st.lists(EVENT, min_size=1, max_size=15), st.lists(REVIEW, max_size=10)
-# Of levels and sums together: the trend is as of the label, its noise as of midnight.
-MIXED = {"user:polarity_drift", "item:polarity_drift"}
 OF_LEVELS = {
     f"{feature.scope}:{feature.name}"
     for feature in (*opinion.USER_OPINION, *opinion.ITEM_OPINION)
@@ -102,11 +100,10 @@ def test_a_row_says_what_its_world_alone_would_say(
     for row in found.to_dicts():
         at = row["label_time"]
         alone = built_alone(row, tables, at)
-        at_midnight = built_alone(row, tables, at.replace(hour=0))
         assert set(found.columns) == {*labels.columns, *alone}
-        for name in set(alone) - MIXED:
-            wanted = at_midnight[name] if name in OF_LEVELS else alone[name]
-            assert row[name] == pytest.approx(wanted, abs=1e-6), name
+        # At midnight everything is as of the label, what is borrowed too.
+        for name in set(alone) - (OF_LEVELS if at.hour else set()):
+            assert row[name] == pytest.approx(alone[name], abs=1e-6), name
 
 
 @settings(max_examples=25)
@@ -153,15 +150,45 @@ def test_strangers_have_defaults_and_other_columns_are_kept() -> None:
     assert not any(name.startswith("item:") for name in found.columns)
 
 
-def test_the_day_of_levels_is_that_of_utc() -> None:
+def test_own_reviews_of_the_day_count_and_what_others_said_that_day_does_not() -> None:
+    said = [
+        {"user_id": user, "item_id": item, "rating": stars + 0.5 * (user == "v"), "day": 3.1}
+        for item, stars in (("a", 1.0), ("b", 4.5))
+        for user in "uvw"
+    ]
+    said += [{"user_id": "u", "item_id": "b", "rating": 1.0, "day": 5.4}]
+    said += [{"user_id": "w", "item_id": "a", "rating": 5.0, "day": 5.4}]
+    tables = tables_of([], said)
+    morning, evening = (
+        frame_of(labels_of(("u", "b", when)), tables).row(0, named=True) for when in (5.3, 5.9)
+    )
+    assert (morning["item:num_reviews"], evening["item:num_reviews"]) == (3, 4)
+    assert evening["item:stars_smoothed"] < morning["item:stars_smoothed"]
+    assert evening["item:stars_own_share"] > morning["item:stars_own_share"]
+    without_others = tables_of([], said[:-1])
+    alone = frame_of(labels_of(("u", "b", 5.9)), without_others).row(0, named=True)
+    assert alone["item:stars_smoothed"] == evening["item:stars_smoothed"]
+
+
+def test_the_day_is_that_of_utc() -> None:
     said = [{"user_id": "u", "item_id": "a", "rating": 5.0, "day": when} for when in (3.2, 4.1)]
     labels = labels_of(("u", "a", 4.0), ("u", "a", 4.5)).with_columns(
         pl.col("label_time").dt.convert_time_zone("Asia/Shanghai")
     )
     found = frame_of(labels, tables_of([], said))
     assert found["user:num_reviews"].to_list() == [1, 2]
-    assert found["user:polarity_smoothed"][0] == found["user:polarity_smoothed"][1]
     assert found["label_time"].to_list() == [day(4), day(4) + timedelta(hours=12)]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [labels_of().clear(), labels_of(("u", "a", 3)).with_columns(item_id=pl.lit(None, pl.String))],
+)
+def test_nobody_to_ask_about_is_no_error(labels: pl.DataFrame) -> None:
+    tables = tables_of([], [{"user_id": "u", "item_id": "a", "rating": 5.0, "day": 1}])
+    found = frame_of(labels, tables)
+    assert len(found) == len(labels)
+    assert found["item:num_reviews"].null_count() == len(labels)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +196,7 @@ def test_the_day_of_levels_is_that_of_utc() -> None:
     [
         (pl.DataFrame({"user_id": ["u"]}), "labels need label_time"),
         (pl.DataFrame({"label_time": [day(1)]}), "labels need label_time, and user_id or item_id"),
+        (pl.DataFrame({"user_id": ["u"], "label_time": [day(1)], "_row": [1]}), "named _row"),
         (
             pl.DataFrame({"user_id": ["u"], "label_time": [day(1)], "user:num_views": [1]}),
             "columns of their own named user:num_views",

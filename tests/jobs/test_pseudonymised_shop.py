@@ -17,18 +17,19 @@ from jobs.cli import app
 from jobs.ingest_tables import ingest
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
-OURS = Pseudonyms(bytes(range(32)))
+SECRET = bytes(range(32))
+OURS = Pseudonyms.of_secret(SECRET)
 FILES = {
     "users.csv": """user_id,country,email,phone
 anna7,DE,anna@example.org,+49 30 1
 bert8,CN,bert@example.org,
 ,CN,nobody@example.org,
 """,
-    "events.csv": """event_id,user_id,item_id,event_type,event_time
-anna7-1,anna7,a,view,2026-01-01T08:00:00Z
-anna7-2,anna7,a,purchase,2026-01-02T08:00:00Z
-bert8-1,bert8,a,view,2026-01-03T08:00:00Z
-bert8-2,bert8,a,view,someday
+    "events.csv": """event_id,user_id,session_id,item_id,event_type,event_time
+anna7-1,anna7,anna7-s,a,view,2026-01-01T08:00:00Z
+anna7-2,anna7,anna7-s,a,purchase,2026-01-02T08:00:00Z
+bert8-1,bert8,,a,view,2026-01-03T08:00:00Z
+bert8-2,bert8,,a,view,someday
 """,
     "reviews.csv": """user_id,item_id,rating,text,event_time
 anna7,a,5,Lovely,2026-01-05T08:00:00Z
@@ -41,7 +42,7 @@ PERSONAL = ("anna7", "bert8", "anna@example.org", "bert@example.org", "nobody@ex
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, OURS.secret.hex())
+    monkeypatch.setenv(KEY_VARIABLE, SECRET.hex())
     (tmp_path / "sentirec.toml").write_text("[privacy]\npseudonymise = true\n")
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
@@ -151,7 +152,14 @@ def test_without_the_key_or_with_another_nothing_is_read_or_written(
     with pytest.raises(StoreError, match="holds pseudonyms: say"):
         ingest(store, [file], now=NOW)
     monkeypatch.setenv(KEY_VARIABLE, "ff" * 32)
-    for command in (["ingest", str(file)], ["export", "--user", "a"], ["erase", "--user", "a"]):
+    commands = [
+        ["ingest", str(file)], ["export", "--user", "a"], ["erase", "--user", "a"], ["user", "a"],
+        ["score"], ["profiles"], ["train"], ["outcomes"], ["satisfaction"], ["evaluate"],
+        ["publish"], ["run"], ["run", str(file)],
+        ["frames", str(tmp_path / "labels.csv"), str(tmp_path / "frame.csv")],
+    ]  # fmt: skip
+    (tmp_path / "labels.csv").write_text("user_id,label_time\na,2026-01-01\n")
+    for command in commands:
         with pytest.raises(StoreError, match="pseudonyms of another key"):
             run(store, *command)
     monkeypatch.delenv(KEY_VARIABLE)

@@ -21,7 +21,7 @@ from sentiment.schema import EMBEDDING_DIM
 from sentiment.scorer import model_version
 
 TEXTS = {
-    "anna": "The strap is soft.<br/>The strap of this one is soft too. Sound is thin!",
+    "anna": "The strap is soft.<br/>The strap of this one is soft too. Sound is [/red] thin!",
     "bert": "Sound is fine. Sounds were fine before.",
     "cleo": "Sound is great.",
 }
@@ -112,7 +112,8 @@ def test_what_a_user_stresses_comes_with_their_own_sentences(store: Store) -> No
 def test_aspects_that_few_write_of_are_not_told(store: Store) -> None:
     card = json.loads(run(store, "anna", "--json", "-"))
     assert [row["aspect"] for row in card["aspects"]] == ["sound"]
-    assert card["aspects"][0]["sentences"][0]["sentence"] == "Sound is thin!"
+    assert card["aspects"][0]["sentences"][0]["sentence"] == "Sound is [/red] thin!"
+    assert "Sound is [/red] thin!" in run(store, "anna")
 
 
 def test_people_see_tables(store: Store) -> None:

@@ -10,7 +10,7 @@ from published_shop import Published
 from starlette.testclient import TestClient
 
 from features.errors import StoreError
-from features.pseudonyms import Pseudonyms, begin
+from features.pseudonyms import PSEUDONYM_KEY, Pseudonyms
 from features.store import Store
 from recsys.bundle_versions import promote
 from recsys.errors import BundleError
@@ -193,11 +193,12 @@ def test_a_first_load_refuses_a_corrupt_bundle(published: Published) -> None:
 
 
 def test_a_store_of_pseudonyms_is_asked_by_plain_ids(published: Published) -> None:
-    ours = Pseudonyms(bytes(range(32)))
+    ours = Pseudonyms.of_secret(bytes(range(32)))
     user_id = published.tables["purchase_history"]["user_id"][0]
     body = {"user_id": user_id, "k": 5, "explain": True}
     plain = TestClient(build_app(loaded(published))).post(PATH, json=body).json()
-    begin(published.store, ours)
+    key = pl.DataFrame({"fingerprint": [ours.fingerprint]})
+    published.store.append(PSEUDONYM_KEY, key)
     for name, frame in published.tables.items():
         published.store.overwrite(name, ours.named(frame))
     with pytest.raises(StoreError, match="holds pseudonyms"):
