@@ -176,14 +176,15 @@ def levels_of(*groups: tuple[str | None, list[float]]) -> list[dict]:
     frame = pl.DataFrame(
         [
             {
+                "item_id": f"i{place}",
                 "brand": brand,
                 own.count: len(stars),
                 own.total: float(sum(stars)),
                 own.squares: float(sum(star**2 for star in stars)),
             }
-            for brand, stars in groups
+            for place, (brand, stars) in enumerate(groups)
         ],
-        schema={"brand": pl.String}
+        schema={"item_id": pl.String, "brand": pl.String}
         | dict.fromkeys((own.count, own.total, own.squares), pl.Float64),
     )
     found = with_levels(frame, [STARS_LEVEL], "item_id", ["brand"])
