@@ -1,11 +1,14 @@
 """How well outcomes are told: all features against recency, frequency and money.
 
-python -m benchmarks.outcomes --data ../shared/data [--json F]
+python -m benchmarks.outcomes --data ../shared/data [--store S] [--json F]
 
 Taobao: who, known by midnight of a day, buys within the next day. UCI Online Retail: which customer
 buys nothing within 90 days, and how many purchase days and how much money customers bring within
 them (BG/NBD and Gamma-Gamma). Strict in time: models learn from times whose horizon ends before the
 time at which users are told; nothing is chosen on what comes after.
+
+With a store of scored reviews (such as `make demo REVIEWS=F` leaves in runs/demo/store): whether
+users are satisfied with the first purchase that they judge after three quarters of all purchases.
 
 Peers read recency, frequency and money alone: a logistic regression on their logarithms, and the
 same trees as ours with the same folds.
@@ -27,23 +30,27 @@ from features.purchase_days import purchase_days
 from features.schema import TABLES
 from features.store import Store
 from jobs.ingest_tables import ingest
+from jobs.load_shop import load_shop
 from jobs.result_tables import outcome_table
+from recsys.category_satisfaction import satisfaction_back_test
 from recsys.customer_value import customer_values
 from recsys.outcomes import OutcomeQuestion, back_test
 from recsys.world import ShopTables
+from sentiment.scorer import ScorerConfig, model_version
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the data.")],
+    store: Annotated[Path | None, typer.Option(help="A store of scored reviews.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
     console = Console(width=120)
     taobao = _tables(data / "events" / "taobao_user_behavior.csv.gz")
     retail = _tables(data / "events" / "uci_online_retail.csv.gz")
-    figures = {
+    figures: dict[str, Any] = {
         # Midnight in China, where the log was made, is 16:00 UTC of the day before.
         "Taobao, buys within a day": _outcome(
             taobao,
@@ -61,7 +68,17 @@ def main(
             retail, datetime(2011, 6, 10, tzinfo=UTC), 26 * 7, console
         ),
     }
+    if store is not None:
+        figures["satisfaction"] = _satisfaction(store, console)
     write(json, {"metrics": figures})
+
+
+def _satisfaction(folder: Path, console: Console) -> dict[str, Any]:
+    shop = load_shop(Store(folder), model_version(ScorerConfig()))
+    bought = shop.events.filter(pl.col("event_type") == "purchase")["event_time"].sort()
+    test = satisfaction_back_test(shop, now=bought[len(bought) * 3 // 4])
+    console.print(outcome_table("satisfied with the next purchase", test))
+    return dataclasses.asdict(test)
 
 
 def _tables(file: Path) -> ShopTables:
