@@ -3,6 +3,7 @@
 import polars as pl
 
 from features.opinion import JUDGING_SOURCES, NEGATIVE_BELOW
+from features.profile_state import felt_reviews
 
 SATISFIED_STARS = 4.0
 _PAIR = ["user_id", "item_id"]
@@ -41,10 +42,8 @@ def felt_purchases(
         pl.col("rating") >= SATISFIED_STARS, pl.col("polarity") > -NEGATIVE_BELOW
     ).cast(pl.Int8)
     said = (
-        reviews.filter(pl.col("source").is_in(JUDGING_SOURCES))
-        .join(signals.select("review_id", "polarity", "embedding"), on="review_id", how="left")
-        # A bare star rating has no words, whatever its neutral polarity says.
-        .with_columns(pl.when(pl.col("embedding").is_not_null()).then("polarity"))
+        felt_reviews(reviews, signals)
+        .filter(pl.col("source").is_in(JUDGING_SOURCES))
         .select(*_PAIR, "event_time", "seq", felt=felt)
         .drop_nulls(["item_id", "felt"])
         .join(done.select(*_PAIR, "bought_at"), on=_PAIR)

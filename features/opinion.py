@@ -5,6 +5,8 @@ and brand lead to expect, so one angry review does not sink it and a new item st
 are.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from features.feature import Feature, Level, Measure, Scope, days_since, ratio, total
@@ -71,6 +73,12 @@ NEGATIVE_LEVEL = Level(
     name="negative", count=FELT, total=NEGATIVE, squares=NEGATIVE, low=0.0, high=1.0
 )
 LEVELS = (STARS_LEVEL, POLARITY_LEVEL, NEGATIVE_LEVEL)
+
+
+def levels_of(features: Sequence[Feature]) -> list[Level]:
+    """Return the levels that features read."""
+    wanted = {name for feature in features for name in feature.levels}
+    return [level for level in LEVELS if level.name in wanted]
 
 
 def _means(scope: Scope, of_whom: str) -> list[Feature]:

@@ -107,8 +107,7 @@ def _read_opinion(
     parents: Sequence[str] = (),
 ) -> pl.LazyFrame:
     """Return the features of `keys`, a frame of the key and its parents; None: whoever is felt."""
-    wanted = {name for feature in features for name in feature.levels}
-    levels = [level for level in opinion.LEVELS if level.name in wanted]
+    levels = opinion.levels_of(features)
     read = read_totals(days, key, opinion.MEASURES, totals_of(features, levels), as_of=as_of)
     if keys is not None:
         read = keys.join(read, on=key, how="left")

@@ -74,7 +74,7 @@ def features_at(
                 rows=felt,
                 measures=opinion.MEASURES,
                 features=opinion.USER_OPINION,
-                levels=_levels_of(opinion.USER_OPINION),
+                levels=opinion.levels_of(opinion.USER_OPINION),
             ),
         ),
         "item_id": (
@@ -83,7 +83,7 @@ def features_at(
                 rows=judging(felt),
                 measures=opinion.MEASURES,
                 features=opinion.ITEM_OPINION,
-                levels=_levels_of(opinion.ITEM_OPINION),
+                levels=opinion.levels_of(opinion.ITEM_OPINION),
             ),
         ),
     }
@@ -93,11 +93,6 @@ def features_at(
         for part in parts[key]:
             frame = _joined(frame, _features_at(frame, part, key, of_kin), key)
     return frame.sort(_ROW).drop(_ROW)
-
-
-def _levels_of(features: Sequence[Feature]) -> list[Level]:
-    wanted = {name for feature in features for name in feature.levels}
-    return [level for level in opinion.LEVELS if level.name in wanted]
 
 
 def _joined(frame: pl.DataFrame, found: pl.DataFrame, key: str) -> pl.DataFrame:

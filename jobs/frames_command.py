@@ -20,14 +20,13 @@ def frames(
     json: JsonOption = None,
 ) -> None:
     """Add the features of each label's user and item as of its time, from strictly before it."""
-    from jobs.stage_commands import load_settings, open_scored
+    from jobs.stage_commands import open_scored
     from jobs.write_frames import check_out, read_labels, write_frame
 
     output = Output(json)
     check_out(out)
     asked = read_labels(labels)
-    opened, version, moment = open_scored(store, config, as_of)
-    pseudonyms = load_settings(config).privacy.pseudonyms()
+    opened, version, moment, pseudonyms = open_scored(store, config, as_of)
     columns = write_frame(opened, asked, out, version=version, as_of=moment, pseudonyms=pseudonyms)
     output.console.print(f"{out}: {len(asked):,} rows, {len(columns):,} columns")
     output.write_json({"rows": len(asked), "columns": columns})

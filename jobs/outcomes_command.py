@@ -23,7 +23,7 @@ def outcomes(
     from jobs.stage_commands import open_scored
 
     output = Output(json)
-    opened, version, moment = open_scored(store, config, as_of)
+    opened, version, moment, _ = open_scored(store, config, as_of)
     report = predict(opened, version=version, as_of=moment, horizon_days=horizon_days)
     for outcome, test in report.back_tests.items():
         if test is None:

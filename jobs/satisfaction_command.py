@@ -41,7 +41,7 @@ def satisfaction(
     from jobs.whole_files import write_whole
 
     output = Output(json)
-    opened, version, until = open_scored(store, config, as_of)
+    opened, version, until, _ = open_scored(store, config, as_of)
     shop = load_shop(opened, version)
     users = opened.scan("users") if opened.exists("users") else None
     try:

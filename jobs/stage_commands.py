@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -21,6 +21,7 @@ from jobs.output import Output
 from jobs.progress import StepBars
 
 if TYPE_CHECKING:
+    from features.pseudonyms import Pseudonyms
     from features.store import Store
     from sentiment.scorer import ReviewScorer
 
@@ -71,7 +72,7 @@ def profiles(
     from jobs.build_profiles import profiles as build_profiles
 
     output = Output(json)
-    opened, version, moment = open_scored(store, config, as_of)
+    opened, version, moment, _ = open_scored(store, config, as_of)
     report = build_profiles(opened, version=version, as_of=moment, since=since)
     for name, rows in report.rows.items():
         output.console.print(f"{name}: {rows:,} rows as of {report.as_of.isoformat()}")
@@ -286,10 +287,21 @@ def open_store(store: str | None, settings: Config) -> "Store":
     return opened
 
 
-def open_scored(
-    store: str | None, config: Path | None, as_of: str | None
-) -> tuple["Store", str, datetime]:
-    """Open the store; tell the model version of its signals, and the moment that is asked about."""
+class Opened(NamedTuple):
+    """A store, the version of its signals, the moment asked about, and who names its users."""
+
+    store: "Store"
+    version: str
+    as_of: datetime
+    pseudonyms: "Pseudonyms | None"
+
+    def name_of(self, user_id: str) -> str:
+        """Return the name under which the store knows a user."""
+        return user_id if self.pseudonyms is None else self.pseudonyms.of(user_id)
+
+
+def open_scored(store: str | None, config: Path | None, as_of: str | None) -> Opened:
+    """Open a store whose reviews are scored; see `open_store`."""
     from jobs.run_pipeline import after_last_row
     from jobs.settings import score_config
     from sentiment.scorer import model_version
@@ -297,7 +309,8 @@ def open_scored(
     settings = load_settings(config)
     opened = open_store(store, settings)
     moment = parse_moment(as_of) or after_last_row(opened, datetime.now(UTC))
-    return opened, model_version(score_config(settings).scorer), moment
+    version = model_version(score_config(settings).scorer)
+    return Opened(opened, version, moment, settings.privacy.pseudonyms())
 
 
 def load_scorer(device: str | None, config: Path | None) -> "ReviewScorer":

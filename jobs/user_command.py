@@ -25,13 +25,11 @@ def user(
     from dataclasses import asdict
 
     from features.user_card import user_card
-    from jobs.stage_commands import load_settings, open_scored
+    from jobs.stage_commands import open_scored
 
     output = Output(json)
-    opened, version, _ = open_scored(store, config, None)
-    pseudonyms = load_settings(config).privacy.pseudonyms()
-    name = user_id if pseudonyms is None else pseudonyms.of(user_id)
-    card = user_card(opened, name, version=version)
+    opened = open_scored(store, config, None)
+    card = user_card(opened.store, opened.name_of(user_id), version=opened.version)
     output.console.print(_features(user_id, card))
     output.console.print(_affinities(card))
     output.console.print(_aspects(card))

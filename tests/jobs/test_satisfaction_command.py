@@ -3,14 +3,13 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from table_rows import rows
 from typer.testing import CliRunner
 
-from features.schema import TABLES
 from features.store import Store
 from jobs.cli import app
 from jobs.config import Config
@@ -22,11 +21,6 @@ from sentiment.scorer import model_version
 
 def at(month: int) -> datetime:
     return datetime(2026, month, 15, tzinfo=UTC)
-
-
-def rows(table: str, *rows: dict[str, Any]) -> pl.DataFrame:
-    schema = TABLES[table].create_empty().schema
-    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from table_rows import rows
 from typer.testing import CliRunner
 
 from features.errors import StoreError
-from features.schema import TABLES
 from features.store import Store
 from jobs.build_profiles import profiles
 from jobs.cli import app
@@ -37,11 +37,6 @@ OPINIONS = [
 
 def at(day: int) -> datetime:
     return datetime(2026, 1, day, tzinfo=UTC)
-
-
-def rows(table: str, *rows: dict[str, Any]) -> pl.DataFrame:
-    schema = TABLES[table].create_empty().schema
-    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
 
 
 def opinion(text: str, aspect: str, where: str, polarity: float) -> dict[str, Any]:

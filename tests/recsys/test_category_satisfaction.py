@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from whole_rows import whole
 
 from features.felt_purchases import felt_purchases
 from features.schema import TABLES
@@ -25,14 +26,6 @@ from recsys.world import ShopTables
 START = datetime(2025, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=80)
 CONFIG = PropensityConfig(max_trees=40)
-
-
-def whole(frame: pl.DataFrame, table: str) -> pl.DataFrame:
-    schema = TABLES[table].create_empty().schema
-    return frame.select(
-        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in schema.items()
-    )
 
 
 @pytest.fixture(scope="module")

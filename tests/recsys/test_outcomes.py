@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from whole_rows import whole
 
 from features.schema import TABLES
 from recsys.errors import NotEnoughDataError
@@ -42,22 +43,14 @@ def tables() -> ShopTables:
     )
     return ShopTables(
         items=TABLES["items"].create_empty(),
-        events=pl.concat([TABLES["events"].create_empty(), _whole(events, "events")]),
+        events=pl.concat([TABLES["events"].create_empty(), whole(events, "events")]),
         reviews=TABLES["reviews"].create_empty(),
         signals=TABLES["review_signals"].create_empty(),
     )
 
 
-def _whole(frame: pl.DataFrame, table: str) -> pl.DataFrame:
-    schema = TABLES[table].create_empty().schema
-    return frame.select(
-        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in schema.items()
-    )
-
-
 def test_what_comes_after_now_changes_no_model(tables: ShopTables) -> None:
-    future = _whole(
+    future = whole(
         pl.DataFrame(
             {
                 "event_id": [f"late{n}" for n in range(300)],
