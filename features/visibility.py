@@ -70,11 +70,26 @@ def everything(events: pl.DataFrame, reviews: pl.DataFrame, *, as_of: datetime) 
     )
 
 
-def before(events: pl.DataFrame, reviews: pl.DataFrame, *, as_of: datetime) -> Visible:
-    """Cut strictly: nothing at or after `as_of`; warm users' later first purchases are targets."""
+def before(
+    events: pl.DataFrame,
+    reviews: pl.DataFrame,
+    *,
+    as_of: datetime,
+    until: datetime | None = None,
+) -> Visible:
+    """Cut strictly: nothing at or after `as_of`; warm users' later first purchases are targets.
+
+    Args:
+        events: All events.
+        reviews: All reviews.
+        as_of: The cut.
+        until: Targets lie before it; None: whenever.
+    """
     past = pl.col("event_time") < as_of
     seen = events.filter(past)
     firsts = first_purchases(events)
+    if until is not None:
+        firsts = firsts.filter(pl.col("event_time") < until)
     warm = first_purchases(seen).select("user_id").unique()
     targets = firsts.filter(~past).join(warm, on="user_id", how="semi")
     return Visible(

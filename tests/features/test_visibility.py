@@ -324,6 +324,18 @@ def test_before_asks_warm_users_for_all_their_later_first_purchases() -> None:
     assert visible.as_of == AS_OF
 
 
+def test_targets_may_be_asked_for_until_a_time() -> None:
+    table = events(
+        {"user_id": "u", "item_id": "a", "day": 1},
+        {"user_id": "u", "item_id": "b", "day": 10},
+        {"user_id": "u", "item_id": "c", "day": 11},
+        {"user_id": "u", "item_id": "d", "day": 12},
+    )
+    visible = before(table, reviews(), as_of=day(10), until=day(12))
+    assert visible.targets["item_id"].to_list() == ["b", "c"]
+    assert visible.events["item_id"].to_list() == ["a"]
+
+
 def test_the_cut_itself_is_not_before_the_cut() -> None:
     table = events({"user_id": "u", "item_id": "a", "day": 10})
     assert before(table, reviews(), as_of=day(10)).events.is_empty()
