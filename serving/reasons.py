@@ -17,6 +17,7 @@ _BY_SOURCE = {
     "linear": "Chosen by people who bought what you bought",
     "item_to_item": "Chosen by people who bought what you bought",
     "next_item": "Often bought next by people like you",
+    "two_steps": "Often bought next by people like you",
     "popular_recent": "Popular right now",
 }
 FOR_STRANGERS = "Popular with our customers"

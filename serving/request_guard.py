@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.problems import ProblemError
 
 MAX_BODY_BYTES = 1024 * 1024
+# Of a body that is too long, read and thrown away so that the connection can be used again.
+DRAINED_BYTES = 16 * MAX_BODY_BYTES
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 _logger = logging.getLogger(__name__)
@@ -19,7 +21,9 @@ class RequestGuard:
     """ASGI middleware; `scope["state"]["request_id"]` and the whole body are there behind it.
 
     A body is read before the application is called, so that its length is known even where the
-    client does not declare one.
+    client does not declare one. One that is too long is read to its end before it is refused, up to
+    `DRAINED_BYTES`: a proxy closes a connection whose body was left unread, and the client's next
+    request, already under way on it, would get no answer.
 
     Args:
         app: The application behind.
@@ -64,18 +68,24 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_body_bytes:
-            raise self._too_large()
+        if declared.isdecimal() and int(declared) > DRAINED_BYTES:
+            raise self._too_large(headers={"Connection": "close"})
         body = bytearray()
+        num_bytes = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
+            piece = message.get("body", b"")
+            num_bytes += len(piece)
+            if num_bytes > DRAINED_BYTES:
+                raise self._too_large(headers={"Connection": "close"})
+            if num_bytes <= self._max_body_bytes:
+                body += piece
             if not message.get("more_body", False):
                 break
+        if num_bytes > self._max_body_bytes:
+            raise self._too_large()
         pending: list[Message] = [{"type": "http.request", "body": bytes(body)}]
 
         async def replay() -> Message:
@@ -83,12 +93,12 @@ class RequestGuard:
 
         await self._app(scope, replay, send)
 
-    def _too_large(self) -> ProblemError:
+    def _too_large(self, headers: dict[str, str] | None = None) -> ProblemError:
         return ProblemError(
             413,
             "body-too-large",
             f"the body is longer than {self._max_body_bytes} bytes",
-            headers={"Connection": "close"},
+            headers=headers,
         )
 
 

@@ -1,5 +1,6 @@
 """Every error is a problem details document, whatever is thrown at the interface."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,11 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from features.store import Store
 from serving.app import build_app
-from serving.request_guard import MAX_BODY_BYTES, RequestGuard
+from serving.request_guard import DRAINED_BYTES, MAX_BODY_BYTES, RequestGuard
 from serving.state import ServingState
 
 PATH = "/v1/recommendations"
@@ -140,6 +142,42 @@ def test_a_declared_long_body_is_a_413(client: TestClient) -> None:
 def test_a_long_body_of_undeclared_length_is_a_413(client: TestClient) -> None:
     pieces = (b" " * 65_536 for _ in range(17))
     problem_of(client.post(PATH, content=pieces, headers=JSON), 413)
+
+
+def pieces_of(num_bytes: int) -> Iterator[bytes]:
+    return (b" " * 65_536 for _ in range(num_bytes // 65_536))
+
+
+def test_a_long_body_is_read_to_its_end_so_that_the_connection_goes_on() -> None:
+    received: list[Message] = []
+    sent: list[Message] = []
+    pieces = pieces_of(2 * MAX_BODY_BYTES)
+    messages = [{"type": "http.request", "body": p, "more_body": True} for p in pieces]
+    messages[-1]["more_body"] = False
+
+    async def receive() -> Message:
+        received.append(messages[len(received)])
+        return received[-1]
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def unreachable(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    asyncio.run(RequestGuard(unreachable)(scope, receive, send))
+    assert len(received) == len(messages)
+    assert sent[0]["status"] == 413
+    assert b"connection" not in dict(sent[0]["headers"])
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_too_long_to_be_read_ends_the_connection(client: TestClient, declared: bool) -> None:
+    content = b" " * (DRAINED_BYTES + 1) if declared else pieces_of(DRAINED_BYTES + MAX_BODY_BYTES)
+    answered = client.post(PATH, content=content, headers=JSON)
+    problem_of(answered, 413)
+    assert answered.headers["connection"] == "close"
 
 
 def test_a_body_of_the_greatest_length_is_read(client: TestClient) -> None:
