@@ -21,7 +21,7 @@ def target_ranks(scores: np.ndarray, excluded: np.ndarray, targets: np.ndarray) 
         targets: Items to be found, none of them excluded, shape (T,).
 
     Returns:
-        float64, shape (T,), ascending; inf where the target's score is -inf.
+        float64, shape (T,), in the order of the targets; inf where a score is -inf.
 
     >>> target_ranks(np.array([0.9, 0.5, 0.5, 0.1]), np.array([0]), np.array([1])).tolist()
     [1.0]
@@ -36,7 +36,7 @@ def target_ranks(scores: np.ndarray, excluded: np.ndarray, targets: np.ndarray) 
     ranks = np.empty(len(targets))
     ranks[order] = above_others[order] + np.arange(len(targets))
     ranks[np.isneginf(wanted)] = np.inf
-    return np.sort(ranks)
+    return ranks
 
 
 def ndcg(ranks: np.ndarray, k: int) -> float:
@@ -70,17 +70,56 @@ def reciprocal_rank(ranks: np.ndarray) -> float:
     return float(1.0 / (1.0 + ranks.min()))
 
 
-def coverage(lists: np.ndarray, num_items: int) -> float:
-    """Share of the catalogue that stands in at least one list; negative entries are padding.
+def precision(ranks: np.ndarray, k: int) -> float:
+    """Share of the first k places that hold a target.
 
-    >>> coverage(np.array([[0, 1], [1, -1]]), 4)
-    0.5
+    >>> precision(np.array([0.0, 2.0]), 5)
+    0.4
     """
-    return len(np.unique(lists[lists >= 0])) / num_items
+    return float((ranks < k).sum() / k)
+
+
+def hit_rate(ranks: np.ndarray, k: int) -> float:
+    """1 where any target ranks within the first k, else 0.
+
+    >>> hit_rate(np.array([50.0, 3.0]), 10)
+    1.0
+    """
+    return float((ranks < k).any())
+
+
+def average_precision(ranks: np.ndarray, k: int) -> float:
+    """Mean over a user's targets of the precision at their ranks, 0 for those beyond k.
+
+    >>> round(average_precision(np.array([0.0, 2.0]), 5), 4)
+    0.8333
+    """
+    ordered = np.sort(ranks)
+    found = ordered[ordered < k]
+    return float((np.arange(1, len(found) + 1) / (found + 1)).sum() / len(ranks))
+
+
+def graded_ndcg(ranks: np.ndarray, gains: np.ndarray, k: int) -> float:
+    """NDCG@k of targets that are worth more or less: gains over log2(rank + 2), over the ideal.
+
+    Source: Järvelin and Kekäläinen 2002; for exponential gains hand over 2 ** grade - 1.
+
+    Args:
+        ranks: 0-based, shape (T,).
+        gains: What each target is worth, above 0, shape (T,).
+        k: Places that count.
+
+    >>> round(graded_ndcg(np.array([0.0, 2.0]), np.array([5.0, 3.0]), 5), 4)
+    0.943
+    """
+    best = np.sort(gains)[::-1][:k]
+    ideal = (best / np.log2(np.arange(len(best)) + 2)).sum()
+    found = ranks < k
+    return float((gains[found] / np.log2(ranks[found] + 2)).sum() / ideal)
 
 
 def summarise(ranks_of_users: Sequence[np.ndarray]) -> dict[str, float]:
-    """Return the mean over users of NDCG@10, Recall@10/100/200 and MRR.
+    """Return the mean over users of NDCG, MAP and precision at 10, Recall@10/100/200, hits and MRR.
 
     Raises:
         ValueError: If there is no user.
@@ -89,6 +128,9 @@ def summarise(ranks_of_users: Sequence[np.ndarray]) -> dict[str, float]:
         raise ValueError("no users to average over")
     return {
         "ndcg@10": float(np.mean([ndcg(r, 10) for r in ranks_of_users])),
+        "map@10": float(np.mean([average_precision(r, 10) for r in ranks_of_users])),
+        "precision@10": float(np.mean([precision(r, 10) for r in ranks_of_users])),
+        "hit_rate@10": float(np.mean([hit_rate(r, 10) for r in ranks_of_users])),
         "recall@10": float(np.mean([recall(r, 10) for r in ranks_of_users])),
         "recall@100": float(np.mean([recall(r, 100) for r in ranks_of_users])),
         "recall@200": float(np.mean([recall(r, 200) for r in ranks_of_users])),

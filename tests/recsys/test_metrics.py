@@ -8,7 +8,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from recsys.evaluation import evaluate_lists
-from recsys.metrics import coverage, ndcg, recall, reciprocal_rank, summarise, target_ranks
+from recsys.grades import BOUGHT
+from recsys.metrics import (
+    average_precision,
+    graded_ndcg,
+    hit_rate,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+    summarise,
+    target_ranks,
+)
 
 # Scores from few values, so that ties are common.
 SCORES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=3, max_size=15)
@@ -42,7 +53,11 @@ def shop_of(targets: np.ndarray, num_items: int) -> Any:
         asked=np.array([0]),
         target_indptr=np.array([0, len(targets)]),
         target_item=targets,
+        target_grade=np.full(len(targets), BOUGHT, dtype=np.int8),
         items=range(num_items),
+        population=SimpleNamespace(
+            bought=SimpleNamespace(popularity=lambda: np.ones(num_items), num_users=1)
+        ),
     )
 
 
@@ -56,6 +71,14 @@ def test_published_values_of_the_two_queries() -> None:
         (1 / math.log2(3) + 1 / math.log2(6)) / (1 + 1 / math.log2(3)),
     ]
     assert [ndcg(ranks, 5) for ranks in queries] == pytest.approx(by_hand)
+    assert np.mean([precision(ranks, 5) for ranks in queries]) == pytest.approx(0.4)
+    assert np.mean([average_precision(ranks, 5) for ranks in queries]) == pytest.approx(0.6416667)
+    assert np.mean([hit_rate(ranks, 5) for ranks in queries]) == 1.0
+    grades = [np.array([5.0, 3.0]), np.array([6.0, 1.0])]
+    graded = [graded_ndcg(*query, 5) for query in zip(queries, grades, strict=True)]
+    assert np.mean(graded) == pytest.approx(0.7861261)
+    exponential = [graded_ndcg(r, 2**g - 1, 5) for r, g in zip(queries, grades, strict=True)]
+    assert np.mean(exponential) == pytest.approx(0.8024377)
 
 
 def test_the_published_runs_give_those_ranks() -> None:
@@ -72,9 +95,9 @@ def test_the_published_runs_give_those_ranks() -> None:
         ([1.0, 1.0, 1.0], [], [0], [2.0]),
         ([1.0, 1.0, 1.0], [1], [0], [1.0]),
         ([1.0, 1.0, 1.0], [], [0, 2], [1.0, 2.0]),
-        ([0.1, 0.9, 0.5], [], [0, 1], [0.0, 2.0]),
+        ([0.1, 0.9, 0.5], [], [0, 1], [2.0, 0.0]),
         ([0.1, -math.inf, 0.5], [], [1], [math.inf]),
-        ([0.1, -math.inf, 0.5], [], [1, 2], [0.0, math.inf]),
+        ([0.1, -math.inf, 0.5], [], [1, 2], [math.inf, 0.0]),
         ([0.0, 0.0], [], [1], [1.0]),
     ],
 )
@@ -85,11 +108,17 @@ def test_target_ranks(
     assert found.tolist() == ranks
 
 
+def test_ranks_stand_in_the_order_of_the_targets() -> None:
+    scores, none = np.array([0.1, 0.9, 0.5]), np.array([], dtype=int)
+    assert target_ranks(scores, none, np.array([0, 1])).tolist() == [2.0, 0.0]
+    assert target_ranks(scores, none, np.array([1, 0])).tolist() == [0.0, 2.0]
+
+
 @given(ranking())
 def test_target_ranks_against_a_sort(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     scores, excluded, targets = drawn
     wanted = naive_ranks(scores.tolist(), set(excluded.tolist()), set(targets.tolist()))
-    assert target_ranks(scores, excluded, targets).tolist() == wanted
+    assert sorted(target_ranks(scores, excluded, targets)) == wanted
 
 
 @given(ranking(), st.integers(1, 12))
@@ -100,7 +129,12 @@ def test_metrics_against_plain_python_and_within_zero_and_one(
     assert ndcg(ranks, k) == pytest.approx(naive_ndcg(ranks.tolist(), k))
     assert recall(ranks, k) == sum(rank < k for rank in ranks) / len(ranks)
     assert reciprocal_rank(ranks) == 1 / (1 + min(ranks))
-    for value in (ndcg(ranks, k), recall(ranks, k), reciprocal_rank(ranks)):
+    found = sorted(rank for rank in ranks if rank < k)
+    precisions = [(place + 1) / (rank + 1) for place, rank in enumerate(found)]
+    assert average_precision(ranks, k) == pytest.approx(sum(precisions) / len(ranks))
+    assert graded_ndcg(ranks, np.ones(len(ranks)), k) == pytest.approx(ndcg(ranks, k))
+    values = [metric(ranks, k) for metric in (ndcg, recall, average_precision, precision, hit_rate)]
+    for value in [*values, reciprocal_rank(ranks)]:
         assert 0.0 <= value <= 1.0 + 1e-12
 
 
@@ -124,6 +158,7 @@ def test_the_ideal_ranking_scores_one(drawn: Any, k: int) -> None:
     ranks = target_ranks(ideal, excluded, targets)
     assert ndcg(ranks, k) == pytest.approx(1.0)
     assert recall(ranks, len(targets)) == reciprocal_rank(ranks) == 1.0
+    assert average_precision(ranks, len(targets)) == 1.0
 
 
 @given(ranking())
@@ -157,12 +192,6 @@ def test_what_is_not_listed_is_not_found() -> None:
     assert found.metrics["recall@10"] == 0.5
     assert found.metrics["mrr"] == 0.5
     assert found.metrics["coverage@10"] == pytest.approx(2 / 6)
-
-
-@given(st.lists(st.lists(st.integers(-1, 6), min_size=3, max_size=3), min_size=1))
-def test_coverage_against_sets(lists: list[list[int]]) -> None:
-    shown = {item for row in lists for item in row if item >= 0}
-    assert coverage(np.array(lists), 7) == len(shown) / 7
 
 
 @given(st.lists(ranking(), min_size=1, max_size=5))
