@@ -1,31 +1,30 @@
 """Evaluate sources, peers and the ranker on a shop's store or on files, from scratch."""
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from features.store import Store
-from features.visibility import before, hold_out
+from features.visibility import Visible, before
 from jobs.errors import BadInputError, NotDecidableError
 from jobs.ingest_tables import ingest
 from jobs.load_shop import load_shop
 from jobs.result_tables import quality_json
 from jobs.score_reviews import ScoreConfig, score
 from recsys.errors import NotEnoughDataError
-from recsys.evaluation import candidates_and_features
-from recsys.fitting import evaluate_all, fit_and_test
-from recsys.pair_features import feature_names
-from recsys.ranker import fit_ranker
-from recsys.retrieval import RecommenderConfig, TowerTrainer, fit_sources, tower_data
+from recsys.fitting import evaluate_all, fit_alike, fit_and_test, learn_to_rank, with_votes
+from recsys.retrieval import RecommenderConfig, TowerTrainer, tower_data
 from recsys.world import ShopTables, build_world
 
 LEAVE_ONE_OUT, TIME_SPLIT = "leave-one-out", "time-split"
+_PERIOD = timedelta(days=90)
 PROTOCOLS = (LEAVE_ONE_OUT, TIME_SPLIT)
 
 
@@ -168,32 +167,49 @@ def _time_split(
     split_at: datetime,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, dict[str, float]], int]:
-    """Fit strictly before the split; the ranker learns from each user's last row before it."""
+    """Fit strictly before the split; the ranker learns from periods before it, each as strictly."""
     test = before(shop.events, shop.reviews, as_of=split_at)
     if test.targets.is_empty():
         raise NotEnoughDataError(f"no user has purchases on both sides of {split_at.isoformat()}")
     progress("cut worlds")
-    learn = build_world(shop, hold_out(test.events, test.reviews, offset=1))
-    final = build_world(shop, test)
+    # What came of purchases is known as far as it was before the split.
+    known = dataclasses.replace(shop, events=test.events, reviews=test.reviews)
+    periods = periods_before(test, config.label_positions + 1)
+    if not periods:
+        raise NotEnoughDataError(
+            f"nobody who had bought before bought anything new in the time before "
+            f"{split_at.isoformat()}: there is nothing to learn from"
+        )
+    worlds = [build_world(known, cut) for cut in periods]
+    worlds.append(build_world(shop, test))
+    final = worlds[-1]
     progress("train two-tower")
-    worlds = [learn, final]
     towers = trainer(
         [tower_data(world, config) for world in worlds], config.towers, config.training
     )
     progress("fit sources")
-    retrievals = [fit_sources(w, t, config) for w, t in zip(worlds, towers, strict=True)]
+    retrievals = fit_alike(worlds, towers, config)
     progress("fit ranker")
-    candidates, features = candidates_and_features(learn, retrievals[0].sources, config.candidates)
-    ranker = fit_ranker(
-        features,
-        candidates,
-        learn.target_item,
-        names=feature_names(candidates.sources),
-        config=config.ranker,
-    )
+    config = with_votes(worlds[-2], retrievals[-2], config)
+    ranker = learn_to_rank(worlds[:-1], retrievals[:-1], config)
     progress("evaluate")
-    metrics, _ = evaluate_all(final, retrievals[1], ranker, config)
+    metrics, _ = evaluate_all(final, retrievals[-1], ranker, config)
     return metrics, len(final.asked)
+
+
+def periods_before(test: Visible, num: int) -> list[Visible]:
+    """Cut the last periods before a split, the earliest first: questions as the split asks them.
+
+    A period is a twentieth of the time before the split, at least a day and at most `_PERIOD`.
+    """
+    first = test.events["event_time"].min()
+    assert isinstance(first, datetime)
+    length = min(_PERIOD, max(timedelta(days=1), (test.as_of - first) / 20))
+    ends = [test.as_of - step * length for step in range(num)]
+    cuts = [
+        before(test.events, test.reviews, as_of=end - length, until=end) for end in reversed(ends)
+    ]
+    return [cut for cut in cuts if len(cut.targets)]
 
 
 def _published_split(store: Store, shop: ShopTables) -> datetime | None:

@@ -98,8 +98,9 @@ def score(
     version = model_version(config.scorer)
     with store.lock("score"):
         store.scan("reviews")
-        if not store.fits(REVIEWS):
-            # Signals of an older contract: every review is to be scored again in any case.
+        if not store.exists(REVIEWS) or not store.fits(REVIEWS):
+            # None yet, though there may be no text to make one from; or of an older contract, when
+            # every review is to be scored again in any case.
             store.overwrite(REVIEWS, TABLES[REVIEWS].create_empty())
         unchanged = _scored_reviews(store, version).select(pl.len()).collect().item()
         items = _pending_items(store, version)

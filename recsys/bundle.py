@@ -47,7 +47,7 @@ from recsys.sources import (
 )
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST = "manifest.json"
 _CONFIG_PARTS = {
     "history": HistoryWeights,
@@ -218,7 +218,10 @@ def _write_parts(folder: Path, r: Recommender) -> None:
     }
     order = []
     for source in r.sources:
-        order.append({"name": source.name, "kind": type(source).__name__})
+        entry: dict[str, Any] = {"name": source.name, "kind": type(source).__name__}
+        if isinstance(source, NeighbourSource | TextSource):
+            entry["weights"] = dataclasses.asdict(source.weights)
+        order.append(entry)
         if isinstance(source, NeighbourSource | BrowseSource):
             for part in ("data", "indices", "indptr"):
                 arrays[f"{source.name}.{part}"] = getattr(source.table, part)
@@ -270,7 +273,7 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
 
 
 def _read_source(
-    entry: dict[str, str],
+    entry: dict[str, Any],
     arrays: dict[str, np.ndarray],
     config: RecommenderConfig,
     features: ItemFeatures,
@@ -285,13 +288,15 @@ def _read_source(
 
     match kind:
         case "NeighbourSource":
-            return NeighbourSource(name=name, table=table(), weights=config.history)
+            weights = HistoryWeights(**entry["weights"])
+            return NeighbourSource(name=name, table=table(), weights=weights)
         case "BrowseSource":
             return BrowseSource(name=name, table=table())
         case "PopularSource":
             return PopularSource(name=name, popularity=arrays[f"{name}.popularity"])
         case "TextSource":
-            return TextSource(name=name, vectors=arrays["text"], weights=config.history)
+            weights = HistoryWeights(**entry["weights"])
+            return TextSource(name=name, vectors=arrays["text"], weights=weights)
         case "TwoTowerSource":
             return TwoTowerSource(
                 name=name,

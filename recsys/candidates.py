@@ -6,12 +6,13 @@ Source: Cormack, Clarke and Büttcher 2009.
 Shape suffixes: B users, I items, K candidates, S sources.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from recsys.query import Query
-from recsys.sources import CandidateSource
+from recsys.sources import CandidateSource, NeighbourSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class CandidateConfig:
         num_candidates: K, candidates a user at most.
         depth: Quota of each source: how far down its ranking an item still counts.
         constant: The constant of rank fusion; small ones trust the tops of rankings.
-        weights: Weight of a source's vote by its name; 1 where not named.
+        weights: Weight of a source's vote by its name, 1 where not named. Empty before a fit, which
+            finds them.
     """
 
     num_candidates: int = 200
@@ -47,6 +49,8 @@ class Candidates:
         fused: Fused score, float32, shape (B, K).
         score: Score of each source divided by its best for the user, float32, shape (B, K, S).
         rank: 0-based rank in each source, `depth` where beyond it, int32, shape (B, K, S).
+        last: What the last thing bought alone says in each source that asks neighbours, 0 in the
+            others, float32, shape (B, K, S).
         sources: Names of the S sources.
     """
 
@@ -54,7 +58,21 @@ class Candidates:
     fused: np.ndarray
     score: np.ndarray
     rank: np.ndarray
+    last: np.ndarray
     sources: tuple[str, ...]
+
+    def of_users(self, users: np.ndarray) -> "Candidates":
+        """Return the candidates of some users, in the order given."""
+        return replace(self, **{name: getattr(self, name)[users] for name in _BY_USER})
+
+
+_BY_USER = ("item_idx", "fused", "score", "rank", "last")
+
+
+def joined_candidates(parts: Sequence[Candidates]) -> Candidates:
+    """Return the candidates of all users of one or more batches, of the same sources."""
+    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _BY_USER}
+    return Candidates(**columns, sources=parts[0].sources)
 
 
 def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) -> Candidates:
@@ -85,6 +103,7 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
     best = [np.maximum(np.abs(score).max(1, keepdims=True), 1e-9) for score in scores]
     taken = np.take_along_axis(fused, top, 1)
     empty = ~(taken > 0)
+    nothing = np.zeros(top.shape, dtype=np.float32)
     return Candidates(
         item_idx=np.where(empty, -1, top).astype(np.int32),
         fused=np.where(empty, 0.0, taken).astype(np.float32),
@@ -92,6 +111,13 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
             [np.take_along_axis(s / b, top, 1) for s, b in zip(scores, best, strict=True)], axis=2
         ).astype(np.float32),
         rank=np.stack([np.take_along_axis(r, top, 1) for r in ranks], axis=2),
+        last=np.stack(
+            [
+                source.by_last(query, top) if isinstance(source, NeighbourSource) else nothing
+                for source in sources
+            ],
+            axis=2,
+        ),
         sources=tuple(source.name for source in sources),
     )
 

@@ -1,21 +1,19 @@
 """The whole fit: learn to rank on one held-out row, test on the next, then learn from everything.
 
-    offset 2   sources fitted on rows before each user's last two; the ranker learns from seq[-2]
-    offset 1   sources fitted again on rows before the last; tested on seq[-1]
-    offset 0   sources fitted on everything before `as_of`; this is what is published
+    offsets 3, 2   sources fitted on rows before each user's last three and two; the ranker learns
+                   from seq[-3] and seq[-2]
+    offset 1       sources fitted again on rows before the last; tested on seq[-1]
+    offset 0       sources fitted on everything before `as_of`; this is what is published
 
 So the published metrics are those of the same configuration one row earlier, and no hyper-parameter
 has seen the test row.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-
-from features.visibility import Visible, everything, hold_out
-from recsys.candidates import Candidates
+from features.visibility import everything, hold_out
 from recsys.errors import NotEnoughDataError
 from recsys.evaluation import (
     Comparison,
@@ -23,6 +21,8 @@ from recsys.evaluation import (
     compare_with_best,
     evaluate_ranker,
     evaluate_source,
+    lessons,
+    source_weights,
 )
 from recsys.pair_features import feature_names
 from recsys.ranker import Ranker, fit_ranker
@@ -31,6 +31,7 @@ from recsys.retrieval import (
     RecommenderConfig,
     Retrieval,
     TowerTrainer,
+    TrainedTowers,
     TwoTowerSource,
     fit_sources,
     peers,
@@ -40,6 +41,7 @@ from recsys.satisfaction import SentimentGain, sentiment_gain
 from recsys.world import ShopTables, World, build_world
 
 Progress = Callable[[str], None]
+VOTING_USERS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,41 +88,47 @@ def fit_and_test(
         NotEnoughDataError: If there are too few users with three distinct items.
     """
     progress("cut worlds")
-    cuts: list[Visible] = [
-        hold_out(tables.events, tables.reviews, offset=offset) for offset in (2, 1)
-    ]
-    if as_of is not None:
-        cuts.append(everything(tables.events, tables.reviews, as_of=as_of))
-    for cut, offset in zip(cuts, (2, 1), strict=False):
+    offsets = range(1 + config.label_positions, 0, -1)
+    cuts = [hold_out(tables.events, tables.reviews, offset=offset) for offset in offsets]
+    for cut, offset in zip(cuts[-2:], (2, 1), strict=True):
         if cut.targets.is_empty():
             raise NotEnoughDataError(
                 f"no user has more than {offset} distinct items bought: leave-one-out needs a "
                 "history and a held-out row; bring more purchases"
             )
-    worlds = [build_world(tables, cut) for cut in cuts]
+    cuts = [cut for cut in cuts if len(cut.targets)]
+    if as_of is not None:
+        cuts.append(everything(tables.events, tables.reviews, as_of=as_of))
+    num_learned = len(cuts) - 1 - (as_of is not None)
+    # How what is learned from went is known as far as the test may see.
+    seen = cuts[num_learned]
+    known = replace(tables, events=seen.events, reviews=seen.reviews)
+    worlds = [build_world(known, cut) for cut in cuts[:num_learned]]
+    worlds += [build_world(tables, cut) for cut in cuts[num_learned:]]
     progress("train two-tower")
     towers = train_towers(
         [tower_data(world, config) for world in worlds], config.towers, config.training
     )
     progress("fit sources")
-    retrievals = [
-        fit_sources(world, trained, config) for world, trained in zip(worlds, towers, strict=True)
-    ]
+    retrievals = fit_alike(worlds, towers, config)
     progress("fit ranker")
-    ranker = _fit_ranker(worlds[0], retrievals[0], config)
+    config = with_votes(worlds[num_learned - 1], retrievals[num_learned - 1], config)
+    ranker = learn_to_rank(worlds[:num_learned], retrievals[:num_learned], config)
     progress("evaluate")
-    metrics, comparison = evaluate_all(worlds[1], retrievals[1], ranker, config)
-    gain = sentiment_gain(cuts[:2], tables.reviews, tables.signals.lazy())
+    test = worlds[num_learned]
+    metrics, comparison = evaluate_all(test, retrievals[num_learned], ranker, config)
+    tested = cuts[num_learned - 1 : num_learned + 1]
+    gain = sentiment_gain(tested, tables.reviews, tables.signals.lazy())
     recommender = None
     if as_of is not None:
-        recommender = _recommender(worlds[2], retrievals[2], ranker, config)
+        recommender = _recommender(worlds[-1], retrievals[-1], ranker, config)
     return Fitted(
         recommender=recommender,
-        world=worlds[2] if as_of is not None else None,
+        world=worlds[-1] if as_of is not None else None,
         metrics=metrics,
         comparison=comparison,
         ranker=ranker,
-        num_test_users=len(worlds[1].asked),
+        num_test_users=len(test.asked),
         sentiment=gain,
     )
 
@@ -153,16 +161,52 @@ def _exact(source: TwoTowerSource) -> TwoTowerSource:
     return TwoTowerSource(name=source.name, tower=source.tower, item_vectors=source.item_vectors)
 
 
-def _fit_ranker(world: World, retrieval: Retrieval, config: RecommenderConfig) -> Ranker:
-    candidates: Candidates
-    candidates, features = candidates_and_features(world, retrieval.sources, config.candidates)
-    single = np.diff(world.target_indptr) == 1
-    assert single.all(), "leave-one-out holds out one item a user"
+def fit_alike(
+    worlds: Sequence[World], towers: Sequence[TrainedTowers], config: RecommenderConfig
+) -> list[Retrieval]:
+    """Fit the sources of worlds, and keep those that all of them have data for.
+
+    A ranker that learned without a source could not read what it says.
+    """
+    fitted = [fit_sources(*of_world, config) for of_world in zip(worlds, towers, strict=True)]
+    names = set.intersection(*({source.name for source in found.sources} for found in fitted))
+    return [
+        replace(found, sources=[source for source in found.sources if source.name in names])
+        for found in fitted
+    ]
+
+
+def with_votes(world: World, retrieval: Retrieval, config: RecommenderConfig) -> RecommenderConfig:
+    """Return the configuration with votes of sources by how well they did, unless some are given.
+
+    Args:
+        world: One that is learned from.
+        retrieval: Its sources.
+        config: What decides the fit.
+    """
+    if config.candidates.weights:
+        return config
+    seed = config.ranker.seed
+    weights = source_weights(world, retrieval.sources, most_users=VOTING_USERS, seed=seed)
+    return replace(config, candidates=replace(config.candidates, weights=weights))
+
+
+def learn_to_rank(
+    worlds: Sequence[World], retrievals: Sequence[Retrieval], config: RecommenderConfig
+) -> Ranker:
+    """Fit the ranker on what was held out of one or more worlds.
+
+    Raises:
+        NotEnoughDataError: If too few users took something that was retrieved.
+    """
+    learned = lessons(worlds, [found.sources for found in retrievals], config.candidates)
     return fit_ranker(
-        features,
-        candidates,
-        world.target_item,
-        names=feature_names(candidates.sources),
+        learned.features,
+        learned.candidates,
+        learned.grades,
+        num_targets=learned.num_targets,
+        num_asked=learned.num_asked,
+        names=feature_names(learned.candidates.sources),
         config=config.ranker,
     )
 

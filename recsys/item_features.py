@@ -4,6 +4,7 @@ Shape suffixes: I items, F dense features, D text width.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -79,6 +80,12 @@ class ItemFeatures:
     def __len__(self) -> int:
         """Return the number of items I."""
         return len(self.dense)
+
+    @cached_property
+    def category_rarity(self) -> np.ndarray:
+        """Log of I over the items in each category, float32, shape (num_categories,)."""
+        counts = np.bincount(self.category_idx, minlength=self.num_categories)
+        return np.log(len(self) / np.maximum(counts, 1)).astype(np.float32)
 
 
 def _transform(column: pl.Series, kind: str) -> np.ndarray:

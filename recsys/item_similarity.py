@@ -5,9 +5,12 @@ these are one artefact and one lookup at serving time.
 """
 
 import numpy as np
+import scipy.linalg as sl
 import scipy.sparse as sp
 
-from recsys.interactions import Interactions
+from recsys.interactions import Interactions, concat_ranges
+
+_STRONGEST_STEPS = 50
 
 
 def co_visitation(
@@ -28,19 +31,28 @@ def co_visitation(
 
 
 def transitions(
-    interactions: Interactions, *, max_gap: int, shrinkage: float, max_neighbours: int
+    interactions: Interactions,
+    *,
+    max_gap: int,
+    backward: float,
+    shrinkage: float,
+    max_neighbours: int,
 ) -> sp.csr_matrix:
-    """What comes next: sum over ordered pairs up to `max_gap` apart of 1 / gap, popularity-normed.
+    """What comes next: ordered pairs up to `max_gap` apart, the closer the more, popularity-normed.
 
-    t_ij / (sqrt(n_i n_j) + shrinkage), where t_ij adds 1 / gap each time j follows i.
+    t_ij / (sqrt(n_i n_j) + shrinkage), where t_ij adds 1 / sqrt(gap) each time j follows i, and
+    `backward` times as much each time it comes before.
     """
     num_items = interactions.num_items
     rows, cols, values = [], [], []
     for gap in range(1, max_gap + 1):
         same = interactions.user_idx[gap:] == interactions.user_idx[:-gap]
-        rows.append(interactions.item_idx[:-gap][same])
-        cols.append(interactions.item_idx[gap:][same])
-        values.append(np.full(same.sum(), 1.0 / gap))
+        earlier = interactions.item_idx[:-gap][same]
+        later = interactions.item_idx[gap:][same]
+        for row, col, weight in ((earlier, later, 1.0), (later, earlier, backward)):
+            rows.append(row)
+            cols.append(col)
+            values.append(np.full(len(row), weight / np.sqrt(gap)))
     table = sp.csr_matrix(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))),
         shape=(num_items, num_items),
@@ -48,7 +60,21 @@ def transitions(
     popularity = interactions.popularity()
     norm = np.sqrt(popularity[table.row] * popularity[table.col]) + shrinkage
     table = sp.csr_matrix((table.data / norm, (table.row, table.col)), shape=table.shape)
+    table.eliminate_zeros()
     return keep_strongest(table, max_neighbours)
+
+
+def two_steps(table: sp.csr_matrix, *, max_neighbours: int) -> sp.csr_matrix:
+    """Neighbours of neighbours: the square of a table without its diagonal.
+
+    Finds what was never taken together but is one item away. Of each row the strongest
+    `_STRONGEST_STEPS` are followed, so that a row of the square stays within their square.
+    """
+    step = keep_strongest(table, _STRONGEST_STEPS)
+    square = sp.coo_matrix(step @ step)
+    apart = square.row != square.col
+    squared = (square.data[apart], (square.row[apart], square.col[apart]))
+    return keep_strongest(sp.csr_matrix(squared, shape=square.shape), max_neighbours)
 
 
 def linear_autoencoder(
@@ -61,10 +87,35 @@ def linear_autoencoder(
     counts = _binary(interactions)
     gram = (counts.T @ counts).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += l2
-    inverse = np.linalg.inv(gram)
+    # Symmetric and positive definite: a third of the work of a general inverse.
+    factor, _ = sl.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    (invert,) = sl.get_lapack_funcs(("potri",), (factor,))
+    lower, _ = invert(factor, lower=1, overwrite_c=1)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     return keep_strongest(sp.csr_matrix(weights.astype(np.float32)), max_neighbours)
+
+
+def entries(table: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return table[rows[b], columns[b, k]], 0 where nothing is kept, float32, shape (B, K).
+
+    Args:
+        table: Sorted indices, shape (I, I).
+        rows: Row of each b, -1 for none, shape (B,).
+        columns: Shape (B, K).
+    """
+    num_items = table.shape[1]  # type: ignore[index]
+    taken = np.maximum(rows, 0)
+    starts, lengths = table.indptr[taken], np.diff(table.indptr)[taken] * (rows >= 0)
+    places = concat_ranges(starts, starts + lengths)
+    base = np.arange(len(rows), dtype=np.int64)[:, None] * num_items
+    keys = np.repeat(base[:, 0], lengths) + table.indices[places]
+    wanted = base + columns
+    if not len(keys):
+        return np.zeros(wanted.shape, dtype=np.float32)
+    found = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
+    return np.where(keys[found] == wanted, table.data[places[found]], 0.0).astype(np.float32)
 
 
 def keep_strongest(table: sp.csr_matrix, max_neighbours: int) -> sp.csr_matrix:

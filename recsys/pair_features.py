@@ -14,6 +14,7 @@ from recsys.item_features import DENSE_COLUMNS, ItemFeatures
 from recsys.query import USER_COLUMNS, Query
 
 MAX_HISTORY = 20
+_FADE = 0.8
 _PRICE = list(DENSE_COLUMNS).index("price_cents")
 
 
@@ -53,6 +54,8 @@ PAIR_FEATURES = (
     PairFeature("felt_text", "polarity", "how purchases of like text were felt about, shrunk"),
     PairFeature("category_share", "share", "purchases in a category of the item, mean of them"),
     PairFeature("felt_category", "polarity", "how purchases there were felt about, shrunk"),
+    PairFeature("kin_of_last", "sum of log(I / n)", "rare categories of the last purchase too"),
+    PairFeature("kin_of_recent", "sum of log(I / n)", "the same of all purchases; the older fade"),
     PairFeature("brand_share", "share", "purchases of the item's brand"),
     PairFeature("felt_brand", "polarity", "how purchases of the brand were felt about, shrunk"),
     PairFeature("price_gap", "log cents / 5", "price above the mean of the purchases"),
@@ -66,6 +69,7 @@ def feature_names(sources: tuple[str, ...]) -> list[str]:
     return [
         *(f"score:{name}" for name in sources),
         *(f"log_rank:{name}" for name in sources),
+        *(f"last:{name}" for name in sources),
         "fused",
         *(f"item:{name}" for name in DENSE_COLUMNS),
         *(f"user:{name}" for name in USER_COLUMNS),
@@ -99,6 +103,7 @@ def pair_features(
         [
             candidates.score,
             np.log1p(candidates.rank, dtype=np.float32),
+            candidates.last,
             candidates.fused[:, :, None],
             dense,
             np.broadcast_to(user[:, None, :], (num_users, num_candidates, user.shape[1])),
@@ -123,20 +128,19 @@ def _pairs_of_user(
         out[1] = similarity_KH @ np.full(len(history), 1.0 / len(history), dtype=np.float32)
         close_KH = np.square(np.maximum(similarity_KH, 0.0))
         out[2] = close_KH @ known / (close_KH.sum(1) + 0.1)
-        share, mood = _category_affinity(history, known, items)
-        out[3], out[4] = _mean_over_categories(share, mood, item_K, items)
+        out[3:7] = _category_features(history, known, item_K, items)
         brand_K = items.brand_idx[item_K]
         same_KH = (brand_K[:, None] == items.brand_idx[history]) & (brand_K > 0)[:, None]
         num_same = same_KH.sum(1)
-        out[5] = num_same / len(history)
-        out[6] = same_KH @ known / (num_same + 1.0)
-        out[7] = items.dense[item_K, _PRICE] - items.dense[history, _PRICE].mean()
+        out[7] = num_same / len(history)
+        out[8] = same_KH @ known / (num_same + 1.0)
+        out[9] = items.dense[item_K, _PRICE] - items.dense[history, _PRICE].mean()
     if len(browsed):
         order = np.argsort(browsed)
         rows = order[np.searchsorted(browsed, item_K, sorter=order).clip(max=len(browsed) - 1)]
         hit = browsed[rows] == item_K
-        out[8, hit] = np.log1p(strength[rows[hit]])
-        out[9, hit] = 1.0 / (len(browsed) - rows[hit])
+        out[10, hit] = np.log1p(strength[rows[hit]])
+        out[11, hit] = 1.0 / (len(browsed) - rows[hit])
     return out.T
 
 
@@ -146,25 +150,29 @@ def _rows(histories: Histories, b: int) -> tuple[np.ndarray, np.ndarray]:
     return histories.item_idx[start:end], histories.sentiment[start:end]
 
 
-def _category_affinity(
-    history: np.ndarray, felt: np.ndarray, items: ItemFeatures
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return share of history in each category, and shrunk mean polarity there, shape (C,)."""
+def _category_features(
+    history: np.ndarray, felt: np.ndarray, item_K: np.ndarray, items: ItemFeatures
+) -> np.ndarray:
+    """Return share, mood, and rarity shared with the last and with recent purchases, (4, K)."""
     categories, row, _ = _categories_of(history, items)
-    counts = np.bincount(categories, minlength=items.num_categories)
-    moods = np.bincount(categories, felt[row], minlength=items.num_categories)
-    return counts / len(history), moods / (counts + 1.0)
-
-
-def _mean_over_categories(
-    share: np.ndarray, mood: np.ndarray, item_K: np.ndarray, items: ItemFeatures
-) -> tuple[np.ndarray, np.ndarray]:
-    categories, row, num = _categories_of(item_K, items)
-    size, each = len(item_K), np.maximum(num, 1)
-    return (
-        np.bincount(row, share[categories], minlength=size) / each,
-        np.bincount(row, mood[categories], minlength=size) / each,
-    )
+    size = items.num_categories
+    counts = np.bincount(categories, minlength=size)
+    moods = np.bincount(categories, felt[row], minlength=size) / (counts + 1.0)
+    last = np.bincount(categories[row == len(history) - 1], minlength=size)
+    fading = _FADE ** (len(history) - 1 - row)
+    recent = np.bincount(categories, fading, minlength=size)
+    of_items, place, num = _categories_of(item_K, items)
+    each = np.maximum(num, 1)
+    told = [
+        np.bincount(place, of_category[of_items], minlength=len(item_K))
+        for of_category in (
+            counts / len(history),
+            moods,
+            last * items.category_rarity,
+            recent * items.category_rarity,
+        )
+    ]
+    return np.stack([told[0] / each, told[1] / each, told[2], told[3]])
 
 
 def _categories_of(

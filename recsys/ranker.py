@@ -1,5 +1,8 @@
 """LightGBM LambdaMART over candidates, blended with the best order of its sources and gated.
 
+Purchases are graded by how they went: one that was sent back or disliked is worth less than one of
+which nothing is known, and that less than one that satisfied (`features.felt_purchases`).
+
 Only users whose positive was retrieved are trained on: adding the missed positive to the list
 would teach the ranker to prefer what the sources score low.
 
@@ -28,6 +31,11 @@ class RankerConfig:
         num_trees: Candidates for the number of trees; chosen by cross-validation over users.
         learning_rate: Shrinkage of each tree.
         num_leaves: Leaves of a tree.
+        many_users: With so many users trees have `leaves_of_many` leaves, and one fold in
+            `NUM_FOLDS` is enough to choose by.
+        leaves_of_many: See there.
+        max_users: At most so many users, drawn at random, are learned from.
+        gains: What a disliked, a bought and a loved item are worth, none below 0.
         min_data_in_leaf: Smallest leaf, in candidates.
         l2: L2 penalty on leaf values.
         truncation: Positions whose swaps count in the loss.
@@ -35,14 +43,23 @@ class RankerConfig:
         seed: Of folds and sampling.
     """
 
-    num_trees: tuple[int, ...] = (60, 120)
+    num_trees: tuple[int, ...] = (60, 120, 240)
     learning_rate: float = 0.05
     num_leaves: int = 7
+    many_users: int = 3000
+    leaves_of_many: int = 15
+    max_users: int = 10_000
+    gains: tuple[float, float, float] = (0.3, 1.0, 1.2)
     min_data_in_leaf: int = 200
     l2: float = 10.0
     truncation: int = 50
     num_threads: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.gains[0] <= self.gains[1] <= self.gains[2]:
+            raise ValueError(f"gains must rise from 0 on, not {self.gains}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,57 +113,68 @@ def blended(trees: np.ndarray, base: np.ndarray, item_idx: np.ndarray, blend: fl
 def fit_ranker(
     features: np.ndarray,
     candidates: Candidates,
-    target: np.ndarray,
+    grades: np.ndarray,
     *,
+    num_targets: np.ndarray,
+    num_asked: int,
     names: list[str],
     config: RankerConfig,
 ) -> Ranker:
-    """Fit on one held-out item a user; choose trees and blend by cross-validation over users.
+    """Fit on held-out items; choose the number of trees and the blend by users not fitted on.
 
     Args:
         features: Pair features, shape (B, K, F).
         candidates: The candidates the features belong to.
-        target: Item index of each user's held-out item, shape (B,).
+        grades: Grade of each candidate, 0 where it was not bought, int8, shape (B, K). Users
+            without any are left out.
+        num_targets: Held-out items of each user, retrieved or not, shape (B,).
+        num_asked: Users that were asked about, those left out before among them.
         names: Names of the F features.
         config: How to fit.
 
     Raises:
-        NotEnoughDataError: If fewer than `MIN_USERS` users had their item retrieved.
+        NotEnoughDataError: If fewer than `MIN_USERS` users had an item retrieved.
     """
-    labels = (candidates.item_idx == target[:, None]).astype(np.int8)
-    users = np.flatnonzero(labels.any(1))
+    users = np.flatnonzero(grades.any(1))
+    retrieved = len(users) / max(1, num_asked)
     if len(users) < MIN_USERS:
         raise NotEnoughDataError(
             f"only {len(users)} users had their held-out item among the candidates; a ranker needs "
             f"{MIN_USERS}: bring more interactions or raise num_candidates"
         )
+    rng = np.random.default_rng(config.seed)
+    if len(users) > config.max_users:
+        users = np.sort(rng.choice(users, config.max_users, replace=False))
     real = candidates.item_idx >= 0
-    fold = np.random.default_rng(config.seed).permutation(len(users)) % NUM_FOLDS
-    out_of_fold = {trees: np.zeros(labels.shape, dtype=np.float64) for trees in config.num_trees}
-    for k in range(NUM_FOLDS):
-        rest = users[fold != k]
+    fold = rng.permutation(len(users)) % NUM_FOLDS
+    tested = np.flatnonzero(fold == 0) if _has_many(users, config) else np.arange(len(users))
+    out_of_fold = {trees: np.zeros((len(users), grades.shape[1])) for trees in config.num_trees}
+    for k in np.unique(fold[tested]):
+        rest, held = users[fold != k], fold == k
         booster = _boost(
-            features[rest], labels[rest], real[rest], max(config.num_trees), names, config
+            features[rest], grades[rest], real[rest], max(config.num_trees), names, config
         )
-        held = users[fold == k]
         for trees, scores in out_of_fold.items():
-            scores[held] = _predict(booster, features[held], trees)
+            scores[held] = _predict(booster, features[users[held]], trees)
+    asked = users[tested]
+    wanted, num_wanted = grades[asked] > 0, num_targets[asked]
     orders = {
-        name: np.where(real, base_scores(candidates, name), -np.inf)[users]
+        name: np.where(real, base_scores(candidates, name), -np.inf)[asked]
         for name in (FUSED, *candidates.sources)
     }
-    base = max(orders, key=lambda name: _mean_ndcg(orders[name], labels[users]))
+    base = max(orders, key=lambda name: _mean_ndcg(orders[name], wanted, num_wanted))
     choices = {
         (trees, blend): _mean_ndcg(
-            blended(scores[users], orders[base], candidates.item_idx[users], blend), labels[users]
+            blended(scores[tested], orders[base], candidates.item_idx[asked], blend),
+            wanted,
+            num_wanted,
         )
         for trees, scores in out_of_fold.items()
         for blend in BLENDS
     }
     trees, blend = max(choices, key=lambda choice: (choices[choice], -choice[1]))
-    retrieved = len(users) / len(labels)
     return Ranker(
-        booster=_boost(features[users], labels[users], real[users], trees, names, config),
+        booster=_boost(features[users], grades[users], real[users], trees, names, config),
         base=base,
         blend=blend,
         validation={
@@ -160,7 +188,7 @@ def fit_ranker(
 
 def _boost(
     features: np.ndarray,
-    labels: np.ndarray,
+    grades: np.ndarray,
     real: np.ndarray,
     num_trees: int,
     names: list[str],
@@ -169,14 +197,15 @@ def _boost(
     """Fit trees on the real candidates of each user; padding is nobody's negative."""
     data = lgb.Dataset(
         features[real],
-        labels[real],
+        grades[real],
         group=real.sum(1),
         feature_name=[name.replace(":", "_") for name in names],
     )
     parameters = {
         "objective": "lambdarank",
         "learning_rate": config.learning_rate,
-        "num_leaves": config.num_leaves,
+        "num_leaves": config.leaves_of_many if _has_many(grades, config) else config.num_leaves,
+        "label_gain": [0.0, *config.gains],
         "min_data_in_leaf": config.min_data_in_leaf,
         "lambda_l2": config.l2,
         "lambdarank_truncation_level": config.truncation,
@@ -205,8 +234,17 @@ def _standardise(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
     return centred / np.maximum(deviation, 1e-9)
 
 
-def _mean_ndcg(scores: np.ndarray, labels: np.ndarray, k: int = 10) -> float:
-    """NDCG@k of one positive a user; ties rank the positive last."""
-    positive = np.where(labels == 1, scores, -np.inf).max(1, keepdims=True)
-    rank = ((scores >= positive) & (labels == 0)).sum(1)
-    return float(np.where(rank < k, 1.0 / np.log2(rank + 2), 0.0).mean())
+def _has_many(users: np.ndarray, config: RankerConfig) -> bool:
+    return len(users) >= config.many_users
+
+
+def _mean_ndcg(
+    scores: np.ndarray, wanted: np.ndarray, num_targets: np.ndarray, k: int = 10
+) -> float:
+    """Mean binary NDCG@k; ties rank what is wanted last."""
+    discount = 1.0 / np.log2(np.arange(k) + 2)
+    # A stable sort by score, in which what is not wanted stands before what is.
+    order = np.lexsort((wanted, -scores), axis=1)[:, :k]
+    found = np.take_along_axis(wanted, order, 1) & np.isfinite(np.take_along_axis(scores, order, 1))
+    gain = found @ discount[: found.shape[1]]
+    return float((gain / np.cumsum(discount)[np.minimum(num_targets, k) - 1]).mean())

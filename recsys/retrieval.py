@@ -1,7 +1,7 @@
 """Fitting of all candidate sources on one world."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import faiss
 import numpy as np
@@ -10,7 +10,12 @@ import scipy.sparse as sp
 from recsys.candidates import CandidateConfig
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Interactions
-from recsys.item_similarity import co_visitation, linear_autoencoder, transitions
+from recsys.item_similarity import (
+    co_visitation,
+    linear_autoencoder,
+    transitions,
+    two_steps,
+)
 from recsys.query_tower import QueryTower, QueryTowerWeights
 from recsys.ranker import RankerConfig
 from recsys.retrieval_index import IndexConfig, build_index
@@ -25,7 +30,7 @@ from recsys.sources import (
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.world import World
 
-RECENT_DAYS = 90
+RECENT_DAYS = 45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,8 @@ class RecommenderConfig:
 
     Attributes:
         history: How past items are weighted.
-        shrinkage: Of the co-visitation cosine and the transitions.
+        next_decay: Of the history of the sources that ask what comes next.
+        shrinkage: Of the co-visitation cosine; half of it of the transitions.
         linear_l2: Ridge of the linear autoencoder.
         linear_max_items: Largest catalogue the linear autoencoder is fitted on (it is cubic).
         max_neighbours: Kept per item in each table.
@@ -42,10 +48,13 @@ class RecommenderConfig:
         towers: Shape of the two-tower.
         training: How the two-tower is trained.
         ranker: How the ranker is fitted.
+        label_positions: How many of each user's last items before the tested one the ranker learns
+            from; of periods before a time split one more. Each is a fit of all sources.
         index: How the FAISS index is built.
     """
 
     history: HistoryWeights = field(default_factory=HistoryWeights)
+    next_decay: float = 0.5
     shrinkage: float = 10.0
     linear_l2: float = 150.0
     linear_max_items: int = 5000
@@ -54,6 +63,7 @@ class RecommenderConfig:
     towers: TwoTowerConfig = field(default_factory=TwoTowerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
+    label_positions: int = 2
     index: IndexConfig = field(default_factory=IndexConfig)
 
 
@@ -98,6 +108,14 @@ def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) 
     """Fit every source on what is visible; sources without data of their kind are left out."""
     bought, browsed = world.population.bought, world.population.browsed
     index = build_index(towers.item_vectors, config.index)
+    steps = transitions(
+        bought,
+        max_gap=10,
+        backward=0.5,
+        shrinkage=config.shrinkage / 2,
+        max_neighbours=config.max_neighbours,
+    )
+    of_latest = replace(config.history, decay=config.next_decay)
     sources: list[CandidateSource] = [
         TwoTowerSource(
             name="two_tower",
@@ -118,15 +136,11 @@ def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) 
             ),
             weights=config.history,
         ),
+        NeighbourSource(name="next_item", table=steps, weights=of_latest),
         NeighbourSource(
-            name="next_item",
-            table=transitions(
-                bought,
-                max_gap=3,
-                shrinkage=config.shrinkage / 2,
-                max_neighbours=config.max_neighbours,
-            ),
-            weights=config.history,
+            name="two_steps",
+            table=two_steps(steps, max_neighbours=config.max_neighbours),
+            weights=of_latest,
         ),
         PopularSource(name="popular_recent", popularity=recent_popularity(bought)),
     ]

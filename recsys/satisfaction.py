@@ -16,6 +16,7 @@ from features.profile_state import felt_reviews
 from features.visibility import Visible
 
 NUM_FOLDS = 10
+LEAST_PURCHASES = 100
 PRIOR = 3.0
 _STARS = (1, 2, 3, 4, 5)
 
@@ -59,7 +60,7 @@ def sentiment_gain(
         num_resamples: Bootstrap resamples.
 
     Returns:
-        The gain, or None with fewer than 100 held-out purchases that have stars.
+        The gain, or None with fewer than `LEAST_PURCHASES` held-out purchases that have stars.
     """
     outcomes = (
         reviews.drop_nulls(["item_id", "rating"])
@@ -67,9 +68,11 @@ def sentiment_gain(
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
         .select("user_id", "item_id", outcome="rating")
     )
+    if len(outcomes) < LEAST_PURCHASES:
+        return None
     frames = [_rows(cut, outcomes, signals) for cut in cuts]
     rows = pl.concat(frames)
-    if len(rows) < 100:
+    if len(rows) < LEAST_PURCHASES:
         return None
     outcome = rows["outcome"].to_numpy().astype(np.float64)
     stars = rows.select(pl.col("^stars_.*$")).to_numpy()

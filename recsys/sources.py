@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from recsys.history_weights import HistoryWeights, browse_weights, normalised
 from recsys.interactions import Histories
+from recsys.item_similarity import entries
 from recsys.query import Query
 from recsys.query_tower import QueryTower
 from recsys.retrieval_index import search
@@ -50,6 +51,19 @@ class NeighbourSource:
         """Return scores of all items, float32, shape (B, I)."""
         weights = self.weights.of(query.bought)
         return _dense(query.bought.matrix(weights, self.num_items) @ self.table)
+
+    def by_last(self, query: Query, item_idx: np.ndarray) -> np.ndarray:
+        """Return what the last thing bought alone says of items, float32, shape (B, K).
+
+        Args:
+            query: B users; of those without a history nothing is said.
+            item_idx: Shape (B, K), -1 for padding.
+        """
+        bought = query.bought
+        last = np.full(len(query), -1)
+        some = bought.lengths > 0
+        last[some] = bought.item_idx[bought.indptr[1:][some] - 1]
+        return entries(self.table, last, np.maximum(item_idx, 0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from features.store import Store
+from features.visibility import before
 from jobs.build_profiles import SIDE_TABLES
 from jobs.errors import BadInputError, GateRefusedError, NotDecidableError
-from jobs.evaluate_models import evaluate_store
+from jobs.evaluate_models import evaluate_files, evaluate_store, periods_before
 from jobs.publish_bundle import newest_bundle, publish, roll_back
 from jobs.ray_session import ray_session
 from jobs.run_pipeline import PipelineConfig, PipelineReport, run
@@ -183,6 +185,56 @@ def test_both_protocols_evaluate_the_same_store(world: World, protocol: str) -> 
     assert report.num_test_users > 20
     assert set(report.to_dict()) == {"protocol", "metrics", "candidates", "timings_s", "data"}
     assert all(0.0 <= m["ndcg@10"] <= 1.0 for m in report.metrics.values())
+
+
+def test_periods_before_a_split_ask_as_the_split_does(world: World) -> None:
+    events, reviews = (world.store.scan(name).collect() for name in ("events", "reviews"))
+    split = events["event_time"].quantile(0.9, "higher")
+    assert isinstance(split, datetime)
+    test = before(events, reviews, as_of=split)
+    cuts = periods_before(test, 3)
+    assert len(cuts) == 3
+    assert [cut.as_of for cut in cuts] == sorted(cut.as_of for cut in cuts)
+    for cut, until in zip(cuts, [*(cut.as_of for cut in cuts[1:]), split], strict=True):
+        assert cut.events["event_time"].max() < cut.as_of  # type: ignore[operator]
+        times = cut.targets["event_time"]
+        assert cut.as_of <= times.min() <= times.max() < until  # type: ignore[operator]
+
+
+def test_a_split_with_nothing_before_it_to_learn_from_is_refused(world: World) -> None:
+    version = world.store.scan("review_signals").select("model_version").head(1).collect().item()
+    first = world.store.scan("events").select(pl.col("event_time").min()).collect().item()
+    with pytest.raises(NotDecidableError, match="nothing to learn from"):
+        evaluate_store(
+            world.store,
+            CONFIG.recommender,
+            in_process(None),
+            version=version,
+            protocol="time-split",
+            split_at=first + timedelta(hours=30),
+        )
+
+
+def test_sequences_without_any_text_are_evaluated(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    file = tmp_path / "sequences.csv"
+    rows = [
+        f"u{user},i{item},{place}"
+        for user in range(150)
+        for place, item in enumerate((user + rng.permutation(12)[:6]) % 25)
+    ]
+    file.write_text("\n".join(["user_id,item_id,pos", *rows]) + "\n")
+    report = evaluate_files(
+        [file],
+        CONFIG.score,
+        CONFIG.recommender,
+        lambda: in_process(None),
+        protocol="leave-one-out",
+        split_at=None,
+        now=at(1),
+    )
+    assert report.num_test_users == 150
+    assert "text" not in report.metrics
 
 
 def test_unknown_protocol_names_the_known_ones(world: World) -> None:

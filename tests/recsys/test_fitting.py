@@ -7,13 +7,24 @@ import polars as pl
 import pytest
 from tiny_shop import CONFIG, NUM_USERS, FittedShop, fit_tiny, tiny_shop
 
+from features.visibility import hold_out
 from recsys.errors import NotEnoughDataError
-from recsys.evaluation import Evaluated, compare_with_best, evaluate_source, user_batches
-from recsys.fitting import fit_and_test
+from recsys.evaluation import (
+    LEAST_VOTE,
+    Evaluated,
+    candidates_and_features,
+    compare_with_best,
+    evaluate_source,
+    lessons,
+    source_weights,
+    user_batches,
+)
+from recsys.fitting import fit_alike, fit_and_test, with_votes
 from recsys.metrics import ndcg, summarise, target_ranks
-from recsys.retrieval import peers, recent_popularity
+from recsys.retrieval import fit_sources, peers, recent_popularity, tower_data
 from recsys.sources import NeighbourSource, PopularSource
 from recsys.tower_fitting import fit_towers
+from recsys.world import build_world
 
 
 def test_everything_is_measured_on_the_same_users(shop: FittedShop) -> None:
@@ -21,7 +32,8 @@ def test_everything_is_measured_on_the_same_users(shop: FittedShop) -> None:
     assert fitted.num_test_users == NUM_USERS
     sources = {source.name for source in shop.retrieval.sources}
     assert set(fitted.metrics) == sources | {"popular", "item_knn", "candidates", "ranker"}
-    for metrics in fitted.metrics.values():
+    for metrics in map(dict, fitted.metrics.values()):
+        assert metrics.pop("novelty@10") >= 0.0, "bits"
         assert all(0.0 <= value <= 1.0 for value in metrics.values())
         assert metrics["ndcg@10"] <= metrics["recall@10"] <= metrics["recall@100"]
     assert fitted.comparison.best_source in sources
@@ -113,3 +125,80 @@ def test_the_comparison_is_paired_with_the_best_source() -> None:
     assert found.best_source == "b"
     assert found.difference == pytest.approx(np.mean(differences))
     assert found.standard_error == pytest.approx(np.std(differences) / 3**0.5)
+
+
+def test_votes_are_worth_what_sources_did(shop: FittedShop) -> None:
+    world, sources = shop.world, shop.retrieval.sources
+    found = source_weights(world, sources, most_users=10_000, seed=0)
+    alone = {s.name: evaluate_source(world, s).metrics["ndcg@10"] for s in sources}
+    best = max(alone.values())
+    assert found == {name: max(LEAST_VOTE, value / best) for name, value in alone.items()}
+    few = source_weights(world, sources, most_users=5, seed=0)
+    assert set(few) == set(found)
+    silent = PopularSource(name="none", popularity=np.zeros(len(world.items), dtype=np.float32))
+    assert source_weights(world, [silent], most_users=5, seed=0) == {"none": 1.0}
+
+
+def test_votes_that_are_given_stay(shop: FittedShop) -> None:
+    given = dataclasses.replace(
+        CONFIG, candidates=dataclasses.replace(CONFIG.candidates, weights={"text": 2.0})
+    )
+    assert with_votes(shop.world, shop.retrieval, given) == given
+    fitted = with_votes(shop.world, shop.retrieval, CONFIG)
+    assert set(fitted.candidates.weights) == {source.name for source in shop.retrieval.sources}
+    assert shop.fitted.recommender is not None
+    assert shop.fitted.recommender.config.candidates.weights, "served with the votes of the fit"
+
+
+def test_a_world_may_be_asked_less(shop: FittedShop) -> None:
+    world = shop.world
+    rows = np.array([1, 4, 5])
+    less = world.asking(rows)
+    assert less.asked.tolist() == world.asked[rows].tolist()
+    for b, row in enumerate(rows):
+        for name in ("target_item", "target_grade"):
+            kept = getattr(less, name)[less.target_indptr[b] : less.target_indptr[b + 1]]
+            whole = getattr(world, name)[world.target_indptr[row] : world.target_indptr[row + 1]]
+            assert kept.tolist() == whole.tolist()
+
+
+def test_lessons_are_of_those_who_took_something_retrieved(shop: FittedShop) -> None:
+    world, sources = shop.world, shop.retrieval.sources
+    config = dataclasses.replace(CONFIG.candidates, num_candidates=5)
+    learned = lessons([world, world], [sources, sources], config)
+    assert learned.num_asked == 2 * len(world.asked)
+    candidates, features = candidates_and_features(world, sources, config)
+    rows = [
+        b
+        for b in range(len(world.asked))
+        if world.target_item[world.target_indptr[b]] in candidates.item_idx[b]
+    ]
+    assert 0 < len(rows) < len(world.asked)
+    np.testing.assert_allclose(learned.features[: len(rows)], features[rows], atol=1e-5)
+    np.testing.assert_array_equal(
+        learned.candidates.item_idx[: len(rows)], candidates.item_idx[rows]
+    )
+    for b, row in enumerate(rows):
+        place = world.target_indptr[row]
+        wanted = np.where(
+            candidates.item_idx[row] == world.target_item[place], world.target_grade[place], 0
+        )
+        assert learned.grades[b].tolist() == wanted.tolist()
+    assert (learned.num_targets == 1).all()
+
+
+def test_a_source_that_one_world_has_no_data_for_is_left_out_of_all() -> None:
+    tables = tiny_shop()
+    worlds = [
+        build_world(tables, hold_out(tables.events, tables.reviews, offset=offset))
+        for offset in (2, 1)
+    ]
+    browsed = worlds[0].population.browsed
+    nothing = browsed.keep(np.zeros(len(browsed), dtype=bool))
+    silent = dataclasses.replace(worlds[0].population, browsed=nothing)
+    worlds[0] = dataclasses.replace(worlds[0], population=silent)
+    towers = [fit_towers(tower_data(w, CONFIG), CONFIG.towers, CONFIG.training) for w in worlds]
+    alone = {source.name for source in fit_sources(worlds[1], towers[1], CONFIG).sources}
+    alike = [{s.name for s in found.sources} for found in fit_alike(worlds, towers, CONFIG)]
+    assert alike == [alone - {"browsed"}] * 2
+    assert "browsed" in alone

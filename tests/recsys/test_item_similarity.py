@@ -7,7 +7,14 @@ from hypothesis.extra import numpy as hnp
 from tiny_shop import random_interactions
 
 from recsys.interactions import Interactions
-from recsys.item_similarity import co_visitation, keep_strongest, linear_autoencoder, transitions
+from recsys.item_similarity import (
+    co_visitation,
+    entries,
+    keep_strongest,
+    linear_autoencoder,
+    transitions,
+    two_steps,
+)
 
 SEEDS = [0, 1, 2]
 
@@ -34,19 +41,55 @@ def test_co_visitation_against_the_dense_formula(seed: int, shrinkage: float) ->
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("max_gap", [1, 3, 50])
-def test_transitions_against_a_loop(seed: int, max_gap: int) -> None:
+@pytest.mark.parametrize(("max_gap", "backward"), [(1, 0.0), (3, 0.5), (50, 1.0)])
+def test_transitions_against_a_loop(seed: int, max_gap: int, backward: float) -> None:
     interactions = random_interactions(seed)
     wanted = np.zeros((12, 12))
     for user in range(interactions.num_users):
         taken = interactions.item_idx[interactions.user_idx == user]
         for earlier in range(len(taken)):
             for later in range(earlier + 1, min(len(taken), earlier + max_gap + 1)):
-                wanted[taken[earlier], taken[later]] += 1.0 / (later - earlier)
+                weight = 1.0 / np.sqrt(later - earlier)
+                wanted[taken[earlier], taken[later]] += weight
+                wanted[taken[later], taken[earlier]] += backward * weight
     popularity = interactions.popularity()
     wanted /= np.sqrt(np.outer(popularity, popularity)) + 2.0
-    table = transitions(interactions, max_gap=max_gap, shrinkage=2.0, max_neighbours=99)
+    table = transitions(
+        interactions, max_gap=max_gap, backward=backward, shrinkage=2.0, max_neighbours=99
+    )
     np.testing.assert_allclose(table.toarray(), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_steps_are_the_square_without_its_diagonal(seed: int) -> None:
+    table = co_visitation(random_interactions(seed), shrinkage=1.0, max_neighbours=99)
+    wanted = table.toarray() @ table.toarray()
+    np.fill_diagonal(wanted, 0.0)
+    found = two_steps(table, max_neighbours=99)
+    np.testing.assert_allclose(found.toarray(), wanted, atol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_two_steps_follow_the_strongest_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.item_similarity._STRONGEST_STEPS", 1)
+    table = sp.csr_matrix(np.array([[0, 3, 2], [1, 0, 4], [5, 1, 0]], dtype=np.float32))
+    assert two_steps(table, max_neighbours=9).toarray().tolist() == [
+        [0, 0, 12],
+        [20, 0, 0],
+        [0, 15, 0],
+    ]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_entries_are_those_of_the_dense_table(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dense_table = np.where(rng.random((6, 6)) < 0.4, rng.normal(size=(6, 6)), 0.0)
+    rows = rng.integers(-1, 6, 4)
+    columns = rng.integers(0, 6, (4, 3))
+    found = entries(keep_strongest(sp.csr_matrix(dense_table), 6), rows, columns)
+    wanted = np.where(rows[:, None] < 0, 0.0, dense_table[rows[:, None], columns])
+    np.testing.assert_allclose(found, wanted.astype(np.float32))
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -84,5 +127,6 @@ def test_keep_strongest_keeps_the_largest_magnitudes_of_each_row(
 def test_tables_of_no_interactions_are_empty() -> None:
     nobody = random_interactions(0).keep(np.zeros(len(random_interactions(0)), dtype=bool))
     assert co_visitation(nobody, shrinkage=1.0, max_neighbours=5).nnz == 0
-    assert transitions(nobody, max_gap=3, shrinkage=1.0, max_neighbours=5).nnz == 0
+    steps = transitions(nobody, max_gap=3, backward=0.5, shrinkage=1.0, max_neighbours=5)
+    assert steps.nnz == two_steps(steps, max_neighbours=5).nnz == 0
     assert linear_autoencoder(nobody, l2=1.0, max_neighbours=5).shape == (12, 12)

@@ -22,17 +22,8 @@ def candidates_of(item_idx: np.ndarray, seed: int = 0) -> Candidates:
         fused=rng.random(item_idx.shape).astype(np.float32),
         score=rng.random(shape).astype(np.float32),
         rank=rng.integers(0, 9, shape).astype(np.int32),
+        last=rng.random(shape).astype(np.float32),
         sources=SOURCES,
-    )
-
-
-def rows_of_candidates(candidates: Candidates, users: np.ndarray) -> Candidates:
-    return replace(
-        candidates,
-        **{
-            name: getattr(candidates, name)[users]
-            for name in ("item_idx", "fused", "score", "rank")
-        },
     )
 
 
@@ -60,9 +51,7 @@ def test_one_request_equals_its_row_of_a_batch() -> None:
     batch = pair_features(query, candidates, items, items.text)
     for b in range(6):
         one = np.array([b])
-        alone = pair_features(
-            rows_of(query, one), rows_of_candidates(candidates, one), items, items.text
-        )
+        alone = pair_features(rows_of(query, one), candidates.of_users(one), items, items.text)
         np.testing.assert_allclose(alone[0], batch[b], atol=1e-6)
 
 
@@ -116,6 +105,9 @@ def test_pair_features_by_hand() -> None:
         "pair:felt_text": [-0.5 * 0.64 / (0.64 + 0.36 + 0.1), 0.0],
         "pair:category_share": [0.5, 0.0],
         "pair:felt_category": [-0.5 / 2, 0.0],
+        # Item 1 shares a category that two of four items have with 0, and none with the last.
+        "pair:kin_of_last": [0.0, 0.0],
+        "pair:kin_of_recent": [0.8 * np.log(2), 0.0],
         "pair:brand_share": [0.5, 0.0],
         "pair:felt_brand": [-0.5 / 2, 0.0],
         "pair:price_gap": [price[1] - mean_price, price[3] - mean_price],
@@ -127,6 +119,11 @@ def test_pair_features_by_hand() -> None:
     }
     for name, values in wanted.items():
         assert found[name] == pytest.approx(values, abs=1e-6), name
+
+
+def test_rare_categories_of_the_last_purchase() -> None:
+    found = by_hand(history((2, np.nan), (0, np.nan)), Histories.empty(1), [1, 0, 3])
+    assert found["pair:kin_of_last"] == pytest.approx([np.log(2), np.log(2) + np.log(4), 0.0])
 
 
 def test_a_stranger_shares_nothing_with_any_item() -> None:
@@ -146,6 +143,7 @@ def test_what_sources_said_is_passed_on() -> None:
     np.testing.assert_allclose(
         found[:, NAMES.index("log_rank:a")], np.log1p(candidates.rank[0, :, 0]), rtol=1e-6
     )
+    np.testing.assert_allclose(found[:, NAMES.index("last:a")], candidates.last[0, :, 0])
     np.testing.assert_allclose(found[:, NAMES.index("fused")], candidates.fused[0])
 
 
@@ -171,5 +169,5 @@ def test_items_without_categories_or_brands() -> None:
         user=np.zeros((1, len(USER_COLUMNS)), dtype=np.float32),
     )
     found = pair_features(query, candidates_of(np.array([[0, 3]])), bare, bare.text)[0]
-    for name in ("pair:category_share", "pair:felt_category", "pair:brand_share"):
-        assert not found[:, NAMES.index(name)].any()
+    for name in ("category_share", "felt_category", "kin_of_last", "kin_of_recent", "brand_share"):
+        assert not found[:, NAMES.index(f"pair:{name}")].any()

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from recsys.candidates import Candidates
 from recsys.errors import NotEnoughDataError
+from recsys.grades import BOUGHT, DISLIKED, LOVED
 from recsys.ranker import MIN_USERS, Ranker, RankerConfig, blended, fit_ranker
 
 NUM_USERS, K = 200, 10
@@ -29,14 +32,34 @@ def planted(*, signal: bool, num_users: int = NUM_USERS, padding: int = 0) -> tu
         fused=fused,
         score=np.zeros((num_users, K, 2), dtype=np.float32),
         rank=np.tile(np.arange(K)[::-1, None], (num_users, 1, 2)).astype(np.int32),
+        last=np.zeros((num_users, K, 2), dtype=np.float32),
         sources=SOURCES,
     )
     return features, candidates, target
 
 
+def fit_to(
+    features: np.ndarray,
+    candidates: Candidates,
+    target: np.ndarray,
+    config: RankerConfig = CONFIG,
+    grade: int = BOUGHT,
+) -> Ranker:
+    """Fit to one item a user."""
+    return fit_ranker(
+        features,
+        candidates,
+        np.where(candidates.item_idx == target[:, None], grade, 0).astype(np.int8),
+        num_targets=np.ones(len(target), dtype=np.int64),
+        num_asked=len(target),
+        names=NAMES,
+        config=config,
+    )
+
+
 def fit(signal: bool, **shape: int) -> tuple[Ranker, np.ndarray, Candidates, np.ndarray]:
     features, candidates, target = planted(signal=signal, **shape)
-    ranker = fit_ranker(features, candidates, target, names=NAMES, config=CONFIG)
+    ranker = fit_to(features, candidates, target)
     return ranker, features, candidates, target
 
 
@@ -72,7 +95,7 @@ def test_a_source_that_beats_the_fused_order_is_the_base() -> None:
     features, candidates, _ = planted(signal=False)
     candidates.rank[:, :, 0] = np.roll(np.arange(K), 3)
     target = candidates.item_idx[:, 3]
-    ranker = fit_ranker(features, candidates, target, names=NAMES, config=CONFIG)
+    ranker = fit_to(features, candidates, target)
     assert (ranker.base, ranker.blend) == ("a", 0.0)
     assert hits(ranker.score(features, candidates), candidates, target) == 1.0
 
@@ -89,10 +112,7 @@ def test_what_stands_in_padded_rows_teaches_nothing() -> None:
     features, candidates, target = planted(signal=True, padding=3)
     other = features.copy()
     other[:, -3:] = 6.0
-    rankers = [
-        fit_ranker(given, candidates, target, names=NAMES, config=CONFIG)
-        for given in (features, other)
-    ]
+    rankers = [fit_to(given, candidates, target) for given in (features, other)]
     assert rankers[0].validation == rankers[1].validation
     np.testing.assert_array_equal(
         rankers[0].score(features, candidates), rankers[1].score(other, candidates)
@@ -104,7 +124,7 @@ def test_padding_does_not_outrank_the_target_when_the_base_is_chosen() -> None:
     target = candidates.item_idx[:, 2]
     # Without its padding, source b has every target first; the fused order has it third.
     candidates.rank[:, :, 1] = np.array([5, 6, 3, 7, 8, 9, 9, 0, 1, 2])
-    ranker = fit_ranker(features, candidates, target, names=NAMES, config=CONFIG)
+    ranker = fit_to(features, candidates, target)
     assert (ranker.base, ranker.validation["base"]) == ("b", 1.0)
 
 
@@ -120,20 +140,14 @@ def test_one_user_is_scored_as_in_a_batch(learned) -> None:
     ranker, features, candidates, _ = learned
     batch = ranker.score(features, candidates)
     for b in (0, 7):
-        one = Candidates(
-            item_idx=candidates.item_idx[b : b + 1],
-            fused=candidates.fused[b : b + 1],
-            score=candidates.score[b : b + 1],
-            rank=candidates.rank[b : b + 1],
-            sources=SOURCES,
-        )
+        one = candidates.of_users(np.array([b]))
         np.testing.assert_allclose(ranker.score(features[b : b + 1], one)[0], batch[b], atol=1e-6)
 
 
 def test_users_whose_target_was_not_retrieved_are_left_out() -> None:
     features, candidates, target = planted(signal=True)
     target = np.where(np.arange(NUM_USERS) % 2, 1000, target)
-    ranker = fit_ranker(features, candidates, target, names=NAMES, config=CONFIG)
+    ranker = fit_to(features, candidates, target)
     # Validation counts them as missed.
     assert 0.4 < ranker.validation["trees"] <= 0.5
 
@@ -141,7 +155,7 @@ def test_users_whose_target_was_not_retrieved_are_left_out() -> None:
 def test_too_few_users_are_refused() -> None:
     features, candidates, target = planted(signal=True, num_users=MIN_USERS - 1)
     with pytest.raises(NotEnoughDataError, match=f"only {MIN_USERS - 1} users had their held-out"):
-        fit_ranker(features, candidates, target, names=NAMES, config=CONFIG)
+        fit_to(features, candidates, target)
 
 
 def test_a_blend_is_the_mix_of_standardised_scores() -> None:
@@ -156,3 +170,60 @@ def test_a_blend_is_the_mix_of_standardised_scores() -> None:
 def test_scores_that_are_all_equal_stay_finite() -> None:
     same = np.ones((1, 3))
     assert blended(same, same, np.array([[1, 2, 3]]), 0.5).tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_with_many_users_one_fold_is_enough_to_choose_by() -> None:
+    features, candidates, target = planted(signal=True)
+    config = dataclasses.replace(CONFIG, many_users=100, leaves_of_many=2)
+    ranker = fit_to(features, candidates, target, config)
+    assert ranker.validation["trees"] > 0.9
+    assert num_leaves(ranker) == 2 < num_leaves(fit_to(features, candidates, target))
+
+
+def num_leaves(ranker: Ranker) -> int:
+    return max(tree["num_leaves"] for tree in ranker.booster.dump_model()["tree_info"])
+
+
+def test_no_more_users_than_allowed_are_learned_from() -> None:
+    features, candidates, target = planted(signal=True)
+    config = dataclasses.replace(CONFIG, max_users=60)
+    ranker = fit_to(features, candidates, target, config)
+    learned = ranker.booster.dump_model()["tree_info"][0]["tree_structure"]["internal_count"]
+    assert learned <= 60 * K
+
+
+def test_what_satisfied_goes_before_what_was_disliked() -> None:
+    features, candidates, _ = planted(signal=False)
+    rng = np.random.default_rng(1)
+    places = np.argsort(rng.random((NUM_USERS, K)), axis=1)[:, :2]
+    grades = np.zeros((NUM_USERS, K), dtype=np.int8)
+    rows = np.arange(NUM_USERS)
+    grades[rows, places[:, 0]], grades[rows, places[:, 1]] = LOVED, DISLIKED
+
+    def loved_first(gains: tuple[float, float, float], *, loved_by: int) -> float:
+        given = features.copy()
+        given[rows, places[:, 0], loved_by] += 6.0
+        given[rows, places[:, 1], 1 - loved_by] += 6.0
+        ranker = fit_ranker(
+            given,
+            candidates,
+            grades,
+            num_targets=np.full(NUM_USERS, 2),
+            num_asked=NUM_USERS,
+            names=NAMES,
+            config=dataclasses.replace(CONFIG, gains=gains),
+        )
+        trees = ranker.booster.predict(given.reshape(-1, len(NAMES)))
+        scores = np.asarray(trees).reshape(NUM_USERS, K)
+        assert ranker.validation["trees"] > 0.9, "both are found"
+        return float((scores[rows, places[:, 0]] > scores[rows, places[:, 1]]).mean())
+
+    assert all(loved_first((0.1, 1.0, 2.0), loved_by=feature) > 0.95 for feature in (0, 1))
+    # Of equals it is chance which of the two features the trees trust more.
+    assert sum(loved_first((1.0, 1.0, 1.0), loved_by=feature) for feature in (0, 1)) < 1.3
+
+
+@pytest.mark.parametrize("gains", [(-0.1, 1.0, 1.0), (1.0, 0.5, 2.0), (0.0, 2.0, 1.0)])
+def test_gains_that_do_not_rise_are_refused(gains: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="gains must rise"):
+        RankerConfig(gains=gains)

@@ -8,7 +8,12 @@ from tiny_shop import FittedShop, random_features, random_interactions, random_q
 
 from features.text_vectors import centred_text
 from recsys.history_weights import HistoryWeights
-from recsys.item_similarity import co_visitation, linear_autoencoder, transitions
+from recsys.item_similarity import (
+    co_visitation,
+    linear_autoencoder,
+    transitions,
+    two_steps,
+)
 from recsys.query import USER_COLUMNS, Query
 from recsys.query_tower import QueryTower, QueryTowerWeights
 from recsys.retrieval_index import IndexConfig, build_index
@@ -74,7 +79,10 @@ SOURCES: dict[str, Callable[[], CandidateSource]] = {
         co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
     ),
     "transitions": lambda: neighbours(
-        transitions(INTERACTIONS, max_gap=3, shrinkage=1.0, max_neighbours=5)
+        transitions(INTERACTIONS, max_gap=3, backward=0.5, shrinkage=1.0, max_neighbours=5)
+    ),
+    "two steps": lambda: neighbours(
+        two_steps(co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5), max_neighbours=9)
     ),
     "linear": lambda: neighbours(linear_autoencoder(INTERACTIONS, l2=1.0, max_neighbours=12)),
     "browse": lambda: BrowseSource(
@@ -153,6 +161,7 @@ def test_fitted_sources_answer_a_world_of_questions(shop: FittedShop) -> None:
         "two_tower",
         "item_to_item",
         "next_item",
+        "two_steps",
         "popular_recent",
         "text",
         "linear",
@@ -172,6 +181,16 @@ def test_neighbours_are_the_weighted_sum_of_table_rows(query: Query) -> None:
     for row, item, weight in zip(query.bought.row, query.bought.item_idx, weights, strict=True):
         wanted[row] += weight * table.toarray()[item]
     np.testing.assert_allclose(neighbours(table).score(query), wanted, atol=1e-5)
+
+
+def test_the_last_thing_bought_says_its_row_of_the_table(query: Query) -> None:
+    table = co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
+    item_idx = np.tile(np.array([3, -1, 0]), (NUM_USERS, 1))
+    found = neighbours(table).by_last(query, item_idx)
+    for b in range(NUM_USERS):
+        taken = query.bought.item_idx[query.bought.indptr[b] : query.bought.indptr[b + 1]]
+        wanted = table.toarray()[taken[-1], [3, 0]] if len(taken) else [0, 0]
+        assert found[b, [0, 2]].tolist() == pytest.approx(list(wanted))
 
 
 def test_browsing_counts_the_item_itself_and_its_neighbours(query: Query) -> None:

@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from tiny_shop import AS_OF, NUM_ITEMS, NUM_USERS, FittedShop, tiny_shop
 
 from features.visibility import Visible, everything, first_purchases, hold_out
+from recsys.grades import BOUGHT, DISLIKED, LOVED
 from recsys.world import ShopTables, World, build_world
 
 TABLES = tiny_shop(seed=3)
@@ -213,6 +214,22 @@ def test_several_targets_a_user_stay_with_their_user() -> None:
     assert world.population.users.ids[world.asked].tolist() == ["u01", "u05"]
     assert world.target_indptr.tolist() == [0, 1, 3]
     assert world.items.ids[world.target_item].tolist() == ["i00", "i03", "i01"]
+
+
+def test_targets_are_graded_by_what_the_tables_tell_of_them() -> None:
+    visible = hold_out(TABLES.events, TABLES.reviews, offset=1)
+    firsts = first_purchases(TABLES.events).select("user_id", "item_id", bought="event_time")
+    targets = visible.targets.join(firsts, on=["user_id", "item_id"])
+    rated = TABLES.reviews.join(targets, on=["user_id", "item_id"], how="semi").drop_nulls("rating")
+    stars = dict(rated.select("user_id", "rating").iter_rows())
+    world = build_world(TABLES, visible)
+    users = world.population.users.ids[world.asked]
+    grades = dict(zip(users.tolist(), world.target_grade.tolist(), strict=True))
+    assert len({grades[user] for user in stars}) == 2, "some loved it, some did not"
+    for user, rating in stars.items():
+        assert grades[user] == (LOVED if rating >= 4 else DISLIKED)
+    nothing_told = dataclasses.replace(TABLES, reviews=TABLES.reviews.clear())
+    assert set(build_world(nothing_told, visible).target_grade.tolist()) == {BOUGHT}
 
 
 def test_features_of_items_without_anything_known() -> None:
