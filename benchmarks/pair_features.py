@@ -130,6 +130,7 @@ def _candidates(rng: np.random.Generator) -> Candidates:
         fused=rng.random(shape, dtype=np.float32),
         score=rng.random((*shape, len(_SOURCES)), dtype=np.float32),
         rank=rng.integers(0, 400, (*shape, len(_SOURCES)), dtype=np.int32),
+        last=rng.random((*shape, len(_SOURCES)), dtype=np.float32),
         sources=_SOURCES,
     )
 
