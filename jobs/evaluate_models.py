@@ -1,30 +1,39 @@
 """Evaluate sources, peers and the ranker on a shop's store or on files, from scratch."""
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from features.store import Store
-from features.visibility import Visible, before
 from jobs.errors import BadInputError, NotDecidableError
 from jobs.ingest_tables import ingest
 from jobs.load_shop import load_shop
 from jobs.result_tables import quality_json
 from jobs.score_reviews import ScoreConfig, score
+from recsys.cuts import positional_cuts, time_cuts
 from recsys.errors import NotEnoughDataError
-from recsys.fitting import evaluate_all, fit_alike, fit_and_test, learn_to_rank, with_votes
-from recsys.retrieval import RecommenderConfig, TowerTrainer, tower_data
-from recsys.world import ShopTables, build_world
+from recsys.fitting import Fitted, fit_and_test
+from recsys.intervals import PairedDifference, mean_interval, paired_difference
+from recsys.retrieval import PEERS, RecommenderConfig, TowerTrainer
+from recsys.slices import (
+    Exposure,
+    Slice,
+    brand_exposure,
+    by_history,
+    by_item_purchases,
+    by_item_reviews,
+    by_user_group,
+    spread,
+)
+from recsys.world import ShopTables
 
 LEAVE_ONE_OUT, TIME_SPLIT = "leave-one-out", "time-split"
-_PERIOD = timedelta(days=90)
 PROTOCOLS = (LEAVE_ONE_OUT, TIME_SPLIT)
 
 
@@ -39,6 +48,15 @@ class EvaluationReport:
         num_interactions: Distinct (user, item) purchases in the data.
         num_items: Size of the catalogue that is ranked.
         timings_s: Seconds of fitting and testing.
+        intervals: Of NDCG@10, 95% over users, by name.
+        best_source: The best of the recommender's own sources by NDCG@10.
+        best_peer: The best of the peers.
+        gains: The ranker's NDCG@10 less that of each, paired by user, by name.
+        slices: The ranker's quality by group: `history`, `item reviews`, `item purchases`,
+            `language`, and `country` where it is known.
+        brands: What brands of each size are given by the ranker.
+        strangers: The ranker's metrics, and how many users, for those of whom nothing is known;
+            None where the protocol has none.
     """
 
     protocol: str
@@ -47,12 +65,27 @@ class EvaluationReport:
     num_interactions: int
     num_items: int
     timings_s: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    best_source: str
+    best_peer: str
+    gains: dict[str, PairedDifference]
+    slices: dict[str, list[Slice]]
+    brands: list[Exposure]
+    strangers: dict[str, float] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the machine's copy."""
         return {
             "protocol": self.protocol,
             **quality_json(self.metrics),
+            "intervals": {"ndcg@10": self.intervals},
+            "gains": {name: asdict(gain) for name, gain in self.gains.items()},
+            "slices": {
+                name: {"spread": spread(slices), "groups": [asdict(found) for found in slices]}
+                for name, slices in self.slices.items()
+            },
+            "brands": [asdict(found) for found in self.brands],
+            "strangers": self.strangers,
             "timings_s": self.timings_s,
             "data": {
                 "num_test_users": self.num_test_users,
@@ -94,22 +127,84 @@ def evaluate_store(
     start = time.perf_counter()
     try:
         if protocol == LEAVE_ONE_OUT:
-            fitted = fit_and_test(shop, config, trainer, as_of=None, progress=progress)
-            metrics, num_users = fitted.metrics, fitted.num_test_users
+            cuts = positional_cuts(
+                shop.events, shop.reviews, num_learned=config.label_positions, as_of=None
+            )
         else:
-            cut = split_at or _published_split(store, shop) or _last_tenth(shop)
-            metrics, num_users = _time_split(shop, config, trainer, cut, progress)
+            cuts = time_cuts(
+                shop.events,
+                shop.reviews,
+                split_at=split_at or _published_split(store, shop) or _last_tenth(shop),
+                num_learned=config.label_positions + 1,
+            )
+        fitted = fit_and_test(shop, cuts, config, trainer, progress=progress)
     except NotEnoughDataError as error:
         raise NotDecidableError(str(error)) from error
+    seconds = round(time.perf_counter() - start, 3)
+    users = store.scan("users").collect() if store.exists("users") else None
+    return report_of(fitted, shop, users, protocol=protocol, timings_s={"fit and test": seconds})
+
+
+def report_of(
+    fitted: Fitted,
+    shop: ShopTables,
+    users: pl.DataFrame | None,
+    *,
+    protocol: str,
+    timings_s: dict[str, float],
+) -> EvaluationReport:
+    """Sum up what a fit measured.
+
+    Args:
+        fitted: The fit.
+        shop: What it was fitted on.
+        users: `features.schema.Users`, for groups by country; None where there are none.
+        protocol: One of `PROTOCOLS`.
+        timings_s: Seconds of each step.
+    """
+    found, test = fitted.evaluated, fitted.test
     purchases = shop.events.filter(pl.col("event_type") == "purchase")
+    ranker = found["ranker"]
+    best_peer = max(PEERS, key=lambda name: found[name].metrics["ndcg@10"])
+    best_source = fitted.comparison.best_source
+    slices = {
+        "history": by_history(test, ranker),
+        "item reviews": by_item_reviews(test, ranker),
+        "item purchases": by_item_purchases(test, ranker),
+        "language": by_user_group(test, ranker, _languages(shop)),
+    }
+    if users is not None and users["country"].is_not_null().any():
+        countries = users.select("user_id", group="country").drop_nulls()
+        slices["country"] = by_user_group(test, ranker, countries)
+    strangers = None
+    if fitted.strangers is not None:
+        strangers = {"num_users": len(fitted.strangers.ndcg), **fitted.strangers.metrics}
     return EvaluationReport(
         protocol=protocol,
-        metrics=metrics,
-        num_test_users=num_users,
+        metrics=fitted.metrics,
+        num_test_users=fitted.num_test_users,
         num_interactions=purchases.select("user_id", "item_id").n_unique(),
         num_items=len(shop.items),
-        timings_s={"fit and test": round(time.perf_counter() - start, 3)},
+        timings_s=timings_s,
+        intervals={name: mean_interval(measured.ndcg) for name, measured in found.items()},
+        best_source=best_source,
+        best_peer=best_peer,
+        gains={
+            name: paired_difference(ranker.ndcg, found[name].ndcg)
+            for name in (best_source, best_peer)
+        },
+        slices=slices,
+        brands=brand_exposure(test, ranker),
+        strangers=strangers,
     )
+
+
+def _languages(shop: ShopTables) -> pl.DataFrame:
+    """Return `user_id, group`: the language that most of a user's reviews are in."""
+    read = shop.reviews.join(shop.signals.select("review_id", "language"), on="review_id")
+    counts = read.group_by("user_id", group="language").len()
+    most = counts.sort("user_id", "len", "group", descending=[False, True, False])
+    return most.unique("user_id", keep="first", maintain_order=True).select("user_id", "group")
 
 
 def evaluate_files(
@@ -158,58 +253,6 @@ def load_empty_reviews() -> pl.DataFrame:
     from sentiment.schema import Reviews
 
     return Reviews.create_empty()
-
-
-def _time_split(
-    shop: ShopTables,
-    config: RecommenderConfig,
-    trainer: TowerTrainer,
-    split_at: datetime,
-    progress: Callable[[str], None],
-) -> tuple[dict[str, dict[str, float]], int]:
-    """Fit strictly before the split; the ranker learns from periods before it, each as strictly."""
-    test = before(shop.events, shop.reviews, as_of=split_at)
-    if test.targets.is_empty():
-        raise NotEnoughDataError(f"no user has purchases on both sides of {split_at.isoformat()}")
-    progress("cut worlds")
-    # What came of purchases is known as far as it was before the split.
-    known = dataclasses.replace(shop, events=test.events, reviews=test.reviews)
-    periods = periods_before(test, config.label_positions + 1)
-    if not periods:
-        raise NotEnoughDataError(
-            f"nobody who had bought before bought anything new in the time before "
-            f"{split_at.isoformat()}: there is nothing to learn from"
-        )
-    worlds = [build_world(known, cut) for cut in periods]
-    worlds.append(build_world(shop, test))
-    final = worlds[-1]
-    progress("train two-tower")
-    towers = trainer(
-        [tower_data(world, config) for world in worlds], config.towers, config.training
-    )
-    progress("fit sources")
-    retrievals = fit_alike(worlds, towers, config)
-    progress("fit ranker")
-    config = with_votes(worlds[-2], retrievals[-2], config)
-    ranker = learn_to_rank(worlds[:-1], retrievals[:-1], config)
-    progress("evaluate")
-    metrics, _ = evaluate_all(final, retrievals[-1], ranker, config)
-    return metrics, len(final.asked)
-
-
-def periods_before(test: Visible, num: int) -> list[Visible]:
-    """Cut the last periods before a split, the earliest first: questions as the split asks them.
-
-    A period is a twentieth of the time before the split, at least a day and at most `_PERIOD`.
-    """
-    first = test.events["event_time"].min()
-    assert isinstance(first, datetime)
-    length = min(_PERIOD, max(timedelta(days=1), (test.as_of - first) / 20))
-    ends = [test.as_of - step * length for step in range(num)]
-    cuts = [
-        before(test.events, test.reviews, as_of=end - length, until=end) for end in reversed(ends)
-    ]
-    return [cut for cut in cuts if len(cut.targets)]
 
 
 def _published_split(store: Store, shop: ShopTables) -> datetime | None:

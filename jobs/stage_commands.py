@@ -152,6 +152,7 @@ def evaluate(
 ) -> None:
     """Measure each candidate source and the ranker beside popular and item-kNN; full ranking."""
     from jobs.evaluate_models import evaluate_files, evaluate_store
+    from jobs.evaluation_tables import gains_line, slices_tables
     from jobs.ray_session import ray_session
     from jobs.result_tables import metrics_table
     from jobs.settings import recommender_config, score_config, tower_trainer
@@ -187,6 +188,8 @@ def evaluate(
                 progress=bars.step,
             )
     output.console.print(metrics_table(report.metrics))
+    for told in (*slices_tables(report), gains_line(report)):
+        output.console.print(told)
     output.console.print(
         f"{report.protocol}: {report.num_test_users:,} test users, {report.num_items:,} items, "
         f"{report.num_interactions:,} interactions"

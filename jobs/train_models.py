@@ -11,6 +11,7 @@ from jobs.code_version import code_version
 from jobs.errors import NotDecidableError
 from jobs.load_shop import load_shop
 from recsys.bundle import Manifest, write_bundle
+from recsys.cuts import positional_cuts
 from recsys.errors import NotEnoughDataError
 from recsys.fitting import Fitted, fit_and_test
 from recsys.retrieval import RecommenderConfig, TowerTrainer
@@ -61,7 +62,10 @@ def train(
     """
     shop = load_shop(store, version)
     try:
-        fitted = fit_and_test(shop, config, trainer, as_of=as_of, progress=progress)
+        cuts = positional_cuts(
+            shop.events, shop.reviews, num_learned=config.label_positions, as_of=as_of
+        )
+        fitted = fit_and_test(shop, cuts, config, trainer, progress=progress)
     except NotEnoughDataError as error:
         raise NotDecidableError(str(error)) from error
     assert fitted.recommender is not None

@@ -106,11 +106,15 @@ class Evaluated:
             coverage, Gini coefficient and novelty in bits.
         ndcg: NDCG@10 of each asked user, for paired comparisons, shape (B,).
         recall_100: Recall@100 of each asked user, likewise, shape (B,).
+        ranks: 0-based rank of each target of the world, inf where it was not ranked, shape (T,).
+        lists: The first ten places of each asked user, in any order, -1 for padding, shape (B, 10).
     """
 
     metrics: dict[str, float]
     ndcg: np.ndarray
     recall_100: np.ndarray
+    ranks: np.ndarray
+    lists: np.ndarray
 
 
 def evaluate_source(world: World, source: CandidateSource) -> Evaluated:
@@ -188,6 +192,8 @@ def _evaluated(world: World, ranks: list[np.ndarray], lists: np.ndarray) -> Eval
         },
         ndcg=np.array([ndcg(r, 10) for r in ranks]),
         recall_100=np.array([recall(r, 100) for r in ranks]),
+        ranks=np.concatenate(ranks),
+        lists=lists,
     )
 
 

@@ -1,22 +1,18 @@
-"""The whole fit: learn to rank on one held-out row, test on the next, then learn from everything.
+"""The whole fit: learn to rank on some worlds, test on the next, then learn from everything.
 
-    offsets 3, 2   sources fitted on rows before each user's last three and two; the ranker learns
-                   from seq[-3] and seq[-2]
-    offset 1       sources fitted again on rows before the last; tested on seq[-1]
-    offset 0       sources fitted on everything before `as_of`; this is what is published
-
-So the published metrics are those of the same configuration one row earlier, and no hyper-parameter
-has seen the test row.
+Sources are fitted in each world anew on what is visible there. The ranker learns from what was held
+out of the first worlds (`recsys.cuts`), is tested on what was held out of the next, and serves with
+the sources of the last, which hold everything. So the published metrics are those of the same
+configuration one step earlier, and no hyper-parameter has seen the test rows.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from features.visibility import everything, hold_out
-from recsys.errors import NotEnoughDataError
+from recsys.cuts import Cuts
 from recsys.evaluation import (
     Comparison,
+    Evaluated,
     candidates_and_features,
     compare_with_best,
     evaluate_ranker,
@@ -51,96 +47,97 @@ class Fitted:
     Attributes:
         recommender: Fitted on everything visible; None where only an evaluation was asked for.
         world: The world it was fitted on; None likewise.
-        metrics: Metrics by source and peer, and of `candidates` and `ranker`, on held-out rows.
+        test: The world that was tested on.
+        evaluated: What was measured there, by source and peer, and of `candidates` and `ranker`.
+        strangers: The ranker for users of whom nothing is known; None where the protocol has none.
         comparison: The ranker against its own best source on the same rows.
         ranker: The fitted ranker, with its validation figures.
-        num_test_users: Users behind the metrics.
         sentiment: What texts add to stars on the held-out purchases; None with too few reviews.
     """
 
     recommender: Recommender | None
     world: World | None
-    metrics: dict[str, dict[str, float]]
+    test: World
+    evaluated: dict[str, Evaluated]
+    strangers: Evaluated | None
     comparison: Comparison
     ranker: Ranker
-    num_test_users: int
     sentiment: SentimentGain | None
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Metrics on the held-out rows, by name."""
+        return {name: measured.metrics for name, measured in self.evaluated.items()}
+
+    @property
+    def num_test_users(self) -> int:
+        """Users behind the metrics."""
+        return len(self.test.asked)
 
 
 def fit_and_test(
     tables: ShopTables,
+    cuts: Cuts,
     config: RecommenderConfig,
     train_towers: TowerTrainer,
     *,
-    as_of: datetime | None,
     progress: Progress = lambda step: None,
 ) -> Fitted:
     """Run the whole fit.
 
     Args:
         tables: The shop's tables.
+        cuts: What each world may see of them.
         config: What decides the fit.
         train_towers: Trains one two-tower for each world it is given.
-        as_of: Fit the published recommender on rows strictly before this time; None only evaluates.
         progress: Called with the name of each step as it starts.
 
     Raises:
-        NotEnoughDataError: If there are too few users with three distinct items.
+        NotEnoughDataError: If there is too little to learn from.
     """
     progress("cut worlds")
-    offsets = range(1 + config.label_positions, 0, -1)
-    cuts = [hold_out(tables.events, tables.reviews, offset=offset) for offset in offsets]
-    for cut, offset in zip(cuts[-2:], (2, 1), strict=True):
-        if cut.targets.is_empty():
-            raise NotEnoughDataError(
-                f"no user has more than {offset} distinct items bought: leave-one-out needs a "
-                "history and a held-out row; bring more purchases"
-            )
-    cuts = [cut for cut in cuts if len(cut.targets)]
-    if as_of is not None:
-        cuts.append(everything(tables.events, tables.reviews, as_of=as_of))
-    num_learned = len(cuts) - 1 - (as_of is not None)
     # How what is learned from went is known as far as the test may see.
-    seen = cuts[num_learned]
-    known = replace(tables, events=seen.events, reviews=seen.reviews)
-    worlds = [build_world(known, cut) for cut in cuts[:num_learned]]
-    worlds += [build_world(tables, cut) for cut in cuts[num_learned:]]
+    known = replace(tables, events=cuts.test.events, reviews=cuts.test.reviews)
+    learned = [build_world(known, cut) for cut in cuts.learned]
+    test = build_world(tables, cuts.test)
+    final = None if cuts.final is None else build_world(tables, cuts.final)
+    worlds = [*learned, test, *([] if final is None else [final])]
     progress("train two-tower")
     towers = train_towers(
         [tower_data(world, config) for world in worlds], config.towers, config.training
     )
     progress("fit sources")
     retrievals = fit_alike(worlds, towers, config)
+    of_learned, of_test = retrievals[: len(learned)], retrievals[len(learned)]
     progress("fit ranker")
-    config = with_votes(worlds[num_learned - 1], retrievals[num_learned - 1], config)
-    ranker = learn_to_rank(worlds[:num_learned], retrievals[:num_learned], config)
+    config = with_votes(learned[-1], of_learned[-1], config)
+    ranker = learn_to_rank(learned, of_learned, config)
     progress("evaluate")
-    test = worlds[num_learned]
-    metrics, comparison = evaluate_all(test, retrievals[num_learned], ranker, config)
-    tested = cuts[num_learned - 1 : num_learned + 1]
-    gain = sentiment_gain(tested, tables.reviews, tables.signals.lazy())
-    recommender = None
-    if as_of is not None:
-        recommender = _recommender(worlds[-1], retrievals[-1], ranker, config)
+    evaluated = evaluate_all(test, of_test, ranker, config)
+    strangers = None
+    if cuts.strangers is not None and len(cuts.strangers):
+        asked = test.asking_about(cuts.strangers, tables)
+        strangers = evaluate_recommender(asked, of_test, ranker, config)["ranker"]
     return Fitted(
-        recommender=recommender,
-        world=worlds[-1] if as_of is not None else None,
-        metrics=metrics,
-        comparison=comparison,
+        recommender=None if final is None else _recommender(final, retrievals[-1], ranker, config),
+        world=final,
+        test=test,
+        evaluated=evaluated,
+        strangers=strangers,
+        comparison=compare_with_best(
+            evaluated["ranker"], {s.name: evaluated[s.name] for s in of_test.sources}
+        ),
         ranker=ranker,
-        num_test_users=len(test.asked),
-        sentiment=gain,
+        sentiment=sentiment_gain(
+            [cuts.learned[-1], cuts.test], tables.reviews, tables.signals.lazy()
+        ),
     )
 
 
 def evaluate_all(
     world: World, retrieval: Retrieval, ranker: Ranker, config: RecommenderConfig
-) -> tuple[dict[str, dict[str, float]], Comparison]:
-    """Measure every peer, every source, the fused candidates and the ranker.
-
-    Returns:
-        Metrics by name, and the ranker against its own best source.
-    """
+) -> dict[str, Evaluated]:
+    """Measure every peer, every source, the fused candidates and the ranker, by name."""
     of_peers = {peer.name: evaluate_source(world, peer) for peer in peers(world)}
     of_sources = {
         source.name: evaluate_source(
@@ -148,13 +145,15 @@ def evaluate_all(
         )
         for source in retrieval.sources
     }
+    return of_peers | of_sources | evaluate_recommender(world, retrieval, ranker, config)
+
+
+def evaluate_recommender(
+    world: World, retrieval: Retrieval, ranker: Ranker, config: RecommenderConfig
+) -> dict[str, Evaluated]:
+    """Measure the fused candidates and the ranker, as they would be served."""
     candidates, features = candidates_and_features(world, retrieval.sources, config.candidates)
-    ours = evaluate_ranker(world, candidates, features, ranker)
-    everything_measured = of_peers | of_sources | ours
-    return (
-        {name: measured.metrics for name, measured in everything_measured.items()},
-        compare_with_best(ours["ranker"], of_sources),
-    )
+    return evaluate_ranker(world, candidates, features, ranker)
 
 
 def _exact(source: TwoTowerSource) -> TwoTowerSource:

@@ -31,6 +31,7 @@ from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.world import World
 
 RECENT_DAYS = 45
+PEERS = ("popular", "item_knn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +173,6 @@ def peers(world: World) -> list[CandidateSource]:
     flat = HistoryWeights(decay=1.0, sentiment_strength=0.0)
     table: sp.csr_matrix = co_visitation(bought, shrinkage=0.0, max_neighbours=bought.num_items)
     return [
-        PopularSource(name="popular", popularity=bought.popularity().astype(np.float32)),
-        NeighbourSource(name="item_knn", table=table, weights=flat),
+        PopularSource(name=PEERS[0], popularity=bought.popularity().astype(np.float32)),
+        NeighbourSource(name=PEERS[1], table=table, weights=flat),
     ]

@@ -77,6 +77,20 @@ class World:
             target_grade=self.target_grade[targets],
         )
 
+    def asking_about(self, targets: pl.DataFrame, tables: ShopTables) -> "World":
+        """Return the same world with other questions.
+
+        Args:
+            targets: `user_id, item_id`; rows of unknown users or items are left out.
+            tables: By which it is told how the targets went.
+        """
+        asked, indptr, items, grades = _questions(
+            _graded(targets, tables), self.population.users, self.items
+        )
+        return replace(
+            self, asked=asked, target_indptr=indptr, target_item=items, target_grade=grades
+        )
+
 
 def build_world(tables: ShopTables, visible: Visible) -> World:
     """Build profiles, histories and features from visible rows only.

@@ -8,6 +8,7 @@ import pytest
 from tiny_shop import CONFIG, NUM_USERS, FittedShop, fit_tiny, tiny_shop
 
 from features.visibility import hold_out
+from recsys.cuts import positional_cuts
 from recsys.errors import NotEnoughDataError
 from recsys.evaluation import (
     LEAST_VOTE,
@@ -49,11 +50,12 @@ def test_what_is_published_has_seen_everything(shop: FittedShop) -> None:
 
 def test_an_evaluation_alone_publishes_nothing_and_measures_the_same(shop: FittedShop) -> None:
     steps: list[str] = []
+    events, reviews = shop.tables.events, shop.tables.reviews
     fitted = fit_and_test(
         shop.tables,
+        positional_cuts(events, reviews, num_learned=CONFIG.label_positions, as_of=None),
         CONFIG,
         lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
-        as_of=None,
         progress=steps.append,
     )
     assert fitted.recommender is None
@@ -115,7 +117,14 @@ def test_peers_are_plain_popularity_and_cosine(shop: FittedShop) -> None:
 
 def measured(values: list[float]) -> Evaluated:
     ndcg = np.array(values)
-    return Evaluated(metrics={"ndcg@10": float(ndcg.mean())}, ndcg=ndcg, recall_100=ndcg)
+    nothing = np.zeros(0)
+    return Evaluated(
+        metrics={"ndcg@10": float(ndcg.mean())},
+        ndcg=ndcg,
+        recall_100=ndcg,
+        ranks=nothing,
+        lists=nothing,
+    )
 
 
 def test_the_comparison_is_paired_with_the_best_source() -> None:

@@ -12,7 +12,9 @@ from polars.testing import assert_frame_equal
 from tiny_shop import AS_OF, NUM_ITEMS, NUM_USERS, FittedShop, tiny_shop
 
 from features.visibility import Visible, everything, first_purchases, hold_out
+from recsys.evaluation import evaluate_source
 from recsys.grades import BOUGHT, DISLIKED, LOVED
+from recsys.sources import PopularSource
 from recsys.world import ShopTables, World, build_world
 
 TABLES = tiny_shop(seed=3)
@@ -230,6 +232,26 @@ def test_targets_are_graded_by_what_the_tables_tell_of_them() -> None:
         assert grades[user] == (LOVED if rating >= 4 else DISLIKED)
     nothing_told = dataclasses.replace(TABLES, reviews=TABLES.reviews.clear())
     assert set(build_world(nothing_told, visible).target_grade.tolist()) == {BOUGHT}
+
+
+def test_other_questions_of_the_same_world(shop: FittedShop) -> None:
+    world, last = shop.world, str(shop.world.items.ids[-1])
+    stranger = TABLES.events.head(1).with_columns(user_id=pl.lit("stranger"), item_id=pl.lit(last))
+    events = pl.concat([TABLES.events, stranger])
+    visible = everything(TABLES.events, TABLES.reviews, as_of=AS_OF)
+    tables = dataclasses.replace(TABLES, events=events)
+    asked = build_world(tables, visible).asking_about(
+        pl.DataFrame(
+            {"user_id": ["stranger", "nobody", "stranger"], "item_id": [last, last, "no item"]}
+        ),
+        tables,
+    )
+    assert asked.population.users.ids[asked.asked].tolist() == ["stranger"]
+    assert asked.target_item.tolist() == [len(world.items) - 1]
+    assert asked.target_indptr.tolist() == [0, 1]
+    assert len(asked.population.query(asked.asked).bought.item_idx) == 0
+    found = evaluate_source(asked, PopularSource(name="p", popularity=np.arange(NUM_ITEMS) + 1.0))
+    assert found.ranks.tolist() == [0.0]
 
 
 def test_features_of_items_without_anything_known() -> None:

@@ -8,6 +8,7 @@ import polars as pl
 
 from features.schema import Events, Items
 from recsys.candidates import CandidateConfig
+from recsys.cuts import positional_cuts
 from recsys.fitting import Fitted, fit_and_test
 from recsys.interactions import Histories, Interactions
 from recsys.item_features import DENSE_COLUMNS, ItemFeatures
@@ -117,11 +118,14 @@ def signals(reviews: list[dict], polarity: list[float], embedding: np.ndarray) -
 
 
 def fit_tiny(tables: ShopTables, config: RecommenderConfig = CONFIG) -> Fitted:
+    cuts = positional_cuts(
+        tables.events, tables.reviews, num_learned=config.label_positions, as_of=AS_OF
+    )
     return fit_and_test(
         tables,
+        cuts,
         config,
         lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
-        as_of=AS_OF,
     )
 
 

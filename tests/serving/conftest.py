@@ -13,6 +13,7 @@ from features.quotes import item_quotes
 from features.visibility import everything
 from jobs.sample_shop import Shop, ShopConfig, generate_shop
 from recsys.bundle_versions import promote
+from recsys.cuts import positional_cuts
 from recsys.fitting import Fitted, fit_and_test
 from recsys.ranker import RankerConfig
 from recsys.retrieval import RecommenderConfig
@@ -27,11 +28,14 @@ def _fit(shop: Shop, signals: pl.DataFrame) -> Fitted:
     config = RecommenderConfig(
         training=TrainingConfig(epochs=3), ranker=RankerConfig(num_trees=(30,))
     )
+    cuts = positional_cuts(
+        tables.events, tables.reviews, num_learned=config.label_positions, as_of=AS_OF
+    )
     return fit_and_test(
         tables,
+        cuts,
         config,
         lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
-        as_of=AS_OF,
     )
 
 

@@ -1,0 +1,53 @@
+"""What an evaluation says beyond averages, as tables for people."""
+
+from rich.table import Table
+
+from jobs.evaluate_models import EvaluationReport
+from recsys.slices import spread
+
+
+def slices_tables(report: EvaluationReport) -> list[Table]:
+    """Return a table of the ranker's quality by group, and one of what brands are given.
+
+    What is alike for everybody is left out.
+    """
+    groups = Table(title="the ranker, by group")
+    for name in ("by", "group", "number", "ndcg@10 (95%)", "recall@100"):
+        groups.add_column(name, justify="left" if name in ("by", "group") else "right")
+    told = {by: slices for by, slices in report.slices.items() if len(slices) > 1}
+    for by, slices in told.items():
+        for place, found in enumerate(slices):
+            groups.add_row(
+                by if place == 0 else "",
+                found.group,
+                f"{found.num:,}",
+                f"{found.ndcg:.4f} ({found.low:.4f}..{found.high:.4f})",
+                f"{found.recall_100:.4f}",
+            )
+        groups.add_row("", "spread", "", f"{spread(slices):.4f}", "", style="dim", end_section=True)
+    if report.strangers is not None:
+        groups.add_row(
+            "strangers",
+            "no history",
+            f"{report.strangers['num_users']:,.0f}",
+            f"{report.strangers['ndcg@10']:.4f}",
+            f"{report.strangers['recall@100']:.4f}",
+        )
+    brands = Table(title="what brands are given, by their size: shares")
+    for name in ("brands of", "items", "purchases", "places", "targets", "ndcg@10"):
+        brands.add_column(name, justify="left" if name == "brands of" else "right")
+    for found in report.brands:
+        shares = (found.items, found.purchases, found.places, found.targets)
+        ndcg = "–" if found.ndcg is None else f"{found.ndcg:.4f}"
+        brands.add_row(found.group, *(f"{share:.1%}" for share in shares), ndcg)
+    return [table for table in (groups, brands) if table.row_count > 1]
+
+
+def gains_line(report: EvaluationReport) -> str:
+    """Return how the ranker compares with its best source and the best peer, in one sentence."""
+    told = [
+        f"{gain.difference:+.4f} ({gain.low:+.4f}..{gain.high:+.4f}; p {gain.p_value:.4f}) on "
+        f"{name}"
+        for name, gain in report.gains.items()
+    ]
+    return f"ranker's ndcg@10 beyond its best source and the best peer: {'; '.join(told)}"
