@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.privacy_section import PrivacySection
 from jobs.errors import ConfigError
+from recsys.rerank_section import RerankSection
 from sentiment.score_section import ScoreSection
 
 DEFAULT_FILE = Path("sentirec.toml")
@@ -75,6 +76,7 @@ class Config(Section):
     train: TrainSection = TrainSection()
     publish: PublishSection = PublishSection()
     privacy: PrivacySection = PrivacySection()
+    rerank: RerankSection = RerankSection()
     serve: ServeSection = ServeSection()
 
 

@@ -3,6 +3,7 @@
 The same object ranks offline and serves requests.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -15,6 +16,7 @@ from recsys.item_features import ItemFeatures
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.ranker import Ranker
+from recsys.rerank import Experience, RerankConfig, Rule, Shelf, rerank
 from recsys.retrieval import RecommenderConfig, TrainedTowers
 from recsys.sources import CandidateSource, NeighbourSource
 
@@ -29,12 +31,36 @@ class Recommended:
         source: Name of the source that ranked each item highest.
         because: Item index of what the user bought that speaks most for each item, -1 where none
             does, int32, shape (k,).
+        propensity: Chance that the item came to its place, given those above it, 1 where nothing
+            is explored, float64, shape (k,).
     """
 
     item_idx: np.ndarray
     score: np.ndarray
     source: list[str]
     because: np.ndarray
+    propensity: np.ndarray
+
+
+FRESH = "fresh"
+"""The source of what no candidate source named: a new item that is explored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reranking:
+    """How lists are rearranged.
+
+    Attributes:
+        config: What is wanted.
+        shelf: What is known of the catalogue.
+        now: The moment of asking, microseconds since the epoch.
+        seed: Of the exploration.
+    """
+
+    config: RerankConfig
+    shelf: Shelf
+    now: int
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +95,19 @@ class Recommender:
         features = pair_features(query, candidates, self.features, self.text)
         return candidates, self.ranker.score(features, candidates)
 
-    def recommend(self, query: Query, k: int) -> Recommended:
-        """Return the best k items of one user.
+    def shelf(self, rules: Sequence[Rule] = (), fresh_days: float = 30.0) -> Shelf:
+        """Return what reranking knows of this catalogue."""
+        return Shelf.of(
+            self.items,
+            self.item_profiles,
+            self.features,
+            self.towers.item_vectors,
+            rules=rules,
+            fresh_days=fresh_days,
+        )
+
+    def recommend(self, query: Query, k: int, reranking: Reranking | None = None) -> Recommended:
+        """Return the best k items of one user, by the ranker alone or rearranged.
 
         Raises:
             ValueError: If the query holds another number of users than one, or k is below 1.
@@ -79,17 +116,62 @@ class Recommender:
             raise ValueError(f"recommend answers one user at a time, not {len(query)}")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        candidates, scores = self.rank(query)
-        top = best_first(scores, min(k, scores.shape[1]))[0]
-        top = top[np.isfinite(scores[0, top])]
-        item_idx = candidates.item_idx[0, top]
+        return self.shown(query, self.rank(query), k, reranking)
+
+    def shown(
+        self,
+        query: Query,
+        ranked: tuple[Candidates, np.ndarray],
+        k: int,
+        reranking: Reranking | None = None,
+    ) -> Recommended:
+        """Return what is shown of one user's ranked candidates, as `rank` returned them.
+
+        Rearranged, the score is what is left of an item's relevance, in 0..1 before boosts.
+        """
+        candidates, scores = ranked
+        if reranking is None:
+            top = best_first(scores, min(k, scores.shape[1]))[0]
+            top = top[np.isfinite(scores[0, top])]
+            item_idx, score = candidates.item_idx[0, top], scores[0, top]
+            propensity = np.ones(len(top))
+        else:
+            real = np.flatnonzero(np.isfinite(scores[0]))
+            found = rerank(
+                candidates.item_idx[0, real],
+                scores[0, real],
+                k,
+                reranking.shelf,
+                Experience(bought=query.bought, now=reranking.now),
+                reranking.config,
+                explorable=self._explorable(query, reranking),
+                seed=reranking.seed,
+            )
+            item_idx, score = found.item_idx.astype(np.int32), found.relevance
+            propensity = found.propensity
+            places = {item: place for place, item in enumerate(candidates.item_idx[0].tolist())}
+            top = np.array([places.get(item, -1) for item in item_idx.tolist()], dtype=np.int64)
         voices = candidates.rank[0, top].argmin(1)
         return Recommended(
             item_idx=item_idx,
-            score=scores[0, top],
-            source=[candidates.sources[voice] for voice in voices],
+            score=score.astype(np.float32),
+            source=[
+                candidates.sources[voice] if place >= 0 else FRESH
+                for place, voice in zip(top.tolist(), voices.tolist(), strict=True)
+            ],
             because=self._because(query, item_idx),
+            propensity=propensity,
         )
+
+    def _explorable(self, query: Query, reranking: Reranking) -> np.ndarray | None:
+        """Return the fresh items that a user may be offered; None where nothing is explored."""
+        if not reranking.config.exploration:
+            return None
+        offered = reranking.shelf.fresh.copy()
+        offered[query.bought.item_idx] = False
+        if query.allowed is not None:
+            offered &= query.allowed
+        return np.flatnonzero(offered)
 
     def _because(self, query: Query, item_idx: np.ndarray) -> np.ndarray:
         """Return the liked past item with the strongest table entry for each item, or -1."""

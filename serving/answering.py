@@ -1,5 +1,8 @@
 """From a request and a snapshot to an answer: a pure function that knows no HTTP."""
 
+import hashlib
+from datetime import datetime
+
 import numpy as np
 
 from recsys.query import Query
@@ -17,7 +20,7 @@ from serving.snapshot import Snapshot
 
 
 def answer(
-    request: RecommendationRequest, snapshot: Snapshot, *, request_id: str
+    request: RecommendationRequest, snapshot: Snapshot, *, request_id: str, now: datetime
 ) -> RecommendationResponse:
     """Recommend.
 
@@ -26,7 +29,8 @@ def answer(
     Args:
         request: What is asked.
         snapshot: What to answer from.
-        request_id: Carried into the answer.
+        request_id: Carried into the answer; what is explored depends on it and on nothing else.
+        now: The moment of asking.
 
     Returns:
         At most k items; none that was bought, none that a filter leaves out.
@@ -37,7 +41,14 @@ def answer(
     degraded = _degraded(request.user_id, query)
     items: list[RecommendedItem] = []
     if allowed is None or allowed.any():
-        found = snapshot.recommend(query, request.k, allowed)
+        found = snapshot.recommend(
+            query,
+            request.k,
+            allowed,
+            diversity=request.diversity,
+            now=int(now.timestamp() * 1e6),
+            seed=int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8]),
+        )
         reasons = (
             _reasons(found, query, snapshot, name, is_personal=degraded is None)
             if request.explain
@@ -73,13 +84,21 @@ def _items(
             item_id=catalogue.item_ids[idx],
             rank=place,
             score=score,
+            propensity=propensity,
             title=catalogue.titles[idx],
             brand=catalogue.brands[idx],
             price_cents=catalogue.price_cents[idx],
             reason=reason,
         )
-        for place, (idx, score, reason) in enumerate(
-            zip(found.item_idx.tolist(), found.score.tolist(), reasons, strict=True), start=1
+        for place, (idx, score, propensity, reason) in enumerate(
+            zip(
+                found.item_idx.tolist(),
+                found.score.tolist(),
+                found.propensity.tolist(),
+                reasons,
+                strict=True,
+            ),
+            start=1,
         )
     ]
 

@@ -1,5 +1,7 @@
 """The HTTP interface as an ASGI application over a `ServingState`. It does not know Ray."""
 
+from datetime import UTC, datetime
+
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -50,7 +52,9 @@ def build_app(state: ServingState) -> FastAPI:
         """
         asked = await read_json(request, RecommendationRequest)
         snapshot = _ready(state)
-        answered = answer(asked, snapshot, request_id=request.state.request_id)
+        answered = answer(
+            asked, snapshot, request_id=request.state.request_id, now=datetime.now(UTC)
+        )
         return Response(answered.model_dump_json(), media_type="application/json")
 
     @app.get("/healthz", summary="Whether the process lives", response_model=Health)

@@ -68,6 +68,7 @@ def serve(
         section=section,
         score=file.score,
         pseudonyms=file.privacy.pseudonyms(),
+        rerank=file.rerank,
     )
     _interrupt_on_signals()
     try:

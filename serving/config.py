@@ -1,4 +1,4 @@
-"""What `sentirec serve` reads from `sentirec.toml`: store, score, privacy and serve.
+"""What `sentirec serve` reads from `sentirec.toml`: store, score, privacy, rerank and serve.
 
 Other sections belong to other commands and are not looked at.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.privacy_section import PrivacySection
+from recsys.rerank_section import RerankSection
 from sentiment.score_section import ScoreSection
 from serving.errors import ServeConfigError
 
@@ -51,6 +52,10 @@ class ServeFile(BaseModel):
     score: ScoreSection = ScoreSection()
     privacy: PrivacySection = PrivacySection()
     serve: ServeSection = ServeSection()
+    rerank: RerankSection = RerankSection()
+
+
+_SECTIONS = {"rerank": RerankSection, "score": ScoreSection, "privacy": PrivacySection}
 
 
 def load_serve_file(path: Path | None) -> ServeFile:
@@ -105,7 +110,8 @@ def _problems(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(sorted(ServeSection.model_fields))
+            section = _SECTIONS.get(str(problem["loc"][0]), ServeSection)
+            known = ", ".join(sorted(section.model_fields))
             found.append(f"unknown key {name}; allowed there: {known}")
         else:
             found.append(f"{name}: {problem['msg']}, not {problem['input']!r}")

@@ -9,6 +9,7 @@ from ray.serve import Application
 
 from features.pseudonyms import Pseudonyms
 from features.store import Store
+from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from serving.app import build_app
 from serving.state import ServingState
 
@@ -25,12 +26,19 @@ class Recommendations:
         store: Address of the store.
         poll_interval_s: How often to look for a newer bundle or side table.
         pseudonyms: Under which the store knows users; None for plain ids.
+        rerank: How lists are rearranged.
     """
 
-    def __init__(self, store: str, poll_interval_s: float, pseudonyms: Pseudonyms | None) -> None:
+    def __init__(
+        self,
+        store: str,
+        poll_interval_s: float,
+        pseudonyms: Pseudonyms | None,
+        rerank: RerankSection,
+    ) -> None:
         # One request, one core: threads would only fight with those of other replicas.
         faiss.omp_set_num_threads(1)
-        self._state = ServingState(Store(store), pseudonyms=pseudonyms)
+        self._state = ServingState(Store(store), pseudonyms=pseudonyms, rerank=rerank)
         self._state.load()
         self._state.start_polling(poll_interval_s)
 
@@ -45,6 +53,7 @@ def application(
     num_replicas: int,
     poll_interval_s: float,
     pseudonyms: Pseudonyms | None = None,
+    rerank: RerankSection = RERANK_DEFAULTS,
 ) -> Application:
     """Describe the deployment.
 
@@ -53,6 +62,7 @@ def application(
         num_replicas: Processes that answer.
         poll_interval_s: How often each looks for a newer bundle or side table.
         pseudonyms: Under which the store knows users; None for plain ids.
+        rerank: How lists are rearranged.
     """
     # A replica names users; it has no business opening what is sealed.
     naming = None if pseudonyms is None else pseudonyms.naming_only()
@@ -64,4 +74,4 @@ def application(
         graceful_shutdown_wait_loop_s=0.2,
         health_check_period_s=5.0,
     )(Recommendations)
-    return deployment.bind(str(store), poll_interval_s, naming)
+    return deployment.bind(str(store), poll_interval_s, naming, rerank)

@@ -19,7 +19,9 @@ _BY_SOURCE = {
     "next_item": "Often bought next by people like you",
     "two_steps": "Often bought next by people like you",
     "popular_recent": "Popular right now",
+    "fresh": "New in the shop",
 }
+_IMPERSONAL = ("popular_recent", "fresh")
 FOR_STRANGERS = "Popular with our customers"
 _OTHERWISE = "Picked for you"
 
@@ -58,5 +60,5 @@ def reason_text(*, source: str, because: str | None, felt: float, is_personal: b
         verb = "liked" if felt > LIKED else "bought"
         return f"Because you {verb} {because}"
     if not is_personal:
-        return _BY_SOURCE["popular_recent"] if source == "popular_recent" else FOR_STRANGERS
+        return _BY_SOURCE[source] if source in _IMPERSONAL else FOR_STRANGERS
     return _BY_SOURCE.get(source, _OTHERWISE)

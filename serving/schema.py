@@ -131,6 +131,10 @@ class RecommendationRequest(_Request):
     )
     filters: Filters | None = None
     explain: bool = Field(True, description="Whether each item comes with a reason.")
+    diversity: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
+        None,
+        description="0 shows by relevance alone, 1 by unlikeness; left out, as the shop wants it.",
+    )
 
 
 class Quote(_Answer):
@@ -157,7 +161,13 @@ class RecommendedItem(_Answer):
 
     item_id: str
     rank: int = Field(description="Place in the answer, from 1.")
-    score: float = Field(description="Higher is better; comparable within one answer only.")
+    score: float = Field(
+        description="What is left of the item's relevance; comparable within one answer only."
+    )
+    propensity: float = Field(
+        description="Chance that the item came to this place, given those above it: to be logged "
+        "with what is shown. 1 where nothing is explored."
+    )
     title: str | None
     brand: str | None
     price_cents: int | None
@@ -173,7 +183,8 @@ _EXAMPLE_ANSWER = {
         {
             "item_id": "i00017",
             "rank": 1,
-            "score": 2.31,
+            "score": 0.93,
+            "propensity": 1.0,
             "title": "Clip-on tuner",
             "brand": "Tonewell",
             "price_cents": 1499,

@@ -23,6 +23,7 @@ from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import read_manifest
 from recsys.bundle_versions import current_bundle
+from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from sentiment.score_section import ScoreSection
 from serving.config import ServeSection
 from serving.errors import NothingToServeError, StartError
@@ -50,12 +51,14 @@ class ServeOptions:
         section: The resolved `[serve]` section.
         score: How texts are scored at `POST /v1/sentiment`.
         pseudonyms: Under which the store knows users; None for plain ids.
+        rerank: How lists are rearranged.
     """
 
     store: Path
     section: ServeSection
     score: ScoreSection
     pseudonyms: Pseudonyms | None = None
+    rerank: RerankSection = RERANK_DEFAULTS
 
     @property
     def url(self) -> str:
@@ -193,6 +196,7 @@ class Server:
                     num_replicas=section.replicas,
                     poll_interval_s=section.poll_interval_s,
                     pseudonyms=self._options.pseudonyms,
+                    rerank=self._options.rerank,
                 ),
                 name=APP_NAME,
                 route_prefix="/",

@@ -6,9 +6,12 @@ import numpy as np
 
 from features.pseudonyms import Pseudonyms
 from recsys.bundle import Manifest
+from recsys.candidates import Candidates
 from recsys.interactions import IdMap
 from recsys.query import Population, Query
-from recsys.recommender import Recommended, Recommender
+from recsys.recommender import Recommended, Recommender, Reranking
+from recsys.rerank import RerankConfig, Shelf
+from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from recsys.sources import CandidateSource, TwoTowerSource
 from serving.catalogue import Catalogue
 from serving.reasons import Quotes, quotes_by_item
@@ -30,8 +33,10 @@ class Snapshot:
         quotes: Quotes by item id.
         versions: Versions of the side tables this was made of.
         pseudonyms: Under which the tables know users; None for plain ids.
-        popular: The longest answer to a stranger who filters nothing, ready made: it is the same
-            for all of them. Making it also shows that the bundle can answer, before it is live.
+        popular: The ranking of a stranger who filters nothing, ready made: it is the same for all
+            of them.
+        shelf: What reranking knows of the catalogue.
+        rerank: How lists are rearranged where a request does not say.
     """
 
     recommender: Recommender
@@ -42,7 +47,9 @@ class Snapshot:
     user_index: dict[str, int]
     quotes: Quotes
     versions: Versions
-    popular: Recommended
+    popular: tuple[Candidates, np.ndarray]
+    shelf: Shelf
+    rerank: RerankConfig
     pseudonyms: Pseudonyms | None = None
 
     @classmethod
@@ -52,6 +59,7 @@ class Snapshot:
         manifest: Manifest,
         tables: SideTables,
         pseudonyms: Pseudonyms | None = None,
+        rerank: RerankSection = RERANK_DEFAULTS,
     ) -> "Snapshot":
         """Join a bundle with side tables."""
         user_ids = (tables.purchases, tables.browsing, tables.profiles)
@@ -59,8 +67,9 @@ class Snapshot:
             user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
         )
         items = recommender.items
+        rerank_config = rerank.rerank_config()
         deep = _deepened(recommender)
-        return cls(
+        snapshot = cls(
             recommender=recommender,
             deep=deep,
             manifest=manifest,
@@ -71,9 +80,14 @@ class Snapshot:
             user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
             quotes=quotes_by_item(tables.quotes),
             versions=tables.versions,
-            popular=deep.recommend(Query.of_stranger(), MAX_K),
+            popular=deep.rank(Query.of_stranger()),
+            shelf=recommender.shelf(rerank_config.rules, rerank.fresh_days),
+            rerank=rerank_config,
             pseudonyms=pseudonyms,
         )
+        # What cannot answer must not go live.
+        snapshot.recommend(None, MAX_K, None, now=0, seed=0)
+        return snapshot
 
     def known_as(self, user_id: str | None) -> str | None:
         """Return the name under which the tables know a user."""
@@ -91,22 +105,34 @@ class Snapshot:
             return None
         return self.population.query(np.array([user_idx]), allowed)
 
-    def recommend(self, query: Query | None, k: int, allowed: np.ndarray | None) -> Recommended:
-        """Return the best k allowed items for a query, or for a stranger where it is None."""
+    def recommend(
+        self,
+        query: Query | None,
+        k: int,
+        allowed: np.ndarray | None,
+        *,
+        diversity: float | None = None,
+        now: int,
+        seed: int,
+    ) -> Recommended:
+        """Return the best k allowed items for a query, or for a stranger where it is None.
+
+        Args:
+            query: Of one user over the allowed items.
+            k: How many items at most.
+            allowed: Which items may be offered, bool, shape (I,); None for all.
+            diversity: Of this answer, 0 to 1; None as the shop wants it.
+            now: The moment of asking, microseconds since the epoch.
+            seed: Of the exploration.
+        """
+        config = self.rerank if diversity is None else replace(self.rerank, diversity=diversity)
+        reranking = Reranking(config=config, shelf=self.shelf, now=now, seed=seed)
         if query is None and allowed is None:
-            return _first(self.popular, k)
+            return self.deep.shown(Query.of_stranger(), self.popular, k, reranking)
         enough = k <= self.recommender.config.candidates.num_candidates
         recommender = self.recommender if enough else self.deep
-        return recommender.recommend(Query.of_stranger(allowed) if query is None else query, k)
-
-
-def _first(found: Recommended, k: int) -> Recommended:
-    return Recommended(
-        item_idx=found.item_idx[:k],
-        score=found.score[:k],
-        source=found.source[:k],
-        because=found.because[:k],
-    )
+        asked = Query.of_stranger(allowed) if query is None else query
+        return recommender.recommend(asked, k, reranking)
 
 
 def _deepened(recommender: Recommender) -> Recommender:

@@ -17,6 +17,7 @@ from recsys.bundle import Manifest, load_bundle
 from recsys.bundle_versions import current_bundle
 from recsys.errors import RecsysError
 from recsys.recommender import Recommender
+from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from serving.errors import NothingToServeError, ServingError
 from serving.side_tables import Versions, read_side_tables, table_versions
 from serving.snapshot import Snapshot
@@ -42,12 +43,18 @@ class ServingState:
         store: Where side tables and bundles are.
         bundles: Folder of bundles; default: `bundles` in the store.
         pseudonyms: Under which the store knows users; None for plain ids.
+        rerank: How lists are rearranged.
     """
 
     def __init__(
-        self, store: Store, bundles: Path | None = None, pseudonyms: Pseudonyms | None = None
+        self,
+        store: Store,
+        bundles: Path | None = None,
+        pseudonyms: Pseudonyms | None = None,
+        rerank: RerankSection = RERANK_DEFAULTS,
     ) -> None:
         self._store = store
+        self._rerank = rerank
         self._pseudonyms = pseudonyms
         self._bundles = store.path(BUNDLES) if bundles is None else bundles
         self._snapshot: Snapshot | None = None
@@ -154,7 +161,7 @@ class ServingState:
 
     def _swap(self, recommender: Recommender, manifest: Manifest, bundle: Path) -> None:
         tables = read_side_tables(self._store)
-        self._snapshot = Snapshot.of(recommender, manifest, tables, self._pseudonyms)
+        self._snapshot = Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank)
         self._live = _Seen(bundle=bundle, versions=tables.versions)
         _logger.info("serving bundle %s with tables %s", manifest.version, tables.versions)
 

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny_shop import FittedShop
 
 from recsys.query import Query
-from recsys.recommender import Recommender
+from recsys.recommender import FRESH, Recommender, Reranking
+from recsys.rerank import RerankConfig, Rule
 from recsys.world import World
 
 
@@ -82,3 +85,57 @@ def test_a_question_out_of_range_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         recommender.recommend(world.population.query(np.array(users)), k)
+
+
+def test_rearranged_lists_tell_scores_sources_and_propensities(
+    recommender: Recommender, world: World
+) -> None:
+    query = world.population.query(np.array([3]))
+    plain = recommender.recommend(query, 10)
+    config = RerankConfig(suppress_item=0, suppress_brand=0)
+    reranking = Reranking(config=config, shelf=recommender.shelf(), now=0)
+    same = recommender.recommend(query, 10, reranking)
+    assert same.item_idx.tolist() == plain.item_idx.tolist()
+    assert same.source == plain.source
+    assert same.because.tolist() == plain.because.tolist()
+    assert same.score.tolist() == sorted(same.score.tolist(), reverse=True)
+    assert same.propensity.tolist() == [1.0] * len(same.item_idx)
+
+
+def test_a_rule_takes_out_what_would_be_shown(recommender: Recommender, world: World) -> None:
+    query = world.population.query(np.array([3]))
+    first = recommender.recommend(query, 1).item_idx[0]
+    out = Rule(factor=0.0, item_ids=(str(recommender.items.ids[first]),))
+    reranking = Reranking(config=RerankConfig(), shelf=recommender.shelf([out]), now=0)
+    assert first not in recommender.recommend(query, 20, reranking).item_idx
+
+
+def test_explored_items_are_allowed_and_new_to_the_user(
+    recommender: Recommender, world: World
+) -> None:
+    everything = np.ones(len(recommender.items), dtype=bool)
+    shelf = dataclasses.replace(recommender.shelf(), fresh=everything)
+    allowed = np.arange(len(everything)) % 2 == 0
+    query = world.population.query(np.array([3]), allowed)
+    config = RerankConfig(exploration=1.0)
+    reranking = Reranking(config=config, shelf=shelf, now=0, seed=4)
+    found = recommender.recommend(query, 5, reranking)
+    num = len(np.setdiff1d(np.flatnonzero(allowed), query.bought.item_idx))
+    assert found.propensity.tolist() == pytest.approx([1 / (num - place) for place in range(5)])
+    assert allowed[found.item_idx].all()
+    assert not np.isin(found.item_idx, query.bought.item_idx).any()
+    again = recommender.recommend(query, 5, reranking)
+    assert again.item_idx.tolist() == found.item_idx.tolist()
+
+
+def test_a_stranger_explores_what_no_source_named(recommender: Recommender) -> None:
+    fresh = np.ones(len(recommender.items), dtype=bool)
+    shelf = dataclasses.replace(recommender.shelf(), fresh=fresh)
+    config = RerankConfig(exploration=1.0)
+    ranked = recommender.rank(Query.of_stranger())
+    few = (ranked[0], np.where(np.arange(ranked[1].shape[1]) < 2, ranked[1], -np.inf))
+    reranking = Reranking(config=config, shelf=shelf, now=0)
+    kept = dataclasses.replace(few[0], item_idx=np.where(np.isfinite(few[1]), few[0].item_idx, -1))
+    found = recommender.shown(Query.of_stranger(), (kept, few[1]), 6, reranking)
+    assert FRESH in found.source
+    assert len(found.item_idx) == 6

@@ -6,6 +6,7 @@ from published_shop import Published
 from starlette.testclient import TestClient
 
 from features.store import Store
+from recsys.rerank_section import RerankSection
 from serving.app import build_app
 from serving.schema import RecommendationResponse
 from serving.state import ServingState
@@ -216,6 +217,45 @@ def test_filters_that_leave_nothing_are_declared(
 
 def test_empty_filters_filter_nothing(client: TestClient, buyer: str) -> None:
     assert ask(client, user_id=buyer, filters={}).items == ask(client, user_id=buyer).items
+
+
+def test_the_shops_rules_and_the_requests_diversity_rearrange(
+    client: TestClient, published_once: Published, buyer: str
+) -> None:
+    plain = ask(client, user_id=buyer, k=10)
+    assert {item.propensity for item in plain.items} == {1.0}
+    first = plain.items[0].item_id
+    section = RerankSection.model_validate({"rules": [{"factor": 0, "item_ids": [first]}]})
+    state = ServingState(published_once.store, rerank=section)
+    state.load()
+    ruled = TestClient(build_app(state))
+    assert first not in {item.item_id for item in ask(ruled, user_id=buyer, k=50).items}
+    assert first not in {item.item_id for item in ask(ruled, k=500).items}
+    diverse = ask(client, user_id=buyer, k=10, diversity=0.9)
+    assert [item.rank for item in diverse.items] == list(range(1, 11))
+    assert diverse.items[0].item_id == first
+    assert [i.item_id for i in diverse.items] != [i.item_id for i in plain.items]
+    assert ask(client, user_id=buyer, k=10, diversity=0).items == plain.items
+
+
+def test_what_is_explored_depends_on_the_request_alone(
+    published_once: Published, buyer: str
+) -> None:
+    section = RerankSection(exploration=0.5, fresh_days=100_000)
+    state = ServingState(published_once.store, rerank=section)
+    state.load()
+    client = TestClient(build_app(state))
+
+    def items_of(request_id: str) -> list[tuple[str, float]]:
+        asked = {"user_id": buyer, "k": 10}
+        answered = client.post(PATH, json=asked, headers={"X-Request-ID": request_id})
+        found = RecommendationResponse.model_validate_json(answered.content).items
+        return [(item.item_id, item.propensity) for item in found]
+
+    assert items_of("one") == items_of("one")
+    assert items_of("one") != items_of("two")
+    assert all(0 < propensity <= 1 for _, propensity in items_of("one"))
+    assert not {item for item, _ in items_of("one")} & bought(published_once, buyer)
 
 
 def test_the_clients_request_id_comes_back(client: TestClient) -> None:

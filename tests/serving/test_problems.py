@@ -42,7 +42,11 @@ def problem_of(answered: Any, status: int) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("body", "field", "message"),
     [
-        ({"usr": "u"}, "usr", "unknown field; known ones are explain, filters, k, user_id"),
+        (
+            {"usr": "u"},
+            "usr",
+            "unknown field; known ones are diversity, explain, filters, k, user_id",
+        ),
         ({"filters": {"colour": "red"}}, "filters.colour", "unknown field; known ones are brand"),
         ({"k": 0}, "k", "greater than or equal to 1, not 0"),
         ({"k": 501}, "k", "less than or equal to 500, not 501"),
@@ -57,6 +61,8 @@ def problem_of(answered: Any, status: int) -> dict[str, object]:
         ({"user_id": "u\u0000"}, "user_id", "control characters are not allowed"),
         ({"user_id": "u\n"}, "user_id", "control characters are not allowed"),
         ({"user_id": "u\u0085"}, "user_id", "control characters are not allowed"),
+        ({"diversity": 1.5}, "diversity", "less than or equal to 1"),
+        ({"diversity": "0.5"}, "diversity", "valid number"),
         ({"explain": "yes"}, "explain", "valid boolean, not 'yes'"),
         ({"filters": []}, "filters", "valid dictionary"),
         ({"filters": {"category": []}}, "filters.category", "at least 1 item"),

@@ -14,7 +14,6 @@ from features.pseudonyms import PSEUDONYM_KEY, Pseudonyms
 from features.store import Store
 from recsys.bundle_versions import promote
 from recsys.errors import BundleError
-from recsys.query import Query
 from recsys.recommender import Recommended, Recommender
 from serving.app import build_app
 from serving.errors import NothingToServeError
@@ -103,10 +102,10 @@ def test_a_bundle_that_cannot_answer_never_replaces_the_live_one(
     published.add_bundle("v2")
     promote(published.bundles, "v2")
 
-    def fails(recommender: Recommender, query: Query, k: int) -> Recommended:
+    def fails(*given: object) -> Recommended:
         raise IndexError("item 7 of 5")
 
-    monkeypatch.setattr(Recommender, "recommend", fails)
+    monkeypatch.setattr(Recommender, "shown", fails)
     assert not state.refresh()
     assert version(state) == "v1"
     assert state.reload_error == "item 7 of 5"

@@ -1,0 +1,71 @@
+"""The section `[rerank]` of the configuration file: how a shop wants its lists rearranged."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from recsys.rerank import RerankConfig, Rule
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Names = Annotated[list[str], Field(max_length=10_000)]
+
+
+class RuleSection(BaseModel):
+    """`[[rerank.rules]]`: a boost, a burial, or items to be taken out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: float = Field(ge=0, allow_inf_nan=False)
+    """Above 1 boosts, below 1 buries, 0 takes out."""
+    item_ids: _Names = []
+    brands: _Names = []
+    categories: _Names = []
+    """Of what it is about; an item that any of the three names."""
+
+    @model_validator(mode="after")
+    def _about_something(self) -> "RuleSection":
+        self.rule()
+        return self
+
+    def rule(self) -> Rule:
+        """Return the rule."""
+        return Rule(
+            factor=self.factor,
+            item_ids=tuple(self.item_ids),
+            brands=tuple(self.brands),
+            categories=tuple(self.categories),
+        )
+
+
+class RerankSection(BaseModel):
+    """`[rerank]`: see `recsys.rerank.RerankConfig`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    diversity: _Share = RerankConfig.diversity
+    """0 shows by relevance alone, 1 by unlikeness; a request may ask for its own."""
+    brand_cap: int | None = Field(default=None, ge=1)
+    """Most places of one brand."""
+    category_cap: int | None = Field(default=None, ge=1)
+    """Most places of one category."""
+    exploration: _Share = RerankConfig.exploration
+    """Chance of each place to be given to a fresh item; answers tell the propensity."""
+    fresh_days: float = Field(default=30.0, ge=0)
+    """Items known for at most so long are fresh."""
+    suppress_item: _Share = RerankConfig.suppress_item
+    suppress_brand: _Share = RerankConfig.suppress_brand
+    """Share of relevance that a wholly bad experience of today takes."""
+    half_life_days: float = Field(default=RerankConfig.half_life_days, gt=0)
+    """After so long an experience weighs half."""
+    demote_drifting: _Share = RerankConfig.demote_drifting
+    """Share of relevance taken from items whose reviews have turned for the worse."""
+    rules: list[RuleSection] = []
+
+    def rerank_config(self) -> RerankConfig:
+        """Return what the section says."""
+        values = {name: getattr(self, name) for name in _SAME}
+        return RerankConfig(**values, rules=tuple(rule.rule() for rule in self.rules))
+
+
+_SAME = tuple(name for name in RerankSection.model_fields if name not in ("rules", "fresh_days"))
+RERANK_DEFAULTS = RerankSection()

@@ -1,0 +1,269 @@
+"""What is shown: each wish by itself on small lists, and what must hold whatever is wished."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.interactions import Histories, IdMap
+from recsys.item_features import ItemFeatures
+from recsys.rerank import Experience, RerankConfig, Rule, Shelf, complaints_of, rerank
+
+NOW = 1_000 * 86_400_000_000
+NOTHING = Experience(bought=Histories.empty(1), now=NOW)
+PLAIN = RerankConfig()
+
+
+def shelf_of(num: int, **changes: np.ndarray) -> Shelf:
+    plain = Shelf(
+        brand_idx=np.zeros(num, dtype=np.int32),
+        category=np.full(num, -1),
+        vectors=np.eye(num, dtype=np.float32),
+        drifting=np.zeros(num, dtype=bool),
+        fresh=np.zeros(num, dtype=bool),
+        factor=np.ones(num, dtype=np.float32),
+        aspects=sp.csr_matrix((num, 0)),
+    )
+    return replace(plain, **changes)
+
+
+def felt(items: list[int], sentiment: list[float], days_ago: float = 0.0) -> Experience:
+    times = np.full(len(items), NOW - int(days_ago * 86_400e6))
+    bought = Histories(
+        indptr=np.array([0, len(items)]),
+        item_idx=np.array(items, dtype=np.int32),
+        event_time=times,
+        sentiment=np.array(sentiment, dtype=np.float32),
+    )
+    return Experience(bought=bought, now=NOW)
+
+
+def shown(
+    shelf: Shelf, score: list[float], config: RerankConfig, who: Experience = NOTHING
+) -> list:
+    found = rerank(np.arange(len(score)), np.array(score), len(score), shelf, who, config)
+    return found.item_idx.tolist()
+
+
+def test_without_a_wish_the_order_is_the_rankers() -> None:
+    found = rerank(np.array([4, 2, 0]), np.array([-1.0, 3.0, 0.5]), 2, shelf_of(5), NOTHING, PLAIN)
+    assert found.item_idx.tolist() == [2, 0]
+    assert found.relevance.tolist() == [1.0, 0.375]
+    assert found.propensity.tolist() == [1.0, 1.0]
+
+
+def test_a_bad_experience_counts_against_its_brand_and_wears_off() -> None:
+    shelf = shelf_of(4, brand_idx=np.array([1, 2, 1, 1], dtype=np.int32))
+    config = RerankConfig(suppress_brand=1.0, half_life_days=10)
+    score = [1.0, 0.8, 0.0]
+    assert shown(shelf, score, config) == [0, 1, 2]
+    assert shown(shelf, score, config, felt([3], [-0.5])) == [1, 0, 2]
+    assert shown(shelf, score, config, felt([3], [-0.5], days_ago=100)) == [0, 1, 2]
+    assert shown(shelf, score, config, felt([3, 3], [-0.5, 0.9])) == [0, 1, 2], "praise makes up"
+    assert shown(shelf, score, RerankConfig(suppress_brand=0), felt([3], [-1.0])) == [0, 1, 2]
+
+
+def test_no_brand_is_no_brand_in_common() -> None:
+    config = RerankConfig(suppress_brand=1.0)
+    assert shown(shelf_of(4), [1.0, 0.8, 0.0], config, felt([3], [-1.0])) == [0, 1, 2]
+
+
+def test_a_hated_item_is_not_shown_again() -> None:
+    assert shown(shelf_of(3), [1.0, 0.8, 0.0], PLAIN, felt([0], [-1.0])) == [1, 2]
+    assert shown(shelf_of(3), [1.0, 0.8, 0.0], PLAIN, felt([0], [-0.4])) == [1, 0, 2]
+
+
+def test_what_was_complained_of_counts_where_others_find_it_too() -> None:
+    aspects = sp.csr_matrix(np.array([[-0.8, 0.0], [0.5, -0.9], [0.0, 0.0]]))
+    shelf = shelf_of(3, aspects=aspects)  # type: ignore[arg-type]
+    config = RerankConfig(suppress_aspect=1.0)
+    of_first = replace(NOTHING, complaints=np.array([1.0, 0.0]))
+    of_second = replace(NOTHING, complaints=np.array([0.0, 1.0]))
+    assert shown(shelf, [1.0, 0.9, 0.0], config, of_first) == [1, 0, 2]
+    assert shown(shelf, [1.0, 0.9, 0.0], config, of_second) == [0, 1, 2]
+
+
+def test_complaints_wear_off_and_are_bounded() -> None:
+    found = complaints_of(
+        np.array([0, 0, 2]), np.array([-0.9, -0.9, -0.8]), np.array([0.0, 0.0, 30.0]), 4, 30.0
+    )
+    assert found.tolist() == pytest.approx([1.0, 0.0, 0.4, 0.0])
+
+
+def test_drifting_items_are_demoted() -> None:
+    shelf = shelf_of(3, drifting=np.array([True, False, False]))
+    assert shown(shelf, [1.0, 0.8, 0.0], PLAIN) == [0, 1, 2]
+    assert shown(shelf, [1.0, 0.8, 0.0], RerankConfig(demote_drifting=0.5)) == [1, 0, 2]
+
+
+def test_rules_boost_bury_and_take_out() -> None:
+    profiles = pl.DataFrame(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "brand": ["x", None, "y", "y"],
+            "categories": [["k"], ["k", "l"], [], None],
+            "age_days": [1.0, 50.0, None, 30.0],
+            "polarity_drift": [0.0, -3.0, None, -1.0],
+            **dict.fromkeys(
+                (
+                    "num_purchases",
+                    "num_purchases_90d",
+                    "num_views",
+                    "num_reviews",
+                    "stars_smoothed",
+                    "polarity_smoothed",
+                    "negative_share",
+                    "return_rate",
+                    "price_cents",
+                ),
+                0.0,
+            ),
+        }
+    )
+    items = IdMap.of(profiles["item_id"])
+    features = ItemFeatures.from_profiles(profiles, np.zeros((4, 2)), items)
+    rules = (
+        Rule(factor=2.0, brands=("y",)),
+        Rule(factor=0.0, item_ids=("d", "unknown")),
+        Rule(factor=0.5, categories=("l", "unknown")),
+    )
+    shelf = Shelf.of(items, profiles, features, np.ones((4, 3)), rules=rules)
+    assert shelf.factor.tolist() == [1.0, 0.5, 2.0, 0.0]
+    assert shelf.fresh.tolist() == [True, False, True, True]
+    assert shelf.drifting.tolist() == [False, True, False, False]
+    names = [None if place < 0 else "kl"[place] for place in shelf.category]
+    assert names == ["k", "l", None, None]
+    assert np.linalg.norm(shelf.vectors, axis=1).tolist() == pytest.approx([1.0] * 4)
+    assert shown(shelf, [0.5, 0.9, 0.4, 1.0], PLAIN) == [1, 0, 2]
+
+
+def test_diversity_goes_from_relevance_to_unlikeness() -> None:
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
+    shelf = shelf_of(3, vectors=vectors)
+    score = [1.0, 0.9, 0.0]
+    assert shown(shelf, score, RerankConfig(diversity=0.0)) == [0, 1, 2]
+    assert shown(shelf, score, RerankConfig(diversity=0.4)) == [0, 1, 2]
+    assert shown(shelf, score, RerankConfig(diversity=0.6)) == [0, 2, 1]
+    assert shown(shelf, score, RerankConfig(diversity=1.0)) == [0, 2, 1]
+
+
+def test_caps_are_kept_even_if_places_stay_empty() -> None:
+    shelf = shelf_of(
+        5,
+        brand_idx=np.array([1, 1, 1, 0, 0], dtype=np.int32),
+        category=np.array([0, 1, 2, 3, 3]),
+    )
+    score = [1.0, 0.9, 0.8, 0.7, 0.6]
+    assert shown(shelf, score, RerankConfig(brand_cap=1)) == [0, 3, 4]
+    assert shown(shelf, score, RerankConfig(brand_cap=2)) == [0, 1, 3, 4]
+    assert shown(shelf, score, RerankConfig(brand_cap=2, category_cap=1)) == [0, 1, 3]
+
+
+def test_propensities_are_those_of_the_draw() -> None:
+    shelf = shelf_of(6, fresh=np.array([False, True, False, True, True, True]))
+    config = RerankConfig(exploration=0.3)
+    explorable = np.array([1, 4, 5, 2])
+    score = np.array([1.0, 0.9, 0.5, 0.4])
+    counts: dict[int, int] = {}
+    told: dict[int, float] = {}
+    num = 4000
+    for seed in range(num):
+        found = rerank(
+            np.arange(4), score, 3, shelf, NOTHING, config, explorable=explorable, seed=seed
+        )
+        first = int(found.item_idx[0])
+        counts[first] = counts.get(first, 0) + 1
+        assert told.setdefault(first, float(found.propensity[0])) == found.propensity[0]
+        assert len(set(found.item_idx.tolist())) == 3
+        assert not set(found.item_idx.tolist()) & {2, 3} - {2}, "3 is fresh, and not explorable"
+    assert set(counts) == {0, 1, 4, 5}
+    assert sum(told.values()) == pytest.approx(1.0)
+    for item, propensity in told.items():
+        assert counts[item] / num == pytest.approx(propensity, abs=0.03)
+
+
+def test_the_same_seed_shows_the_same() -> None:
+    shelf = shelf_of(30, fresh=np.ones(30, dtype=bool))
+    config = RerankConfig(exploration=0.5)
+    score = np.random.default_rng(0).random(30)
+    lists = {
+        tuple(rerank(np.arange(30), score, 10, shelf, NOTHING, config, seed=seed).item_idx)
+        for seed in (7, 7, 8)
+    }
+    assert len(lists) == 2
+
+
+def test_the_short_way_shows_what_the_long_one_does() -> None:
+    rng = np.random.default_rng(0)
+    score, never = rng.random(40), RerankConfig(brand_cap=99)
+    who = felt([0, 1], [-0.5, 0.5])
+    shelf = shelf_of(40, brand_idx=rng.integers(0, 5, 40).astype(np.int32))
+    long = rerank(np.arange(40), score, 15, shelf, who, never)
+    short = rerank(np.arange(40), score, 15, shelf, who, PLAIN)
+    assert long.item_idx.tolist() == short.item_idx.tolist()
+    assert long.relevance.tolist() == short.relevance.tolist()
+    assert long.propensity.tolist() == short.propensity.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_is_wished_items_stand_once_and_caps_are_kept(
+    data: st.DataObject,
+) -> None:
+    num = data.draw(st.integers(0, 15))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    shelf = shelf_of(
+        max(num, 1) + 3,
+        brand_idx=rng.integers(0, 4, max(num, 1) + 3).astype(np.int32),
+        category=rng.integers(-1, 3, max(num, 1) + 3),
+        fresh=rng.random(max(num, 1) + 3) < 0.4,
+        factor=rng.choice([0.0, 0.5, 1.0, 2.0], max(num, 1) + 3).astype(np.float32),
+    )
+    config = RerankConfig(
+        diversity=data.draw(st.floats(0, 1)),
+        brand_cap=data.draw(st.none() | st.integers(1, 3)),
+        category_cap=data.draw(st.none() | st.integers(1, 3)),
+        exploration=data.draw(st.floats(0, 1)),
+    )
+    k = data.draw(st.integers(1, 20))
+    score = rng.normal(size=num)
+    explorable = np.flatnonzero(rng.random(len(shelf.fresh)) < 0.5)
+    found = rerank(np.arange(num), score, k, shelf, NOTHING, config, explorable=explorable, seed=1)
+    items = found.item_idx
+    assert len(items) == len(set(items.tolist())) <= k
+    assert (shelf.factor[items] > 0).all()
+    assert ((found.propensity > 0) & (found.propensity <= 1 + 1e-9)).all()
+    for key, cap, uncounted in (
+        (shelf.brand_idx, config.brand_cap, 0),
+        (shelf.category, config.category_cap, -1),
+    ):
+        counted = key[items][key[items] != uncounted]
+        assert cap is None or not len(counted) or np.bincount(counted).max() <= cap
+    if config.brand_cap is None and config.category_cap is None and not config.exploration:
+        assert len(items) == min(k, int((shelf.factor[:num] > 0).sum()))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"diversity": 1.1},
+        {"exploration": -0.1},
+        {"brand_cap": 0},
+        {"half_life_days": 0.0},
+        {"suppress_brand": float("nan")},
+    ],
+)
+def test_wishes_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RerankConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_rule_about_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="names items"):
+        Rule(factor=2.0)
+    with pytest.raises(ValueError, match="finite"):
+        Rule(factor=float("inf"), brands=("x",))
