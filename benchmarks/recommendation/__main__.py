@@ -38,6 +38,7 @@ from recsys.tower_fitting import fit_towers
 from recsys.world import ShopTables, World, build_world
 
 PEER_SCRIPT = Path(__file__).with_name("rectools_peers.py")
+PEERS = ("popular", "popular_of_days", "item_knn", "ease", "als", "bpr", "sasrec")
 LIST_LENGTH = 200
 
 
@@ -64,7 +65,9 @@ def peer_lists(folder: Path, world: World) -> dict[str, tuple[Evaluated, list[di
     return found
 
 
-def run_one(name: str, data: Path, folder: Path, python: Path, seconds: float) -> dict[str, Any]:
+def run_one(
+    name: str, data: Path, folder: Path, python: Path, seconds: float, peers: list[str]
+) -> dict[str, Any]:
     """Let everybody take part on one data set."""
     config = recommender_config(Config())
     with ray_session():
@@ -72,7 +75,8 @@ def run_one(name: str, data: Path, folder: Path, python: Path, seconds: float) -
     cuts = cuts_of(shop, split_at, config.label_positions)
     for part, cut in (("validation", cuts.learned[-1]), ("test", cuts.test)):
         hand_over(build_world(shop, cut), folder / part)
-    subprocess.run([python, PEER_SCRIPT, folder, "--seconds", str(seconds)], check=True)
+    budget = ["--seconds", str(seconds), "--only", *peers]
+    subprocess.run([python, PEER_SCRIPT, folder, *budget], check=True)
     start = time.perf_counter()
     fitted = fit_and_test(
         shop,
@@ -82,8 +86,8 @@ def run_one(name: str, data: Path, folder: Path, python: Path, seconds: float) -
     )
     timings = {"fit and test": time.perf_counter() - start}
     protocol = LEAVE_ONE_OUT if split_at is None else TIME_SPLIT
-    peers = peer_lists(folder, fitted.test)
-    everybody = fitted.evaluated | {peer: measured for peer, (measured, _) in peers.items()}
+    of_peers = peer_lists(folder, fitted.test)
+    everybody = fitted.evaluated | {peer: measured for peer, (measured, _) in of_peers.items()}
     ranker = everybody["ranker"]
     return report_of(fitted, shop, None, protocol=protocol, timings_s=timings).to_dict() | {
         "everybody": {
@@ -94,7 +98,7 @@ def run_one(name: str, data: Path, folder: Path, python: Path, seconds: float) -
             }
             for who, measured in everybody.items()
         },
-        "trials": {peer: trials for peer, (_, trials) in peers.items()},
+        "trials": {peer: trials for peer, (_, trials) in of_peers.items()},
     }
 
 
@@ -102,6 +106,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the real data.")],
     work: Annotated[Path, typer.Option(help="Folder for the peers' trials and lists.")],
     peers: Annotated[Path, typer.Option(help="Python of the peers' environment.")],
+    peer: Annotated[list[str], typer.Option(help="Which peers; default: all.")] = [*PEERS],  # noqa: B006
     only: Annotated[list[str], typer.Option(help="Data sets; default: all.")] = [*DATA],  # noqa: B006
     seconds: Annotated[float, typer.Option(help="Of tuning, each peer and data set.")] = 1200.0,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
@@ -110,7 +115,7 @@ def main(
     console = Console(width=130)
     results = {}
     for name in only:
-        results[name] = run_one(name, data, work / name, peers, seconds)
+        results[name] = run_one(name, data, work / name, peers, seconds, peer)
         console.print(_table(name, results[name]))
         write(json, {"seconds": seconds, "results": results})
 
