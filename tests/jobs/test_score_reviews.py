@@ -22,7 +22,8 @@ from jobs.score_reviews import ScoreConfig, score
 from sentiment.schema import ReviewSignals
 from sentiment.scorer import ScorerConfig
 
-CONFIG = ScoreConfig(scorer=ScorerConfig(max_tokens=48), window=64)
+# In bfloat16 a text's signals depend a little on what else is in its batch.
+CONFIG = ScoreConfig(scorer=ScorerConfig(max_tokens=48, precision="fp32"), window=64)
 # fmt: off
 WORDS = [
     "great", "poor", "sturdy", "loud", "cheap", "soft", "broken", "lovely", "strap", "cable",
@@ -35,7 +36,7 @@ import sys
 from features.store import Store
 from jobs.score_reviews import ScoreConfig, score
 from sentiment.scorer import ScorerConfig
-config = ScoreConfig(scorer=ScorerConfig(max_tokens=48), window=64)
+config = ScoreConfig(scorer=ScorerConfig(max_tokens=48, precision="fp32"), window=64)
 score(Store(sys.argv[1]), config, progress=lambda done, total: print(done, flush=True))
 """
 
