@@ -27,12 +27,13 @@ from recsys.fitting import Fitted, fit_and_test
 from recsys.intervals import paired_difference
 from recsys.list_metrics import intra_list_distance
 from recsys.recommender import Reranking
-from recsys.rerank import RerankConfig, Shelf
+from recsys.rerank import Shelf
+from recsys.rerank_config import RerankConfig
 from recsys.tower_fitting import fit_towers
 from recsys.world import ShopTables
 
 K = 100
-OFF = RerankConfig(suppress_item=0, suppress_brand=0, suppress_aspect=0)
+OFF = RerankConfig(suppress_brand=0, suppress_aspect=0)
 WISHES = {
     "the ranker's order": OFF,
     "suppress_brand = 0.3": dataclasses.replace(OFF, suppress_brand=0.3),

@@ -5,6 +5,7 @@ A new section is a model here and a field of `Config`; unknown keys are errors e
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -123,7 +124,10 @@ def _allowed(place: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for part in place:
         field = model.model_fields.get(str(part))
-        inner = None if field is None else field.annotation
+        inner = model if isinstance(part, int) else None
+        if field is not None:
+            # Of a list of sections, the section.
+            inner = next(iter(get_args(field.annotation)), field.annotation)
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

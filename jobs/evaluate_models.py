@@ -43,7 +43,8 @@ class EvaluationReport:
 
     Attributes:
         protocol: `leave-one-out` or `time-split`.
-        metrics: NDCG@10, Recall@10/100/200, MRR and coverage@10 by name.
+        metrics: See `recsys.evaluation.Evaluated`, by name; of the ranker's own order, before
+            anything is rearranged.
         num_test_users: Users the means are over.
         num_interactions: Distinct (user, item) purchases in the data.
         num_items: Size of the catalogue that is ranked.
@@ -55,7 +56,7 @@ class EvaluationReport:
         slices: The ranker's quality by group: `history`, `item reviews`, `item purchases`,
             `language`, and `country` where it is known.
         brands: What brands of each size are given by the ranker.
-        strangers: The ranker's metrics, and how many users, for those of whom nothing is known;
+        newcomers: The ranker's metrics, and how many users, for those who have bought nothing yet;
             None where the protocol has none.
     """
 
@@ -71,7 +72,7 @@ class EvaluationReport:
     gains: dict[str, PairedDifference]
     slices: dict[str, list[Slice]]
     brands: list[Exposure]
-    strangers: dict[str, float] | None
+    newcomers: dict[str, float] | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the machine's copy."""
@@ -85,7 +86,7 @@ class EvaluationReport:
                 for name, slices in self.slices.items()
             },
             "brands": [asdict(found) for found in self.brands],
-            "strangers": self.strangers,
+            "newcomers": self.newcomers,
             "timings_s": self.timings_s,
             "data": {
                 "num_test_users": self.num_test_users,
@@ -176,9 +177,9 @@ def report_of(
     if users is not None and users["country"].is_not_null().any():
         countries = users.select("user_id", group="country").drop_nulls()
         slices["country"] = by_user_group(test, ranker, countries)
-    strangers = None
-    if fitted.strangers is not None:
-        strangers = {"num_users": len(fitted.strangers.ndcg), **fitted.strangers.metrics}
+    newcomers = None
+    if fitted.newcomers is not None:
+        newcomers = {"num_users": len(fitted.newcomers.ndcg), **fitted.newcomers.metrics}
     return EvaluationReport(
         protocol=protocol,
         metrics=fitted.metrics,
@@ -195,7 +196,7 @@ def report_of(
         },
         slices=slices,
         brands=brand_exposure(test, ranker),
-        strangers=strangers,
+        newcomers=newcomers,
     )
 
 

@@ -25,13 +25,13 @@ def slices_tables(report: EvaluationReport) -> list[Table]:
                 f"{found.recall_100:.4f}",
             )
         groups.add_row("", "spread", "", f"{spread(slices):.4f}", "", style="dim", end_section=True)
-    if report.strangers is not None:
+    if report.newcomers is not None:
         groups.add_row(
-            "strangers",
-            "no history",
-            f"{report.strangers['num_users']:,.0f}",
-            f"{report.strangers['ndcg@10']:.4f}",
-            f"{report.strangers['recall@100']:.4f}",
+            "newcomers",
+            "no purchase",
+            f"{report.newcomers['num_users']:,.0f}",
+            f"{report.newcomers['ndcg@10']:.4f}",
+            f"{report.newcomers['recall@100']:.4f}",
         )
     brands = Table(title="what brands are given, by their size: shares")
     for name in ("brands of", "items", "purchases", "places", "targets", "ndcg@10"):

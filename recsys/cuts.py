@@ -5,7 +5,7 @@ test      the world that is tested on; nothing before it has seen its held-out r
 final     everything, with nothing held out: what is published
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -24,14 +24,14 @@ class Cuts:
         learned: Worlds to learn to rank from, at least one, the earliest first.
         test: The world to test on.
         final: The world to publish; None where only an evaluation is asked for.
-        strangers: First purchases after the cut (`user_id, item_id, event_time`) of users of whom
-            nothing is visible in `test`; None where positions are cut, as nobody is one then.
+        newcomers: First purchases after the cut (`user_id, item_id, event_time`) of users who have
+            bought nothing visible in `test`; None where positions are cut, as nobody is one then.
     """
 
     learned: list[Visible]
     test: Visible
     final: Visible | None = None
-    strangers: pl.DataFrame | None = None
+    newcomers: pl.DataFrame | None = None
 
 
 def positional_cuts(
@@ -47,7 +47,10 @@ def positional_cuts(
 
     Raises:
         NotEnoughDataError: If no user has three distinct items.
+        ValueError: If nothing is to be learned from.
     """
+    if num_learned < 1:
+        raise ValueError(f"at least one position must be learned from, not {num_learned}")
     cuts = [hold_out(events, reviews, offset=offset) for offset in range(1 + num_learned, 0, -1)]
     for cut, offset in zip(cuts[-2:], (2, 1), strict=True):
         if cut.targets.is_empty():
@@ -55,8 +58,20 @@ def positional_cuts(
                 f"no user has more than {offset} distinct items bought: leave-one-out needs a "
                 "history and a held-out row; bring more purchases"
             )
+    # What the test hides with its session must not be learned from either.
+    known = first_purchases(cuts[-1].events).select("user_id", "item_id")
+    learned = [
+        replace(cut, targets=cut.targets.join(known, on=["user_id", "item_id"], how="semi"))
+        for cut in cuts[:-1]
+    ]
+    learned = [cut for cut in learned if len(cut.targets)]
+    if not learned:
+        raise NotEnoughDataError(
+            "every user's items before the last were bought in one session with it: leave-one-out "
+            "has nothing to learn from; bring more purchases"
+        )
     return Cuts(
-        learned=[cut for cut in cuts[:-1] if len(cut.targets)],
+        learned=learned,
         test=cuts[-1],
         final=None if as_of is None else everything(events, reviews, as_of=as_of),
     )
@@ -86,7 +101,7 @@ def time_cuts(
             f"nobody who had bought before bought anything new in the time before "
             f"{split_at.isoformat()}: there is nothing to learn from"
         )
-    return Cuts(learned=learned, test=test, strangers=_strangers(events, test))
+    return Cuts(learned=learned, test=test, newcomers=_newcomers(events, test))
 
 
 def periods_before(test: Visible, num: int) -> list[Visible]:
@@ -104,8 +119,8 @@ def periods_before(test: Visible, num: int) -> list[Visible]:
     return [cut for cut in cuts if len(cut.targets)]
 
 
-def _strangers(events: pl.DataFrame, test: Visible) -> pl.DataFrame:
+def _newcomers(events: pl.DataFrame, test: Visible) -> pl.DataFrame:
     firsts = first_purchases(events).filter(pl.col("event_time") >= test.as_of)
-    return firsts.join(test.events, on="user_id", how="anti").select(
+    return firsts.join(first_purchases(test.events), on="user_id", how="anti").select(
         "user_id", "item_id", "event_time"
     )

@@ -49,7 +49,8 @@ class Fitted:
         world: The world it was fitted on; None likewise.
         test: The world that was tested on.
         evaluated: What was measured there, by source and peer, and of `candidates` and `ranker`.
-        strangers: The ranker for users of whom nothing is known; None where the protocol has none.
+        newcomers: The ranker for users who have bought nothing yet; None where the protocol has
+            none.
         comparison: The ranker against its own best source on the same rows.
         ranker: The fitted ranker, with its validation figures.
         sentiment: What texts add to stars on the held-out purchases; None with too few reviews.
@@ -59,7 +60,7 @@ class Fitted:
     world: World | None
     test: World
     evaluated: dict[str, Evaluated]
-    strangers: Evaluated | None
+    newcomers: Evaluated | None
     comparison: Comparison
     ranker: Ranker
     sentiment: SentimentGain | None
@@ -114,16 +115,17 @@ def fit_and_test(
     ranker = learn_to_rank(learned, of_learned, config)
     progress("evaluate")
     evaluated = evaluate_all(test, of_test, ranker, config)
-    strangers = None
-    if cuts.strangers is not None and len(cuts.strangers):
-        asked = test.asking_about(cuts.strangers, tables)
-        strangers = evaluate_recommender(asked, of_test, ranker, config)["ranker"]
+    newcomers = None
+    if cuts.newcomers is not None:
+        asked = test.asking_about(cuts.newcomers, tables)
+        if len(asked.asked):
+            newcomers = evaluate_recommender(asked, of_test, ranker, config)["ranker"]
     return Fitted(
         recommender=None if final is None else _recommender(final, retrievals[-1], ranker, config),
         world=final,
         test=test,
         evaluated=evaluated,
-        strangers=strangers,
+        newcomers=newcomers,
         comparison=compare_with_best(
             evaluated["ranker"], {s.name: evaluated[s.name] for s in of_test.sources}
         ),
@@ -151,7 +153,7 @@ def evaluate_all(
 def evaluate_recommender(
     world: World, retrieval: Retrieval, ranker: Ranker, config: RecommenderConfig
 ) -> dict[str, Evaluated]:
-    """Measure the fused candidates and the ranker, as they would be served."""
+    """Measure the fused candidates and the ranker's own order, before anything is rearranged."""
     candidates, features = candidates_and_features(world, retrieval.sources, config.candidates)
     return evaluate_ranker(world, candidates, features, ranker)
 

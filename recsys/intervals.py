@@ -9,19 +9,30 @@ _FLIPS_AT_ONCE = 100
 
 
 def mean_interval(
-    values: np.ndarray, *, seed: int = 0, num_resamples: int = 1000
+    values: np.ndarray,
+    *,
+    user: np.ndarray | None = None,
+    seed: int = 0,
+    num_resamples: int = 1000,
 ) -> tuple[float, float]:
     """Return the 95% bootstrap interval of a mean, by percentiles; users are what is drawn.
 
     Source: Efron 1979, "Bootstrap methods".
 
     Args:
-        values: One a user, at least one, shape (B,).
+        values: At least one, shape (N,).
+        user: Whose each value is, any numbers, shape (N,); all values of a user are drawn together.
+            None where each is of another user.
         seed: Of the draws.
-        num_resamples: Draws of B users.
+        num_resamples: Draws of as many users as there are.
     """
+    sums, counts = values, np.ones(len(values))
+    if user is not None:
+        place = np.unique(user, return_inverse=True)[1]
+        sums, counts = np.bincount(place, values), np.bincount(place)
     rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(num_resamples)]
+    draws = (rng.integers(0, len(sums), len(sums)) for _ in range(num_resamples))
+    means = [sums[draw].sum() / counts[draw].sum() for draw in draws]
     low, high = np.quantile(means, _95)
     return float(low), float(high)
 

@@ -16,7 +16,8 @@ from recsys.item_features import ItemFeatures
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.ranker import Ranker
-from recsys.rerank import Experience, RerankConfig, Rule, Shelf, rerank
+from recsys.rerank import Experience, Shelf, rerank
+from recsys.rerank_config import RerankConfig, Rule
 from recsys.retrieval import RecommenderConfig, TrainedTowers
 from recsys.sources import CandidateSource, NeighbourSource
 
@@ -28,7 +29,7 @@ class Recommended:
     Attributes:
         item_idx: int32, shape (k,).
         score: Ranker's score, higher is better, float32, shape (k,).
-        source: Name of the source that ranked each item highest.
+        source: Name of the source that ranked each item highest, `fresh` where it is explored.
         because: Item index of what the user bought that speaks most for each item, -1 where none
             does, int32, shape (k,).
         propensity: Chance that the item came to its place, given those above it, 1 where nothing
@@ -43,7 +44,7 @@ class Recommended:
 
 
 FRESH = "fresh"
-"""The source of what no candidate source named: a new item that is explored."""
+"""The source of new items that are shown by luck, to learn how they do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class Recommender:
         features = pair_features(query, candidates, self.features, self.text)
         return candidates, self.ranker.score(features, candidates)
 
-    def shelf(self, rules: Sequence[Rule] = (), fresh_days: float = 30.0) -> Shelf:
+    def shelf(self, rules: Sequence[Rule] = ()) -> Shelf:
         """Return what reranking knows of this catalogue."""
         return Shelf.of(
             self.items,
@@ -103,7 +104,6 @@ class Recommender:
             self.features,
             self.towers.item_vectors,
             rules=rules,
-            fresh_days=fresh_days,
         )
 
     def recommend(self, query: Query, k: int, reranking: Reranking | None = None) -> Recommended:
@@ -134,7 +134,7 @@ class Recommender:
             top = best_first(scores, min(k, scores.shape[1]))[0]
             top = top[np.isfinite(scores[0, top])]
             item_idx, score = candidates.item_idx[0, top], scores[0, top]
-            propensity = np.ones(len(top))
+            explored, propensity = np.zeros(len(top), dtype=bool), np.ones(len(top))
         else:
             real = np.flatnonzero(np.isfinite(scores[0]))
             found = rerank(
@@ -148,7 +148,7 @@ class Recommender:
                 seed=reranking.seed,
             )
             item_idx, score = found.item_idx.astype(np.int32), found.relevance
-            propensity = found.propensity
+            explored, propensity = found.explored, found.propensity
             places = {item: place for place, item in enumerate(candidates.item_idx[0].tolist())}
             top = np.array([places.get(item, -1) for item in item_idx.tolist()], dtype=np.int64)
         voices = candidates.rank[0, top].argmin(1)
@@ -156,8 +156,8 @@ class Recommender:
             item_idx=item_idx,
             score=score.astype(np.float32),
             source=[
-                candidates.sources[voice] if place >= 0 else FRESH
-                for place, voice in zip(top.tolist(), voices.tolist(), strict=True)
+                FRESH if by_luck else candidates.sources[voice]
+                for by_luck, voice in zip(explored.tolist(), voices.tolist(), strict=True)
             ],
             because=self._because(query, item_idx),
             propensity=propensity,
@@ -167,7 +167,7 @@ class Recommender:
         """Return the fresh items that a user may be offered; None where nothing is explored."""
         if not reranking.config.exploration:
             return None
-        offered = reranking.shelf.fresh.copy()
+        offered = reranking.shelf.fresh(reranking.now, reranking.config.fresh_days)
         offered[query.bought.item_idx] = False
         if query.allowed is not None:
             offered &= query.allowed

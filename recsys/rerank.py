@@ -1,14 +1,14 @@
 """From a ranked list to what is shown: bad experiences, drift, rules, diversity, caps, exploration.
 
 The ranker says how likely an item is to be taken next. What is shown follows it, less what this
-user was burnt by (an item, then its brand, then what they complained of), less what others have
-come to like less, more or less what the shop wants; no two alike where diversity is asked for.
+user was burnt by (the item itself is never offered again; then its brand, then what they complained
+of), less what others have come to like less, more or less what the shop wants; no two alike where
+diversity is asked for.
 Everything here is arithmetic on one list: what a user or an item is like comes in as arrays.
 
 Shape suffixes: I items, K candidates, D vector width, C categories, A aspects.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,82 +18,14 @@ import scipy.sparse as sp
 
 from recsys.interactions import Histories, IdMap
 from recsys.item_features import ItemFeatures
+from recsys.rerank_config import GREATEST_FACTOR, RerankConfig, Rule
 
-_DAY_US = 86_400e6
+_DAY_US = 86_400_000_000
+# So that a factor moves also what is least relevant.
+_LEAST_RELEVANCE = 0.05
+_NEVER = np.iinfo(np.int64).max
 # Below this many standard errors the change of an item's polarity is hardly chance.
 DRIFTING = -2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """A wish of the shop: relevance of some items times a factor.
-
-    Attributes:
-        factor: Above 1 boosts, below 1 buries, 0 takes the items out.
-        item_ids: Of these items; names that the catalogue does not have match nothing.
-        brands: Of items of these brands.
-        categories: Of items in any of these categories.
-    """
-
-    factor: float
-    item_ids: tuple[str, ...] = ()
-    brands: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the range, and that the rule is about something."""
-        if not 0 <= self.factor < math.inf:
-            raise ValueError(f"factor must be 0 or above and finite, not {self.factor}")
-        if not (self.item_ids or self.brands or self.categories):
-            raise ValueError("a rule names items, brands or categories")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RerankConfig:
-    """How a list is rearranged; with the defaults only bad experiences count.
-
-    Attributes:
-        diversity: Weight of being unlike what stands above, 0 (relevance alone) to 1.
-        brand_cap: Most places of one brand; None for any. Items without a brand are not counted.
-        category_cap: Most places of one category, of each item its rarest; None for any.
-        exploration: Chance of each place to be given to a fresh item, 0 to 1.
-        suppress_item: Share of relevance that a wholly bad experience of today takes from the item.
-        suppress_brand: From items of its brand.
-        suppress_aspect: From items that others find wanting in what the user complained of.
-        half_life_days: After so long an experience weighs half.
-        demote_drifting: Share of relevance taken from items whose reviews turned for the worse.
-        rules: Wishes of the shop; factors of several multiply.
-    """
-
-    diversity: float = 0.0
-    brand_cap: int | None = None
-    category_cap: int | None = None
-    exploration: float = 0.0
-    suppress_item: float = 1.0
-    suppress_brand: float = 0.3
-    suppress_aspect: float = 0.2
-    half_life_days: float = 365.0
-    demote_drifting: float = 0.0
-    rules: tuple[Rule, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name in (
-            "diversity",
-            "exploration",
-            "suppress_item",
-            "suppress_brand",
-            "suppress_aspect",
-            "demote_drifting",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
-        for name in ("brand_cap", "category_cap"):
-            cap = getattr(self, name)
-            if cap is not None and cap < 1:
-                raise ValueError(f"{name} must be at least 1, not {cap}")
-        if not self.half_life_days > 0:
-            raise ValueError(f"half_life_days must be above 0, not {self.half_life_days}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +37,9 @@ class Shelf:
         category: The rarest category of each item, -1 for none, int64, shape (I,).
         vectors: Unit vectors by which items are alike, float32, shape (I, D).
         drifting: Whether reviews of an item have turned for the worse, bool, shape (I,).
-        fresh: Whether an item is new enough to be explored, bool, shape (I,).
-        factor: Product of the rules, float32, shape (I,).
+        known_since: When an item became known, microseconds since the epoch, the greatest int64
+            where that is not told, int64, shape (I,).
+        factor: Product of the rules, float64, shape (I,).
         aspects: Expected polarity of each aspect of each item, 0 where nothing is said, in [-1, 1],
             shape (I, A).
     """
@@ -115,7 +48,7 @@ class Shelf:
     category: np.ndarray
     vectors: np.ndarray
     drifting: np.ndarray
-    fresh: np.ndarray
+    known_since: np.ndarray
     factor: np.ndarray
     aspects: sp.csr_matrix
 
@@ -128,7 +61,6 @@ class Shelf:
         item_vectors: np.ndarray,
         *,
         rules: Sequence[Rule] = (),
-        fresh_days: float = 30.0,
         aspects: sp.csr_matrix | None = None,
     ) -> "Shelf":
         """Build from what a bundle holds.
@@ -138,23 +70,27 @@ class Shelf:
             profiles: Item profiles in its order.
             features: Of the same items.
             item_vectors: Item tower output with the bias in its last column, shape (I, D + 1).
-            rules: Wishes of the shop.
-            fresh_days: Items known for at most so long are fresh, and those never seen.
+            rules: Wishes of the shop; factors of several multiply.
             aspects: See `Shelf`; None where nothing is known.
         """
         vectors = item_vectors[:, :-1]
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        age = profiles["age_days"].cast(pl.Float64).fill_null(0.0).to_numpy()
+        age_us = (pl.col("age_days") * _DAY_US).cast(pl.Int64)
+        since = profiles.select(pl.col("as_of").dt.epoch("us") - age_us).to_series()
         drift = profiles["polarity_drift"].cast(pl.Float64).fill_null(0.0).to_numpy()
         return cls(
             brand_idx=features.brand_idx,
             category=_rarest_category(features),
             vectors=(vectors / lengths).astype(np.float32),
             drifting=drift < DRIFTING,
-            fresh=age <= fresh_days,
+            known_since=since.fill_null(_NEVER).to_numpy(),
             factor=_rule_factors(rules, items, profiles),
             aspects=sp.csr_matrix((len(items), 0)) if aspects is None else aspects,
         )
+
+    def fresh(self, now: int, days: float) -> np.ndarray:
+        """Return which items have been known for at most so many days, bool, shape (I,)."""
+        return (self.known_since <= now) & (now - self.known_since <= days * _DAY_US)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +99,7 @@ class Experience:
 
     Attributes:
         bought: Of one user; `sentiment` tells how each purchase was felt about.
-        now: The moment of asking, microseconds since the epoch; ages are counted in whole days.
+        now: The moment of asking, microseconds since the epoch; ages are counted in days of UTC.
         complaints: How badly each aspect was spoken of, decayed, in [0, 1], shape (A,); None where
             the user complained of nothing.
     """
@@ -181,12 +117,14 @@ class Reranked:
         item_idx: int64, shape (k,), fewer where fewer are left.
         relevance: In 0..1 before boosts, float64, shape (k,); 0 for what was explored beyond the
             candidates.
+        explored: Whether the place was given away by luck, bool, shape (k,).
         propensity: Chance that this item came to this place, given those above it, in (0, 1],
             float64, shape (k,).
     """
 
     item_idx: np.ndarray
     relevance: np.ndarray
+    explored: np.ndarray
     propensity: np.ndarray
 
 
@@ -210,42 +148,35 @@ def rerank(
     Args:
         item_idx: Candidates, each once, shape (K,).
         score: Of the ranker, higher is better, shape (K,); relevance is where it lies between the
-            least and the greatest.
+            least and the greatest, from 0.05 to 1.
         k: Places.
         shelf: The catalogue.
         experience: The user.
         config: What is wanted.
-        explorable: Items that may be explored if they are fresh; None for the candidates.
+        explorable: Items that may be explored if they are fresh and nothing speaks against them;
+            None for the candidates.
         seed: Of the exploration: the same seed shows the same list.
     """
     kept = kept_relevance(item_idx, shelf, experience, config)
-    offered = kept > 0
-    item_idx, relevance = item_idx[offered], (_relevance(score) * kept)[offered]
+    offered = shelf.factor[item_idx] > 0
+    item_idx, relevance = item_idx[offered].astype(np.int64), (_relevance(score) * kept)[offered]
     fresh = np.zeros(0, dtype=np.int64)
     if config.exploration > 0:
         pool = item_idx if explorable is None else explorable
-        fresh = pool[shelf.fresh[pool] & (shelf.factor[pool] > 0)]
+        pool = pool[shelf.fresh(experience.now, config.fresh_days)[pool]]
+        unmarred = kept_relevance(pool, shelf, experience, config) >= shelf.factor[pool]
+        fresh = pool[unmarred & (shelf.factor[pool] > 0)]
     is_plain = not config.diversity and config.brand_cap is None and config.category_cap is None
     if is_plain and not len(fresh):
         best = np.argsort(-relevance, kind="stable")[:k]
         return Reranked(
-            item_idx=item_idx[best].astype(np.int64),
+            item_idx=item_idx[best],
             relevance=relevance[best],
+            explored=np.zeros(len(best), dtype=bool),
             propensity=np.ones(len(best)),
         )
-    beyond = np.setdiff1d(fresh, item_idx)
-    everything = np.concatenate([item_idx, beyond]).astype(np.int64)
-    relevance = np.concatenate([relevance, np.zeros(len(beyond))])
-    return _fill(
-        everything,
-        relevance,
-        is_candidate=np.arange(len(everything)) < len(item_idx),
-        is_fresh=np.isin(everything, fresh),
-        k=k,
-        shelf=shelf,
-        config=config,
-        rng=np.random.default_rng(seed),
-    )
+    rng = np.random.default_rng(seed)
+    return _fill(item_idx, relevance, fresh, k, shelf, config, rng)
 
 
 def kept_relevance(
@@ -253,14 +184,13 @@ def kept_relevance(
 ) -> np.ndarray:
     """Return what each item keeps of its relevance, times the rules, 0 and above, shape (K,)."""
     bought = experience.bought
-    # Whole days: two requests of one day are answered alike.
-    age_days = np.maximum(experience.now - bought.event_time, 0) // _DAY_US
+    # Days of UTC: two requests of one day are answered alike.
+    age_days = np.maximum(experience.now // _DAY_US - bought.event_time // _DAY_US, 0)
     felt = np.nan_to_num(bought.sentiment) * 0.5 ** (age_days / config.half_life_days)
     brands = shelf.brand_idx[bought.item_idx]
-    of_item = _harm(bought.item_idx, felt, item_idx)
     of_brand = _harm(brands, felt, shelf.brand_idx[item_idx])
     of_brand[shelf.brand_idx[item_idx] == 0] = 0.0
-    kept = (1 - config.suppress_item * of_item) * (1 - config.suppress_brand * of_brand)
+    kept = 1 - config.suppress_brand * of_brand
     if experience.complaints is not None:
         wanting = np.maximum(-shelf.aspects[item_idx].toarray(), 0.0)
         of_aspect = (wanting * experience.complaints).max(1, initial=0.0)
@@ -302,54 +232,57 @@ def _harm(key: np.ndarray, felt: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _relevance(score: np.ndarray) -> np.ndarray:
-    """Return where scores lie between the least and the greatest, 1 where all are the same."""
+    """Return where scores lie between the least (0.05) and the greatest (1); all the same: 1."""
     if not len(score):
         return np.zeros(0)
     low, high = score.min(), score.max()
-    return np.ones(len(score)) if high == low else (score - low) / (high - low)
+    if high == low:
+        return np.ones(len(score))
+    return _LEAST_RELEVANCE + (1 - _LEAST_RELEVANCE) * (score - low) / (high - low)
 
 
 def _fill(
-    item_idx: np.ndarray,
+    candidates: np.ndarray,
     relevance: np.ndarray,
-    *,
-    is_candidate: np.ndarray,
-    is_fresh: np.ndarray,
+    fresh: np.ndarray,
     k: int,
     shelf: Shelf,
     config: RerankConfig,
     rng: np.random.Generator,
 ) -> Reranked:
     """Fill place after place; see `rerank`."""
+    beyond = np.setdiff1d(fresh, candidates)
+    item_idx = np.concatenate([candidates, beyond])
+    num = len(candidates)
+    is_fresh = np.isin(item_idx, fresh)
     brand, category = shelf.brand_idx[item_idx], shelf.category[item_idx]
-    vectors = shelf.vectors[item_idx]
-    likeness = np.zeros(len(item_idx))
+    likeness = np.zeros(num)
     free = np.ones(len(item_idx), dtype=bool)
     shown: list[int] = []
+    explored: list[bool] = []
     propensity: list[float] = []
-    while len(shown) < k:
+    while len(shown) < k and free[:num].any():
         marginal = (1 - config.diversity) * relevance - config.diversity * likeness
-        best = int(np.where(free & is_candidate, marginal, -np.inf).argmax()) if len(free) else 0
-        has_best = bool((free & is_candidate).any())
+        best = int(np.where(free[:num], marginal, -np.inf).argmax())
         pool = np.flatnonzero(free & is_fresh)
-        if not has_best and not len(pool):
-            break
         chance = config.exploration if len(pool) else 0.0
-        if not has_best:
-            chance = 1.0
-        taken = int(rng.choice(pool)) if chance and rng.random() < chance else best
-        by_rank = (1 - chance) * (taken == best and has_best)
-        by_luck = chance / len(pool) if len(pool) and is_fresh[taken] else 0.0
+        is_lucky = bool(chance) and rng.random() < chance
+        taken = int(rng.choice(pool)) if is_lucky else best
+        by_rank = (1 - chance) * (taken == best)
+        by_luck = chance / len(pool) if is_fresh[taken] else 0.0
         shown.append(taken)
+        explored.append(is_lucky)
         propensity.append(by_rank + by_luck)
         free[taken] = False
         free &= _below_cap(brand, brand[shown], config.brand_cap, uncounted=0)
         free &= _below_cap(category, category[shown], config.category_cap, uncounted=-1)
         if config.diversity:
-            likeness = np.maximum(likeness, vectors @ vectors[taken])
+            alike = shelf.vectors[candidates] @ shelf.vectors[item_idx[taken]]
+            likeness = np.maximum(likeness, alike)
     return Reranked(
         item_idx=item_idx[shown],
-        relevance=relevance[shown],
+        relevance=np.concatenate([relevance, np.zeros(len(beyond))])[shown],
+        explored=np.array(explored, dtype=bool),
         propensity=np.array(propensity),
     )
 
@@ -377,7 +310,7 @@ def _rarest_category(features: ItemFeatures) -> np.ndarray:
 
 
 def _rule_factors(rules: Sequence[Rule], items: IdMap, profiles: pl.DataFrame) -> np.ndarray:
-    factor = np.ones(len(items), dtype=np.float32)
+    factor = np.ones(len(items))
     for rule in rules:
         found = items.index(list(rule.item_ids))
         meant = np.zeros(len(items), dtype=bool)
@@ -386,4 +319,4 @@ def _rule_factors(rules: Sequence[Rule], items: IdMap, profiles: pl.DataFrame) -
         named = pl.element().is_in(list(rule.categories)).any()
         meant |= profiles["categories"].list.eval(named).list.first().fill_null(False).to_numpy()
         factor[meant] *= rule.factor
-    return factor
+    return np.minimum(factor, GREATEST_FACTOR)

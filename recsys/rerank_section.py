@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from recsys.rerank import RerankConfig, Rule
+from recsys.rerank_config import GREATEST_FACTOR, RerankConfig, Rule
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Names = Annotated[list[str], Field(max_length=10_000)]
@@ -15,7 +15,7 @@ class RuleSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    factor: float = Field(ge=0, allow_inf_nan=False)
+    factor: float = Field(ge=0, le=GREATEST_FACTOR)
     """Above 1 boosts, below 1 buries, 0 takes out."""
     item_ids: _Names = []
     brands: _Names = []
@@ -50,22 +50,23 @@ class RerankSection(BaseModel):
     """Most places of one category."""
     exploration: _Share = RerankConfig.exploration
     """Chance of each place to be given to a fresh item; answers tell the propensity."""
-    fresh_days: float = Field(default=30.0, ge=0)
+    fresh_days: float = Field(default=RerankConfig.fresh_days, ge=0, allow_inf_nan=False)
     """Items known for at most so long are fresh."""
-    suppress_item: _Share = RerankConfig.suppress_item
     suppress_brand: _Share = RerankConfig.suppress_brand
-    """Share of relevance that a wholly bad experience of today takes."""
-    half_life_days: float = Field(default=RerankConfig.half_life_days, gt=0)
+    """Share of relevance that a wholly bad experience of today takes from items of its brand."""
+    half_life_days: float = Field(default=RerankConfig.half_life_days, gt=0, allow_inf_nan=False)
     """After so long an experience weighs half."""
     demote_drifting: _Share = RerankConfig.demote_drifting
     """Share of relevance taken from items whose reviews have turned for the worse."""
     rules: list[RuleSection] = []
 
     def rerank_config(self) -> RerankConfig:
-        """Return what the section says."""
-        values = {name: getattr(self, name) for name in _SAME}
-        return RerankConfig(**values, rules=tuple(rule.rule() for rule in self.rules))
+        """Return what the section says but for its rules."""
+        return RerankConfig(**self.model_dump(exclude={"rules"}))
+
+    def shop_rules(self) -> tuple[Rule, ...]:
+        """Return the rules."""
+        return tuple(rule.rule() for rule in self.rules)
 
 
-_SAME = tuple(name for name in RerankSection.model_fields if name not in ("rules", "fresh_days"))
 RERANK_DEFAULTS = RerankSection()

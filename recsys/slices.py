@@ -70,13 +70,13 @@ def by_history(world: World, measured: Evaluated) -> list[Slice]:
 def by_item_reviews(world: World, measured: Evaluated) -> list[Slice]:
     """Return quality by how many visible reviews a target has."""
     reviews = world.item_profiles["num_reviews"].fill_null(0).to_numpy()[world.target_item]
-    return _by_target(_buckets(reviews), _BUCKETS, measured)
+    return _by_target(world, _buckets(reviews), measured)
 
 
 def by_item_purchases(world: World, measured: Evaluated) -> list[Slice]:
     """Return quality by how often a target has visibly been bought; 0 is a cold item."""
     bought = world.population.bought.popularity()[world.target_item]
-    return _by_target(_buckets(bought), _BUCKETS, measured)
+    return _by_target(world, _buckets(bought), measured)
 
 
 def by_user_group(world: World, measured: Evaluated, groups: pl.DataFrame) -> list[Slice]:
@@ -136,9 +136,10 @@ def spread(slices: Sequence[Slice], *, least: int = 30) -> float:
     return max(values) - min(values) if values else 0.0
 
 
-def _by_target(codes: np.ndarray, names: Sequence[str], measured: Evaluated) -> list[Slice]:
+def _by_target(world: World, codes: np.ndarray, measured: Evaluated) -> list[Slice]:
     found = (measured.ranks < 100).astype(np.float64)
-    return _slices(codes, names, _gains(measured.ranks), found)
+    user = np.repeat(world.asked, np.diff(world.target_indptr))
+    return _slices(codes, _BUCKETS, _gains(measured.ranks), found, user)
 
 
 def _gains(ranks: np.ndarray) -> np.ndarray:
@@ -150,13 +151,17 @@ def _buckets(counts: np.ndarray) -> np.ndarray:
 
 
 def _slices(
-    codes: np.ndarray, names: Sequence[str], ndcg: np.ndarray, recall_100: np.ndarray
+    codes: np.ndarray,
+    names: Sequence[str],
+    ndcg: np.ndarray,
+    recall_100: np.ndarray,
+    user: np.ndarray | None = None,
 ) -> list[Slice]:
     found = []
     for code, name in enumerate(names):
         inside = codes == code
         if inside.any():
-            low, high = mean_interval(ndcg[inside])
+            low, high = mean_interval(ndcg[inside], user=None if user is None else user[inside])
             found.append(
                 Slice(
                     group=name,

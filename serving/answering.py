@@ -29,7 +29,8 @@ def answer(
     Args:
         request: What is asked.
         snapshot: What to answer from.
-        request_id: Carried into the answer; what is explored depends on it and on nothing else.
+        request_id: Carried into the answer; the same question under the same id on the same day and
+            from the same snapshot is answered alike, also where it explores.
         now: The moment of asking.
 
     Returns:

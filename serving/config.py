@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.privacy_section import PrivacySection
-from recsys.rerank_section import RerankSection
+from recsys.rerank_section import RerankSection, RuleSection
 from sentiment.score_section import ScoreSection
 from serving.errors import ServeConfigError
 
@@ -65,8 +65,8 @@ def load_serve_file(path: Path | None) -> ServeFile:
         path: The file; None for `sentirec.toml` in the current folder where there is one.
 
     Raises:
-        ServeConfigError: If the file is missing, is no TOML, or has a wrong value or, in `[serve]`,
-            an unknown key.
+        ServeConfigError: If the file is missing, is no TOML, or has a wrong value or an unknown key
+            in a section that is read, but for `[store]`.
     """
     if path is None:
         if not DEFAULT_FILE.exists():
@@ -111,6 +111,7 @@ def _problems(error: ValidationError) -> str:
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             section = _SECTIONS.get(str(problem["loc"][0]), ServeSection)
+            section = RuleSection if "rules" in problem["loc"] else section
             known = ", ".join(sorted(section.model_fields))
             found.append(f"unknown key {name}; allowed there: {known}")
         else:

@@ -153,7 +153,10 @@ class Reason(_Answer):
         description="What the user bought that speaks most for the item."
     )
     quote: Quote | None
-    source: str = Field(description="The candidate source that ranked the item highest.")
+    source: str = Field(
+        description="The candidate source that ranked the item highest; `fresh` for a new item "
+        "that is shown to learn how it does."
+    )
 
 
 class RecommendedItem(_Answer):

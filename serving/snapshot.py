@@ -10,7 +10,8 @@ from recsys.candidates import Candidates
 from recsys.interactions import IdMap
 from recsys.query import Population, Query
 from recsys.recommender import Recommended, Recommender, Reranking
-from recsys.rerank import RerankConfig, Shelf
+from recsys.rerank import Shelf
+from recsys.rerank_config import RerankConfig
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from recsys.sources import CandidateSource, TwoTowerSource
 from serving.catalogue import Catalogue
@@ -35,6 +36,7 @@ class Snapshot:
         pseudonyms: Under which the tables know users; None for plain ids.
         popular: The ranking of a stranger who filters nothing, ready made: it is the same for all
             of them.
+        offered: Items that the shop's rules do not take out, bool, shape (I,); None for all.
         shelf: What reranking knows of the catalogue.
         rerank: How lists are rearranged where a request does not say.
     """
@@ -49,6 +51,7 @@ class Snapshot:
     versions: Versions
     popular: tuple[Candidates, np.ndarray]
     shelf: Shelf
+    offered: np.ndarray | None
     rerank: RerankConfig
     pseudonyms: Pseudonyms | None = None
 
@@ -67,7 +70,8 @@ class Snapshot:
             user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
         )
         items = recommender.items
-        rerank_config = rerank.rerank_config()
+        shelf = recommender.shelf(rerank.shop_rules())
+        offered = None if shelf.factor.all() else shelf.factor > 0
         deep = _deepened(recommender)
         snapshot = cls(
             recommender=recommender,
@@ -80,9 +84,10 @@ class Snapshot:
             user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
             quotes=quotes_by_item(tables.quotes),
             versions=tables.versions,
-            popular=deep.rank(Query.of_stranger()),
-            shelf=recommender.shelf(rerank_config.rules, rerank.fresh_days),
-            rerank=rerank_config,
+            popular=deep.rank(Query.of_stranger(offered)),
+            shelf=shelf,
+            offered=offered,
+            rerank=rerank.rerank_config(),
             pseudonyms=pseudonyms,
         )
         # What cannot answer must not go live.
@@ -128,10 +133,14 @@ class Snapshot:
         config = self.rerank if diversity is None else replace(self.rerank, diversity=diversity)
         reranking = Reranking(config=config, shelf=self.shelf, now=now, seed=seed)
         if query is None and allowed is None:
-            return self.deep.shown(Query.of_stranger(), self.popular, k, reranking)
-        enough = k <= self.recommender.config.candidates.num_candidates
+            return self.deep.shown(Query.of_stranger(self.offered), self.popular, k, reranking)
+        is_capped = config.brand_cap is not None or config.category_cap is not None
+        enough = k <= self.recommender.config.candidates.num_candidates and not is_capped
         recommender = self.recommender if enough else self.deep
         asked = Query.of_stranger(allowed) if query is None else query
+        if self.offered is not None:
+            allowed = self.offered if asked.allowed is None else self.offered & asked.allowed
+            asked = replace(asked, allowed=allowed)
         return recommender.recommend(asked, k, reranking)
 
 

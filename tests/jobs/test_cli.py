@@ -74,8 +74,12 @@ def test_the_store_may_come_from_the_configuration(monkeypatch: pytest.MonkeyPat
     [
         ('[store]\npth = "x"\n', r"unknown key store\.pth; allowed there: path"),
         (
+            "[[rerank.rules]]\nfactr = 1\n",
+            r"rerank\.rules\.0\.factr; allowed there: brands, categories",
+        ),
+        (
             "[shop]\n",
-            "unknown key shop; allowed there: ingest, privacy, publish, score, serve, store, train",
+            "unknown key shop; allowed there: ingest, privacy, publish, rerank, score, serve",
         ),
         ("[store]\npath = 3\n", r"store\.path: Input should be a valid string, not 3"),
         ("store = 3\n", r"store: Input should be a valid dictionary"),

@@ -196,7 +196,7 @@ def test_both_protocols_evaluate_the_same_store(world: World, protocol: str) -> 
         if sum(nums) == report.num_test_users:
             assert mean == pytest.approx(report.metrics["ranker"]["ndcg@10"])
     assert sum(found["places"] for found in told["brands"]) == pytest.approx(1.0)
-    assert told["strangers"] is None, "everybody in this shop has bought before"
+    assert told["newcomers"] is None, "everybody in this shop has bought before"
     tables = slices_tables(report)
     assert [table.title for table in tables][:1] == ["the ranker, by group"]
     assert f"on {report.best_peer}" in gains_line(report)

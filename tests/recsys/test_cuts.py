@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from tiny_shop import AS_OF, tiny_shop
 
-from features.visibility import before
+from features.visibility import before, first_purchases
 from recsys.cuts import periods_before, positional_cuts, time_cuts
 from recsys.errors import NotEnoughDataError
 
@@ -28,7 +28,29 @@ def test_positions_are_held_out_one_after_the_other() -> None:
         assert len(found) == len(cut.targets), "what was asked is known one step later"
     assert cuts.final is not None
     assert cuts.final.targets.is_empty()
-    assert cuts.strangers is None
+    assert cuts.newcomers is None
+
+
+def test_what_is_hidden_with_the_tested_session_is_not_learned_from() -> None:
+    tables = tiny_shop()
+    firsts = first_purchases(tables.events)
+    user = firsts["user_id"].value_counts(sort=True)["user_id"][0]
+    last = firsts.filter(pl.col("user_id") == user, pl.col("from_end") <= 2)
+    in_basket = pl.col("event_id").is_in(last["event_id"].to_list())
+    events = tables.events.with_columns(
+        session_id=pl.when(in_basket).then(pl.lit("basket")).otherwise("session_id")
+    )
+    cuts = positional_cuts(events, tables.reviews, num_learned=2, as_of=None)
+    assert user in cuts.test.targets["user_id"].to_list()
+    for cut in cuts.learned:
+        asked = cut.targets.filter(pl.col("user_id") == user)["item_id"]
+        assert last["item_id"][0] not in asked.to_list()
+
+
+def test_at_least_one_position_is_learned_from() -> None:
+    tables = tiny_shop()
+    with pytest.raises(ValueError, match="at least one"):
+        positional_cuts(tables.events, tables.reviews, num_learned=0, as_of=None)
 
 
 def test_nothing_is_published_where_only_an_evaluation_is_wanted() -> None:
@@ -51,7 +73,7 @@ def test_periods_before_a_split_ask_as_the_split_does() -> None:
         assert cut.as_of <= first <= last < until
 
 
-def test_strangers_are_those_of_whom_nothing_is_visible() -> None:
+def test_newcomers_are_those_who_have_bought_nothing_yet() -> None:
     tables = tiny_shop()
     split: datetime = tables.events["event_time"].quantile(0.8, "higher")  # type: ignore[assignment]
     late = split + timedelta(days=1)
@@ -61,10 +83,11 @@ def test_strangers_are_those_of_whom_nothing_is_visible() -> None:
     )
     events = pl.concat([tables.events, newcomer])
     cuts = time_cuts(events, tables.reviews, split_at=split, num_learned=2)
-    assert cuts.strangers is not None
-    assert "newcomer" in cuts.strangers["user_id"].to_list()
-    assert cuts.strangers.join(cuts.test.events, on="user_id", how="semi").is_empty()
-    assert not set(cuts.strangers["user_id"]) & set(cuts.test.targets["user_id"])
+    assert cuts.newcomers is not None
+    assert "newcomer" in cuts.newcomers["user_id"].to_list()
+    late_buyers = first_purchases(events).filter(pl.col("event_time") >= split)["user_id"]
+    told = [*cuts.newcomers["user_id"].unique(), *cuts.test.targets["user_id"].unique()]
+    assert sorted(told) == sorted(late_buyers.unique()), "everybody who bought is in one of them"
 
 
 def test_a_split_that_nobody_crosses_is_refused() -> None:

@@ -18,6 +18,16 @@ def test_the_interval_is_that_of_scipy() -> None:
     assert high == pytest.approx(peer.high, abs=0.06 * width)
 
 
+def test_values_of_one_user_are_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+    of_users = rng.random(50)
+    once = mean_interval(of_users)
+    user = np.repeat(np.arange(50), 20)
+    assert mean_interval(np.repeat(of_users, 20), user=user) == pytest.approx(once)
+    alone = mean_interval(np.repeat(of_users, 20))
+    assert alone[1] - alone[0] < 0.5 * (once[1] - once[0])
+
+
 def test_the_interval_of_one_user_is_a_point() -> None:
     assert mean_interval(np.array([0.25])) == (0.25, 0.25)
 

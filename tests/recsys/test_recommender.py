@@ -6,7 +6,7 @@ from tiny_shop import FittedShop
 
 from recsys.query import Query
 from recsys.recommender import FRESH, Recommender, Reranking
-from recsys.rerank import RerankConfig, Rule
+from recsys.rerank_config import RerankConfig, Rule
 from recsys.world import World
 
 
@@ -92,7 +92,7 @@ def test_rearranged_lists_tell_scores_sources_and_propensities(
 ) -> None:
     query = world.population.query(np.array([3]))
     plain = recommender.recommend(query, 10)
-    config = RerankConfig(suppress_item=0, suppress_brand=0)
+    config = RerankConfig(suppress_brand=0)
     reranking = Reranking(config=config, shelf=recommender.shelf(), now=0)
     same = recommender.recommend(query, 10, reranking)
     assert same.item_idx.tolist() == plain.item_idx.tolist()
@@ -113,9 +113,9 @@ def test_a_rule_takes_out_what_would_be_shown(recommender: Recommender, world: W
 def test_explored_items_are_allowed_and_new_to_the_user(
     recommender: Recommender, world: World
 ) -> None:
-    everything = np.ones(len(recommender.items), dtype=bool)
-    shelf = dataclasses.replace(recommender.shelf(), fresh=everything)
-    allowed = np.arange(len(everything)) % 2 == 0
+    since = np.zeros(len(recommender.items), dtype=np.int64)
+    shelf = dataclasses.replace(recommender.shelf(), known_since=since)
+    allowed = np.arange(len(since)) % 2 == 0
     query = world.population.query(np.array([3]), allowed)
     config = RerankConfig(exploration=1.0)
     reranking = Reranking(config=config, shelf=shelf, now=0, seed=4)
@@ -128,14 +128,11 @@ def test_explored_items_are_allowed_and_new_to_the_user(
     assert again.item_idx.tolist() == found.item_idx.tolist()
 
 
-def test_a_stranger_explores_what_no_source_named(recommender: Recommender) -> None:
-    fresh = np.ones(len(recommender.items), dtype=bool)
-    shelf = dataclasses.replace(recommender.shelf(), fresh=fresh)
-    config = RerankConfig(exploration=1.0)
-    ranked = recommender.rank(Query.of_stranger())
-    few = (ranked[0], np.where(np.arange(ranked[1].shape[1]) < 2, ranked[1], -np.inf))
-    reranking = Reranking(config=config, shelf=shelf, now=0)
-    kept = dataclasses.replace(few[0], item_idx=np.where(np.isfinite(few[1]), few[0].item_idx, -1))
-    found = recommender.shown(Query.of_stranger(), (kept, few[1]), 6, reranking)
-    assert FRESH in found.source
-    assert len(found.item_idx) == 6
+def test_what_is_explored_says_so(recommender: Recommender) -> None:
+    since = np.zeros(len(recommender.items), dtype=np.int64)
+    shelf = dataclasses.replace(recommender.shelf(), known_since=since)
+    config = RerankConfig(exploration=0.5)
+    found = recommender.recommend(
+        Query.of_stranger(), 12, Reranking(config=config, shelf=shelf, now=0, seed=3)
+    )
+    assert {FRESH} < set(found.source)

@@ -1,6 +1,7 @@
 """What is shown: each wish by itself on small lists, and what must hold whatever is wished."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 
 from recsys.interactions import Histories, IdMap
 from recsys.item_features import ItemFeatures
-from recsys.rerank import Experience, RerankConfig, Rule, Shelf, complaints_of, rerank
+from recsys.rerank import Experience, Shelf, complaints_of, kept_relevance, rerank
+from recsys.rerank_config import RerankConfig, Rule
 
 NOW = 1_000 * 86_400_000_000
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+LONG_AGO, LATELY = 0, NOW - 86_400_000_000
 NOTHING = Experience(bought=Histories.empty(1), now=NOW)
 PLAIN = RerankConfig()
 
@@ -24,8 +28,8 @@ def shelf_of(num: int, **changes: np.ndarray) -> Shelf:
         category=np.full(num, -1),
         vectors=np.eye(num, dtype=np.float32),
         drifting=np.zeros(num, dtype=bool),
-        fresh=np.zeros(num, dtype=bool),
-        factor=np.ones(num, dtype=np.float32),
+        known_since=np.full(num, LONG_AGO),
+        factor=np.ones(num),
         aspects=sp.csr_matrix((num, 0)),
     )
     return replace(plain, **changes)
@@ -52,7 +56,7 @@ def shown(
 def test_without_a_wish_the_order_is_the_rankers() -> None:
     found = rerank(np.array([4, 2, 0]), np.array([-1.0, 3.0, 0.5]), 2, shelf_of(5), NOTHING, PLAIN)
     assert found.item_idx.tolist() == [2, 0]
-    assert found.relevance.tolist() == [1.0, 0.375]
+    assert found.relevance.tolist() == pytest.approx([1.0, 0.05 + 0.95 * 0.375])
     assert found.propensity.tolist() == [1.0, 1.0]
 
 
@@ -72,9 +76,25 @@ def test_no_brand_is_no_brand_in_common() -> None:
     assert shown(shelf_of(4), [1.0, 0.8, 0.0], config, felt([3], [-1.0])) == [0, 1, 2]
 
 
-def test_a_hated_item_is_not_shown_again() -> None:
-    assert shown(shelf_of(3), [1.0, 0.8, 0.0], PLAIN, felt([0], [-1.0])) == [1, 2]
-    assert shown(shelf_of(3), [1.0, 0.8, 0.0], PLAIN, felt([0], [-0.4])) == [1, 0, 2]
+def test_a_factor_moves_also_the_last_of_two() -> None:
+    assert shown(shelf_of(2, factor=np.array([1.0, 30.0])), [1.0, 0.99], PLAIN) == [1, 0]
+    assert shown(shelf_of(2, factor=np.array([0.01, 1.0])), [1.0, 0.99], PLAIN) == [1, 0]
+
+
+def test_what_counts_against_an_item_never_makes_a_list_shorter() -> None:
+    shelf = shelf_of(3, brand_idx=np.ones(3, dtype=np.int32), drifting=np.ones(3, dtype=bool))
+    config = RerankConfig(suppress_brand=1.0, demote_drifting=1.0)
+    assert shown(shelf, [1.0, 0.8, 0.0], config, felt([0], [-1.0])) == [0, 1, 2]
+
+
+def test_requests_of_one_day_are_answered_alike() -> None:
+    shelf = shelf_of(2, brand_idx=np.array([1, 1], dtype=np.int32))
+    bought = felt([1], [-0.5], days_ago=2.4).bought
+    day = NOW // 86_400_000_000 * 86_400_000_000
+    config = RerankConfig(half_life_days=3)
+    hours = [Experience(bought=bought, now=day + hour * 3_600_000_000) for hour in (0, 9, 23, 24)]
+    kept = [kept_relevance(np.arange(2), shelf, hour, config)[0] for hour in hours]
+    assert kept[0] == kept[1] == kept[2] < kept[3]
 
 
 def test_what_was_complained_of_counts_where_others_find_it_too() -> None:
@@ -107,6 +127,7 @@ def test_rules_boost_bury_and_take_out() -> None:
             "brand": ["x", None, "y", "y"],
             "categories": [["k"], ["k", "l"], [], None],
             "age_days": [1.0, 50.0, None, 30.0],
+            "as_of": [AS_OF] * 4,
             "polarity_drift": [0.0, -3.0, None, -1.0],
             **dict.fromkeys(
                 (
@@ -133,7 +154,10 @@ def test_rules_boost_bury_and_take_out() -> None:
     )
     shelf = Shelf.of(items, profiles, features, np.ones((4, 3)), rules=rules)
     assert shelf.factor.tolist() == [1.0, 0.5, 2.0, 0.0]
-    assert shelf.fresh.tolist() == [True, False, True, True]
+    now = int(AS_OF.timestamp() * 1e6)
+    assert shelf.fresh(now, 30.0).tolist() == [True, False, False, True]
+    assert shelf.fresh(now + 86_400_000_000, 30.0).tolist() == [True, False, False, False]
+    assert not shelf.fresh(now - 60 * 86_400_000_000, 30.0).any(), "not known yet"
     assert shelf.drifting.tolist() == [False, True, False, False]
     names = [None if place < 0 else "kl"[place] for place in shelf.category]
     assert names == ["k", "l", None, None]
@@ -164,7 +188,8 @@ def test_caps_are_kept_even_if_places_stay_empty() -> None:
 
 
 def test_propensities_are_those_of_the_draw() -> None:
-    shelf = shelf_of(6, fresh=np.array([False, True, False, True, True, True]))
+    known_since = np.where([False, True, False, True, True, True], LATELY, LONG_AGO)
+    shelf = shelf_of(6, known_since=known_since)
     config = RerankConfig(exploration=0.3)
     explorable = np.array([1, 4, 5, 2])
     score = np.array([1.0, 0.9, 0.5, 0.4])
@@ -186,8 +211,22 @@ def test_propensities_are_those_of_the_draw() -> None:
         assert counts[item] / num == pytest.approx(propensity, abs=0.03)
 
 
+def test_luck_ends_with_the_candidates_and_leaves_out_what_speaks_against_itself() -> None:
+    brand = np.array([1, 1, 1, 2, 3], dtype=np.int32)
+    shelf = shelf_of(5, brand_idx=brand, known_since=np.full(5, LATELY))
+    config = RerankConfig(exploration=1.0)
+    score, explorable = np.array([1.0, 0.5]), np.array([2, 3, 4])
+    found = rerank(
+        np.arange(2), score, 9, shelf, felt([0], [-1.0]), config, explorable=explorable, seed=1
+    )
+    assert set(found.item_idx[:2]) == {3, 4}
+    assert found.item_idx[2:].tolist() == [0, 1]
+    assert found.explored.tolist() == [True, True, False, False]
+    assert found.propensity.tolist() == [0.5, 1.0, 1.0, 1.0]
+
+
 def test_the_same_seed_shows_the_same() -> None:
-    shelf = shelf_of(30, fresh=np.ones(30, dtype=bool))
+    shelf = shelf_of(30, known_since=np.full(30, LATELY))
     config = RerankConfig(exploration=0.5)
     score = np.random.default_rng(0).random(30)
     lists = {
@@ -220,8 +259,8 @@ def test_whatever_is_wished_items_stand_once_and_caps_are_kept(
         max(num, 1) + 3,
         brand_idx=rng.integers(0, 4, max(num, 1) + 3).astype(np.int32),
         category=rng.integers(-1, 3, max(num, 1) + 3),
-        fresh=rng.random(max(num, 1) + 3) < 0.4,
-        factor=rng.choice([0.0, 0.5, 1.0, 2.0], max(num, 1) + 3).astype(np.float32),
+        known_since=np.where(rng.random(max(num, 1) + 3) < 0.4, LATELY, LONG_AGO),
+        factor=rng.choice([0.0, 0.5, 1.0, 2.0], max(num, 1) + 3),
     )
     config = RerankConfig(
         diversity=data.draw(st.floats(0, 1)),
@@ -231,7 +270,7 @@ def test_whatever_is_wished_items_stand_once_and_caps_are_kept(
     )
     k = data.draw(st.integers(1, 20))
     score = rng.normal(size=num)
-    explorable = np.flatnonzero(rng.random(len(shelf.fresh)) < 0.5)
+    explorable = np.flatnonzero(rng.random(len(shelf.factor)) < 0.5)
     found = rerank(np.arange(num), score, k, shelf, NOTHING, config, explorable=explorable, seed=1)
     items = found.item_idx
     assert len(items) == len(set(items.tolist())) <= k
@@ -254,6 +293,7 @@ def test_whatever_is_wished_items_stand_once_and_caps_are_kept(
         {"exploration": -0.1},
         {"brand_cap": 0},
         {"half_life_days": 0.0},
+        {"fresh_days": -1.0},
         {"suppress_brand": float("nan")},
     ],
 )
@@ -265,5 +305,5 @@ def test_wishes_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_a_rule_about_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="names items"):
         Rule(factor=2.0)
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match=r"within 0\.\.1e"):
         Rule(factor=float("inf"), brands=("x",))

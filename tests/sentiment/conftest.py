@@ -25,4 +25,4 @@ def encoder() -> TextEncoder:
 
 @pytest.fixture(scope="session")
 def scorer() -> ReviewScorer:
-    return ReviewScorer.load(ScorerConfig(max_tokens=48))
+    return ReviewScorer.load(ScorerConfig(max_tokens=48, precision="fp32"))

@@ -30,6 +30,7 @@ def test_the_file_of_the_folder_is_read_and_other_sections_are_left_alone(
         ("[serve]\nport = 0\n", r"serve\.port: .* not 0"),
         ("[serve]\npoll_interval_s = nan\n", r"serve\.poll_interval_s"),
         ("[rerank]\nbrand_cup = 1\n", r"unknown key rerank\.brand_cup; .*there: brand_cap"),
+        ("[[rerank.rules]]\nfactr = 2\n", r"unknown key rerank\.rules\.0\.factr; .*: brands, cat"),
         ("[rerank]\ndiversity = 2\n", r"rerank\.diversity: .* not 2"),
         ("[[rerank.rules]]\nfactor = 2\n", r"rerank\.rules\.0: .*names items"),
         ("[serve", "is no TOML file"),
