@@ -1,13 +1,31 @@
-"""The fit that benchmarks repeat: leave-one-out in this process, with a seed of its own."""
+"""What benchmarks repeat: a scored shop, and a leave-one-out fit with a seed of its own."""
 
 import dataclasses
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
+from features.store import Store
 from jobs.config import Config
-from jobs.settings import recommender_config
+from jobs.ingest_tables import ingest
+from jobs.load_shop import load_shop
+from jobs.score_reviews import score
+from jobs.settings import recommender_config, score_config
 from recsys.cuts import positional_cuts
 from recsys.fitting import Fitted, fit_and_test
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each
 from recsys.world import ShopTables
+
+
+def scored_files(files: Sequence[Path]) -> ShopTables:
+    """Ingest and score files; wants a Ray session."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        report = ingest(store, list(files), now=datetime.now(UTC))
+        assert not report.errors, report.errors
+        scored = score(store, score_config(Config()))
+        return load_shop(store, scored.model_version)
 
 
 def fit_with_seed(shop: ShopTables, seed: int) -> Fitted:
@@ -25,5 +43,5 @@ def fit_with_seed(shop: ShopTables, seed: int) -> Fitted:
         shop,
         cuts,
         config,
-        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        fit_each,
     )

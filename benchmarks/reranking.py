@@ -29,7 +29,7 @@ from recsys.list_metrics import intra_list_distance
 from recsys.recommender import Reranking
 from recsys.rerank import Shelf
 from recsys.rerank_config import RerankConfig
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each
 from recsys.world import ShopTables
 
 K = 100
@@ -57,7 +57,7 @@ def fitted_at_the_test(shop: ShopTables) -> Fitted:
         shop,
         dataclasses.replace(cuts, final=cuts.test),
         config,
-        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        fit_each,
     )
 
 

@@ -8,7 +8,6 @@ effect 0 what sentiment adds to stars must vanish.
 
 import dataclasses
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,16 +15,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.fits import fit_with_seed
+from benchmarks.fits import fit_with_seed, scored_files
 from benchmarks.harness import write
-from features.store import Store
-from jobs.config import Config
-from jobs.ingest_tables import ingest
-from jobs.load_shop import load_shop
 from jobs.ray_session import ray_session
 from jobs.sample_shop import ShopConfig, generate_shop, write_shop
-from jobs.score_reviews import score
-from jobs.settings import score_config
 from recsys.fitting import Fitted
 from recsys.world import ShopTables
 
@@ -46,12 +39,8 @@ def scored_shop(seed: int, effect: float) -> ShopTables:
     """Generate, ingest and score one shop."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_shop(generate_shop(ShopConfig(seed=seed, sentiment_effect=effect)), folder / "shop")
-        store = Store(folder / "store")
-        files = sorted(path for path in (folder / "shop").iterdir() if path.is_file())
-        ingest(store, files, now=datetime.now(UTC))
-        scored = score(store, score_config(Config()))
-        return load_shop(store, scored.model_version)
+        write_shop(generate_shop(ShopConfig(seed=seed, sentiment_effect=effect)), folder)
+        return scored_files(sorted(path for path in folder.iterdir() if path.is_file()))
 
 
 def main(

@@ -14,9 +14,7 @@ of a user are means over seeds; intervals are paired, over users.
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -26,17 +24,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.fits import fit_with_seed
+from benchmarks.fits import fit_with_seed, scored_files
 from benchmarks.harness import write
 from benchmarks.sample_shops import scored_shop
-from features.store import Store
 from features.visibility import hold_out
-from jobs.config import Config
-from jobs.ingest_tables import ingest
-from jobs.load_shop import load_shop
 from jobs.ray_session import ray_session
-from jobs.score_reviews import score
-from jobs.settings import score_config
 from recsys.evaluation import Evaluated
 from recsys.grades import BOUGHT, DISLIKED
 from recsys.intervals import paired_difference
@@ -151,7 +143,7 @@ def main(
     """Run the benchmark."""
     console = Console(width=130)
     with ray_session():
-        tables = _scored(reviews) if reviews else scored_shop(shop or 0, effect)
+        tables = scored_files([reviews]) if reviews else scored_shop(shop or 0, effect)
     name = reviews.name if reviews else f"sample shop {shop}, effect {effect:g}"
     found = run(tables, seeds, console)
     gains = {
@@ -175,15 +167,6 @@ def main(
     console.print(table)
     means = {arm: {m: float(v.mean()) for m, v in of_arm.items()} for arm, of_arm in found.items()}
     write(json, {"data": name, "seeds": seeds, "means": means, "gains": gains})
-
-
-def _scored(file: Path) -> ShopTables:
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
-        report = ingest(store, [file], now=datetime.now(UTC))
-        assert not report.errors, report.errors
-        scored = score(store, score_config(Config()))
-        return load_shop(store, scored.model_version)
 
 
 if __name__ == "__main__":

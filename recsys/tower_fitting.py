@@ -31,3 +31,10 @@ def fit_towers(
         item_vectors=item_vectors(model, data.features, device),
         losses=losses,
     )
+
+
+def fit_each(
+    data: list[TowerData], towers: TwoTowerConfig, training: TrainingConfig
+) -> list[TrainedTowers]:
+    """Train one two-tower for each world, one after the other on the CPU: a `TowerTrainer`."""
+    return [fit_towers(of_world, towers, training) for of_world in data]

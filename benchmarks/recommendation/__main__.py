@@ -34,7 +34,7 @@ from recsys.cuts import Cuts, positional_cuts, time_cuts
 from recsys.evaluation import Evaluated, evaluate_lists
 from recsys.fitting import fit_and_test
 from recsys.intervals import mean_interval, paired_difference
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each
 from recsys.world import ShopTables, World, build_world
 
 PEER_SCRIPT = Path(__file__).with_name("rectools_peers.py")
@@ -82,7 +82,7 @@ def run_one(
         shop,
         cuts,
         config,
-        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        fit_each,
     )
     timings = {"fit and test": time.perf_counter() - start}
     protocol = LEAVE_ONE_OUT if split_at is None else TIME_SPLIT

@@ -26,7 +26,7 @@ from recsys.bundle_versions import current_bundle
 from recsys.query import Query
 from recsys.ranker import RankerConfig
 from recsys.retrieval import RecommenderConfig
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig
 from sentiment.scorer import ScorerConfig
 
@@ -41,7 +41,7 @@ CONFIG = PipelineConfig(
 
 
 def in_process(_progress):
-    return lambda worlds, towers, training: [fit_towers(w, towers, training) for w in worlds]
+    return fit_each
 
 
 def at(hour: int) -> datetime:

@@ -24,7 +24,7 @@ from recsys.fitting import fit_alike, fit_and_test, with_votes
 from recsys.metrics import ndcg, summarise, target_ranks
 from recsys.retrieval import fit_sources, peers, recent_popularity, tower_data
 from recsys.sources import NeighbourSource, PopularSource
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each, fit_towers
 from recsys.world import build_world
 
 
@@ -55,7 +55,7 @@ def test_an_evaluation_alone_publishes_nothing_and_measures_the_same(shop: Fitte
         shop.tables,
         positional_cuts(events, reviews, num_learned=CONFIG.label_positions, as_of=None),
         CONFIG,
-        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        fit_each,
         progress=steps.append,
     )
     assert fitted.recommender is None

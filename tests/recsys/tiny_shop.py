@@ -15,7 +15,7 @@ from recsys.item_features import DENSE_COLUMNS, ItemFeatures
 from recsys.query import USER_COLUMNS, Query
 from recsys.ranker import RankerConfig
 from recsys.retrieval import RecommenderConfig, Retrieval
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 from recsys.world import ShopTables, World
 from sentiment.schema import EMBEDDING_DIM, Reviews, ReviewSignals
@@ -125,7 +125,7 @@ def fit_tiny(tables: ShopTables, config: RecommenderConfig = CONFIG) -> Fitted:
         tables,
         cuts,
         config,
-        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        fit_each,
     )
 
 

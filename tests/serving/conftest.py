@@ -17,7 +17,7 @@ from recsys.cuts import positional_cuts
 from recsys.fitting import Fitted, fit_and_test
 from recsys.ranker import RankerConfig
 from recsys.retrieval import RecommenderConfig
-from recsys.tower_fitting import fit_towers
+from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig
 from recsys.world import ShopTables
 from sentiment.scorer import ReviewScorer, ScorerConfig
@@ -35,7 +35,7 @@ def _fit(shop: Shop, signals: pl.DataFrame) -> Fitted:
         tables,
         cuts,
         config,
-        lambda data, towers, training: [fit_towers(d, towers, training) for d in data],
+        fit_each,
     )
 
 
