@@ -40,6 +40,7 @@ from recsys.retrieval_index import IndexConfig, load_index, save_index
 from recsys.sources import (
     BrowseSource,
     CandidateSource,
+    CategorySource,
     NeighbourSource,
     PopularSource,
     TextSource,
@@ -47,7 +48,7 @@ from recsys.sources import (
 )
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST = "manifest.json"
 _CONFIG_PARTS = {
     "history": HistoryWeights,
@@ -219,17 +220,23 @@ def _write_parts(folder: Path, r: Recommender) -> None:
     order = []
     for source in r.sources:
         entry: dict[str, Any] = {"name": source.name, "kind": type(source).__name__}
-        if isinstance(source, NeighbourSource | TextSource):
+        if isinstance(source, NeighbourSource | CategorySource | TextSource):
             entry["weights"] = dataclasses.asdict(source.weights)
         order.append(entry)
         if isinstance(source, NeighbourSource | BrowseSource):
-            for part in ("data", "indices", "indptr"):
-                arrays[f"{source.name}.{part}"] = getattr(source.table, part)
+            arrays |= _table_arrays(source.name, source.table)
+        elif isinstance(source, CategorySource):
+            arrays |= _table_arrays(f"{source.name}.of_items", source.categories)
+            arrays |= _table_arrays(f"{source.name}.popular", source.popular)
         elif isinstance(source, PopularSource):
             arrays[f"{source.name}.popularity"] = source.popularity
     for name, array in arrays.items():
         np.save(folder / "arrays" / f"{name}.npy", np.ascontiguousarray(array))
     (folder / "sources.json").write_text(json.dumps(order, indent=2) + "\n")
+
+
+def _table_arrays(name: str, table: sp.csr_matrix) -> dict[str, np.ndarray]:
+    return {f"{name}.{part}": getattr(table, part) for part in ("data", "indices", "indptr")}
 
 
 def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
@@ -282,16 +289,25 @@ def _read_source(
 ) -> CandidateSource:
     name, kind = entry["name"], entry["kind"]
 
-    def table() -> sp.csr_matrix:
+    num_items, num_categories = len(features), features.num_categories
+
+    def table(name: str, shape: tuple[int, int] = (num_items, num_items)) -> sp.csr_matrix:
         parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-        return sp.csr_matrix(parts, shape=(len(features), len(features)), copy=False)
+        return sp.csr_matrix(parts, shape=shape, copy=False)
 
     match kind:
         case "NeighbourSource":
             weights = HistoryWeights(**entry["weights"])
-            return NeighbourSource(name=name, table=table(), weights=weights)
+            return NeighbourSource(name=name, table=table(name), weights=weights)
         case "BrowseSource":
-            return BrowseSource(name=name, table=table())
+            return BrowseSource(name=name, table=table(name))
+        case "CategorySource":
+            return CategorySource(
+                name=name,
+                categories=table(f"{name}.of_items", (num_items, num_categories)),
+                popular=table(f"{name}.popular", (num_categories, num_items)),
+                weights=HistoryWeights(**entry["weights"]),
+            )
         case "PopularSource":
             return PopularSource(name=name, popularity=arrays[f"{name}.popularity"])
         case "TextSource":
@@ -308,7 +324,6 @@ def _read_source(
                 ),
                 item_vectors=towers.item_vectors,
                 index=index,
-                depth=config.candidates.depth,
             )
     raise ValueError(f"unknown kind of source {kind!r}")
 

@@ -3,7 +3,7 @@
 Reciprocal rank fusion: an item's fused score is the sum over sources of weight / (constant + rank).
 Source: Cormack, Clarke and Büttcher 2009.
 
-Shape suffixes: B users, I items, K candidates, S sources.
+Shape suffixes: B users, K candidates, S sources.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Candidates:
     Attributes:
         item_idx: int32, shape (B, K), -1 where a user has fewer.
         fused: Fused score, float32, shape (B, K).
-        score: Score of each source divided by its best for the user, float32, shape (B, K, S).
+        score: Score of each source, comparable between users, float32, shape (B, K, S).
         rank: 0-based rank in each source, `depth` where beyond it, int32, shape (B, K, S).
         last: What the last thing bought alone says in each source that asks neighbours, 0 in the
             others, float32, shape (B, K, S).
@@ -76,7 +76,7 @@ def joined_candidates(parts: Sequence[Candidates]) -> Candidates:
 
 
 def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) -> Candidates:
-    """Score all sources and fuse their rankings.
+    """Ask all sources and fuse their rankings.
 
     Args:
         query: B users.
@@ -86,34 +86,30 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
     Returns:
         Candidates that are allowed, without anything the user has bought.
     """
-    scores = [source.score(query) for source in sources]
-    num_users, num_items = scores[0].shape
-    banned = np.zeros((num_users, num_items), dtype=bool)
-    banned[query.bought.row, query.bought.item_idx] = True
-    if query.allowed is not None:
-        banned |= ~query.allowed
-    depth = min(config.depth, num_items)
-    fused = np.zeros((num_users, num_items), dtype=np.float32)
-    ranks = [_ranks(np.where(banned, -np.inf, score), depth) for score in scores]
-    for source, rank in zip(sources, ranks, strict=True):
-        weight = config.weights.get(source.name, 1.0)
-        fused += np.where(rank < depth, weight / (config.constant + rank), 0.0)
-    fused[banned] = -np.inf
-    top = best_first(fused, min(config.num_candidates, num_items))
-    best = [np.maximum(np.abs(score).max(1, keepdims=True), 1e-9) for score in scores]
-    taken = np.take_along_axis(fused, top, 1)
-    empty = ~(taken > 0)
-    nothing = np.zeros(top.shape, dtype=np.float32)
+    depth = config.depth
+    rankings = [source.rank(query, depth) for source in sources]
+    base = 1 + max(ranking.item_idx.max(initial=0) for ranking in rankings)
+    ranked = [_Ranked.of(ranking.item_idx, base) for ranking in rankings]
+    votes = [
+        config.weights.get(source.name, 1.0) / (config.constant + of_source.place)
+        for source, of_source in zip(sources, ranked, strict=True)
+    ]
+    item_idx, fused = _most_voted(
+        np.concatenate([of_source.key for of_source in ranked]),
+        np.concatenate(votes),
+        base,
+        (len(query), config.num_candidates),
+    )
+    known = np.maximum(item_idx, 0)
+    nothing = np.zeros(item_idx.shape, dtype=np.float32)
     return Candidates(
-        item_idx=np.where(empty, -1, top).astype(np.int32),
-        fused=np.where(empty, 0.0, taken).astype(np.float32),
-        score=np.stack(
-            [np.take_along_axis(s / b, top, 1) for s, b in zip(scores, best, strict=True)], axis=2
-        ).astype(np.float32),
-        rank=np.stack([np.take_along_axis(r, top, 1) for r in ranks], axis=2),
+        item_idx=item_idx,
+        fused=fused,
+        score=np.stack([ranking.score_of(known) for ranking in rankings], axis=2),
+        rank=np.stack([of_source.places_of(item_idx, base, depth) for of_source in ranked], axis=2),
         last=np.stack(
             [
-                source.by_last(query, top) if isinstance(source, NeighbourSource) else nothing
+                source.by_last(query, known) if isinstance(source, NeighbourSource) else nothing
                 for source in sources
             ],
             axis=2,
@@ -122,32 +118,41 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
     )
 
 
-def best_first(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of the k best scores of each row, best first.
+@dataclass(frozen=True)
+class _Ranked:
+    """One source's ranked items of all users: ascending keys of user and item, and their places."""
 
-    Ties go to the lower column; of zeros and -inf, which say nothing, any may fill the last places.
-    """
-    if k < scores.shape[1]:
-        part = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
-        values = np.take_along_axis(scores, part, 1)
-        weakest = values.min(1)
-        # The partition takes any of those that tie for the last places.
-        for row in np.flatnonzero((weakest != 0) & np.isfinite(weakest)):
-            above = part[row, values[row] > weakest[row]]
-            tied = np.flatnonzero(scores[row] == weakest[row])[: k - len(above)]
-            part[row] = np.sort(np.concatenate([above, tied]))
-    else:
-        part = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
-    values = np.take_along_axis(scores, part, 1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(part, order, 1)
+    key: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def of(cls, item_idx: np.ndarray, base: int) -> "_Ranked":
+        user, place = np.nonzero(item_idx >= 0)
+        key = user * base + item_idx[user, place]
+        order = np.argsort(key)
+        return cls(key[order], place[order])
+
+    def places_of(self, item_idx: np.ndarray, base: int, depth: int) -> np.ndarray:
+        """Return the place of each item (B, K) in its user's ranking, `depth` where beyond it."""
+        wanted = np.arange(len(item_idx))[:, None] * base + item_idx
+        if not len(self.key):
+            return np.full(item_idx.shape, depth, dtype=np.int32)
+        found = np.searchsorted(self.key, wanted).clip(max=len(self.key) - 1)
+        hit = (self.key[found] == wanted) & (item_idx >= 0)
+        return np.where(hit, self.place[found], depth).astype(np.int32)
 
 
-def _ranks(scores: np.ndarray, depth: int) -> np.ndarray:
-    """Return 0-based ranks down to `depth`, and `depth` beyond it or where a score says nothing."""
-    top = best_first(scores, depth)
-    ranks = np.full(scores.shape, depth, dtype=np.int32)
-    places = np.broadcast_to(np.arange(depth, dtype=np.int32), top.shape)
-    np.put_along_axis(ranks, top, places, 1)
-    ranks[(scores == 0) | ~np.isfinite(scores)] = depth
-    return ranks
+def _most_voted(
+    keys: np.ndarray, votes: np.ndarray, base: int, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add up votes and return items, -1 for padding, and sums, most voted first, both (B, K)."""
+    distinct, place = np.unique(keys, return_inverse=True)
+    sums = np.bincount(place, votes, minlength=len(distinct)).astype(np.float32)
+    user, item = np.divmod(distinct, base)
+    # Keys ascend, so a stable sort gives ties to the lower item.
+    order = np.lexsort((-sums, user))
+    nth = np.arange(len(order)) - np.searchsorted(user, user[order])
+    order, nth = order[nth < shape[1]], nth[nth < shape[1]]
+    item_idx, fused = np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.float32)
+    item_idx[user[order], nth], fused[user[order], nth] = item[order], sums[order]
+    return item_idx, fused

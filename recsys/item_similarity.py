@@ -120,17 +120,15 @@ def entries(table: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 def keep_strongest(table: sp.csr_matrix, max_neighbours: int) -> sp.csr_matrix:
     """Keep the entries of largest magnitude of each row; float32, sorted indices."""
-    num_items = len(table.indptr) - 1
     table = sp.csr_matrix(table, dtype=np.float32)
     lengths = np.diff(table.indptr)
     if lengths.max(initial=0) > max_neighbours:
-        row = np.repeat(np.arange(num_items), lengths)
+        row = np.repeat(np.arange(len(lengths)), lengths)
         order = np.lexsort((-np.abs(table.data), row))
         place = np.arange(len(order)) - table.indptr[row[order]]
         kept = np.sort(order[place < max_neighbours])
-        table = sp.csr_matrix(
-            (table.data[kept], (row[kept], table.indices[kept])), (num_items, num_items)
-        )
+        entries_kept = (table.data[kept], (row[kept], table.indices[kept]))
+        table = sp.csr_matrix(entries_kept, shape=table.shape)
     table.sort_indices()
     return table
 

@@ -10,12 +10,13 @@ import faiss
 import numpy as np
 import polars as pl
 
-from recsys.candidates import Candidates, best_first, fuse
+from recsys.candidates import Candidates, fuse
 from recsys.interactions import IdMap
 from recsys.item_features import ItemFeatures
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.ranker import Ranker
+from recsys.rankings import best_first
 from recsys.rerank import Experience, Shelf, rerank
 from recsys.rerank_config import RerankConfig, Rule
 from recsys.retrieval import RecommenderConfig, TrainedTowers

@@ -12,6 +12,7 @@ from recsys.history_weights import HistoryWeights
 from recsys.interactions import Interactions
 from recsys.item_similarity import (
     co_visitation,
+    keep_strongest,
     linear_autoencoder,
     transitions,
     two_steps,
@@ -22,6 +23,7 @@ from recsys.retrieval_index import IndexConfig, build_index
 from recsys.sources import (
     BrowseSource,
     CandidateSource,
+    CategorySource,
     NeighbourSource,
     PopularSource,
     TextSource,
@@ -128,7 +130,6 @@ def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) 
             ),
             item_vectors=towers.item_vectors,
             index=index,
-            depth=config.candidates.depth,
         ),
         NeighbourSource(
             name="item_to_item",
@@ -145,6 +146,8 @@ def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) 
         ),
         PopularSource(name="popular_recent", popularity=recent_popularity(bought)),
     ]
+    if len(world.features.category_idx):
+        sources.append(popular_in_categories(world, config))
     if world.features.text.any():
         sources.append(TextSource(name="text", vectors=world.text, weights=config.history))
     if bought.num_items <= config.linear_max_items:
@@ -156,6 +159,37 @@ def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) 
         )
         sources.append(BrowseSource(name="browsed", table=table))
     return Retrieval(sources=sources, towers=towers, index=index)
+
+
+def popular_in_categories(world: World, config: RecommenderConfig) -> CategorySource:
+    """Return what is popular of late in each category, and how items share in categories.
+
+    An item's weight of one is shared among its categories by their rarity, log(I / n).
+    """
+    features = world.features
+    shape = (len(features), features.num_categories)
+    rarity = np.maximum(features.category_rarity[features.category_idx], 1e-6)
+    parts = (features.category_idx, features.category_indptr)
+    told = sp.csr_matrix((rarity, *parts), shape=shape)
+    belongs = sp.csr_matrix((np.ones_like(rarity), *parts), shape=shape)
+    recent = sp.csr_matrix(belongs.multiply(recent_popularity(world.population.bought)[:, None])).T
+    share = _rows_to_one(sp.csr_matrix(recent))
+    share.eliminate_zeros()
+    return CategorySource(
+        name="popular_in_categories",
+        categories=_rows_to_one(told),
+        popular=keep_strongest(share, config.max_neighbours),
+        weights=config.history,
+    )
+
+
+def _rows_to_one(table: sp.csr_matrix) -> sp.csr_matrix:
+    """Divide each row by its sum."""
+    sums = np.asarray(table.sum(1)).ravel()
+    each = np.repeat(np.maximum(sums, 1e-9), np.diff(table.indptr))
+    return sp.csr_matrix(
+        ((table.data / each).astype(np.float32), table.indices, table.indptr), table.shape
+    )
 
 
 def recent_popularity(bought: Interactions, half_life_days: float = RECENT_DAYS) -> np.ndarray:

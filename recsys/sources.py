@@ -1,12 +1,14 @@
-"""Candidate sources: each scores the whole catalogue for a batch of users.
+"""Candidate sources: each ranks the catalogue for a batch of users.
 
-One protocol; a source is a name and a `score`. Scores of different sources are not comparable:
+One protocol. `rank` finds the best items and costs what was bought, not what there is; `score` is
+of every item, for full ranking offline. Scores of different sources are not comparable:
 `recsys.candidates` fuses their rankings.
 
-Shape suffixes: B users, I items.
+Shape suffixes: B users, I items, C categories.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import faiss
@@ -18,6 +20,14 @@ from recsys.interactions import Histories
 from recsys.item_similarity import entries
 from recsys.query import Query
 from recsys.query_tower import QueryTower
+from recsys.rankings import (
+    Ranking,
+    most_bought,
+    ranked_alike,
+    ranked_dense,
+    ranked_sparse,
+    without_bought,
+)
 from recsys.retrieval_index import search
 
 
@@ -31,6 +41,10 @@ class CandidateSource(Protocol):
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I); 0 means "nothing to say"."""
+        ...
+
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered, at most `depth` of them, in score's order."""
         ...
 
 
@@ -49,8 +63,15 @@ class NeighbourSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
+        return _dense(self._scores(query))
+
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered."""
+        return ranked_sparse(self._scores(query), query, depth)
+
+    def _scores(self, query: Query) -> sp.csr_matrix:
         weights = self.weights.of(query.bought)
-        return _dense(query.bought.matrix(weights, self.num_items) @ self.table)
+        return sp.csr_matrix(query.bought.matrix(weights, self.num_items) @ self.table)
 
     def by_last(self, query: Query, item_idx: np.ndarray) -> np.ndarray:
         """Return what the last thing bought alone says of items, float32, shape (B, K).
@@ -80,9 +101,16 @@ class BrowseSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
+        return _dense(self._scores(query))
+
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered."""
+        return ranked_sparse(self._scores(query), query, depth)
+
+    def _scores(self, query: Query) -> sp.csr_matrix:
         browsed = query.browsed
         seen = browsed.matrix(browse_weights(browsed), self.num_items)
-        return _dense(seen @ self.table + seen)
+        return sp.csr_matrix(seen @ self.table + seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +123,50 @@ class PopularSource:
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
         return np.tile(self.popularity.astype(np.float32), (len(query), 1))
+
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered."""
+        return ranked_alike(self._order, self.popularity.astype(np.float32), query, depth)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """Items anybody took, most popular first."""
+        order = np.argsort(-self.popularity, kind="stable")
+        return order[self.popularity[order] > 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategorySource:
+    """What is popular of late in the categories of what was bought.
+
+    A user's score of an item is the sum over categories of how much of the past is in the category,
+    times the item's share of its recent purchases.
+
+    Attributes:
+        name: Of the source.
+        categories: How much each item says for each category, sparse, shape (I, C).
+        popular: Share of each item in a category's recent purchases, the largest, sparse (C, I).
+        weights: Of what was bought.
+    """
+
+    name: str
+    categories: sp.csr_matrix
+    popular: sp.csr_matrix
+    weights: HistoryWeights
+
+    def score(self, query: Query) -> np.ndarray:
+        """Return scores of all items, float32, shape (B, I)."""
+        return _dense(self._scores(query))
+
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered."""
+        return ranked_sparse(self._scores(query), query, depth)
+
+    def _scores(self, query: Query) -> sp.csr_matrix:
+        weights = self.weights.of(query.bought)
+        num_items = len(self.categories.indptr) - 1
+        past = query.bought.matrix(weights, num_items) @ self.categories
+        return sp.csr_matrix(past @ self.popular)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,34 +181,47 @@ class TextSource:
         """Return scores of all items, float32, shape (B, I)."""
         return text_taste(query.bought, self.vectors, self.weights) @ self.vectors.T
 
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered."""
+        return ranked_dense(self.score(query), query, depth)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TwoTowerSource:
-    """Inner product of the query tower's vector and each item's vector, lifted above zero.
+    """Inner product of the query tower's vector and each item's vector: a log-odds, any sign.
 
-    With an index only its `depth` best allowed items score; without one every item does.
+    Best items come from the index; without one, from every item's score.
     """
 
     name: str
     tower: QueryTower
     item_vectors: np.ndarray
     index: faiss.Index | None = None
-    depth: int = 400
 
     def score(self, query: Query) -> np.ndarray:
-        """Return scores of all items, float32, shape (B, I)."""
-        vectors = self.tower.vectors(query.bought, query.browsed)
+        """Return scores of all items above the user's worst, float32, shape (B, I)."""
+        scores = self._vectors(query) @ self.item_vectors.T
+        return scores - scores.min(1, keepdims=True)
+
+    def rank(self, query: Query, depth: int) -> Ranking:
+        """Return the best items that may be offered; scores are less that of the best item."""
+        vectors = self._vectors(query)
         if self.index is None:
             scores = vectors @ self.item_vectors.T
-            return scores - scores.min(1, keepdims=True)
-        values, found = search(self.index, vectors, self.depth, query.allowed)
-        real = found >= 0
-        lowest = np.where(real, values, np.inf).min(1, keepdims=True)
-        highest = np.where(real, values, -np.inf).max(1, keepdims=True)
-        lifted = (values - lowest + 0.01 * (highest - lowest) + 1e-6)[real]
-        scores = np.zeros((len(query), len(self.item_vectors)), dtype=np.float32)
-        scores[np.nonzero(real)[0], found[real]] = lifted
-        return scores
+            found = ranked_dense(scores - scores.min(1, keepdims=True) + 1e-6, query, depth)
+            best = found.item_idx
+        else:
+            _, near = search(self.index, vectors, depth + most_bought(query), query.allowed)
+            best = without_bought(query, near, depth)
+
+        def products(item_idx: np.ndarray) -> np.ndarray:
+            return np.einsum("bd,bkd->bk", vectors, self.item_vectors[item_idx])
+
+        first = products(np.maximum(best[:, :1], 0))
+        return Ranking(item_idx=best, score_of=lambda item_idx: products(item_idx) - first)
+
+    def _vectors(self, query: Query) -> np.ndarray:
+        return self.tower.vectors(query.bought, query.browsed)
 
 
 def text_taste(bought: Histories, vectors: np.ndarray, weights: HistoryWeights) -> np.ndarray:

@@ -13,7 +13,6 @@ from recsys.recommender import Recommended, Recommender, Reranking
 from recsys.rerank import Shelf
 from recsys.rerank_config import RerankConfig
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
-from recsys.sources import CandidateSource, TwoTowerSource
 from serving.catalogue import Catalogue
 from serving.reasons import Quotes, quotes_by_item
 from serving.schema import MAX_K
@@ -151,8 +150,4 @@ def _deepened(recommender: Recommender) -> Recommender:
         num_candidates=max(MAX_K, config.candidates.num_candidates),
         depth=max(MAX_K, config.candidates.depth),
     )
-    sources: list[CandidateSource] = [
-        replace(source, depth=candidates.depth) if isinstance(source, TwoTowerSource) else source
-        for source in recommender.sources
-    ]
-    return replace(recommender, sources=sources, config=replace(config, candidates=candidates))
+    return replace(recommender, config=replace(config, candidates=candidates))

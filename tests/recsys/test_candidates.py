@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tiny_shop import random_query
 
-from recsys.candidates import CandidateConfig, Candidates, best_first, fuse
+from recsys.candidates import CandidateConfig, Candidates, fuse
 from recsys.query import Query
+from recsys.rankings import Ranking, best_first, ranked_dense
 
 NUM_USERS, NUM_ITEMS = 6, 12
 # Few values, so that ties and silence (0) are common.
@@ -28,11 +29,14 @@ class Fixed:
     def score(self, query: Query) -> np.ndarray:
         return self.scores.copy()
 
+    def rank(self, query: Query, depth: int) -> Ranking:
+        return ranked_dense(self.score(query), query, depth)
+
 
 def naive_ranks(scores: np.ndarray, banned: np.ndarray, depth: int) -> dict[int, int]:
     """Place of each item in one user's ranking; items within `depth` that say something."""
     order = sorted(np.flatnonzero(~banned), key=lambda item: (-scores[item], item))
-    return {int(item): place for place, item in enumerate(order[:depth]) if scores[item] != 0}
+    return {int(item): place for place, item in enumerate(order[:depth]) if scores[item] > 0}
 
 
 @given(hnp.arrays(np.float32, (3, 8), elements=VALUES), st.integers(1, 10))
@@ -62,7 +66,7 @@ def test_candidates_against_a_loop(
     found = fuse(query, [Fixed("a", a), Fixed("b", b)], config)
 
     assert found.sources == ("a", "b")
-    assert found.item_idx.shape == (NUM_USERS, min(k, NUM_ITEMS))
+    assert found.item_idx.shape == (NUM_USERS, k)
     assert found.score.shape == found.rank.shape == (*found.item_idx.shape, 2)
     for user in range(NUM_USERS):
         bought = query.bought.item_idx[query.bought.indptr[user] : query.bought.indptr[user + 1]]
@@ -85,8 +89,8 @@ def test_candidates_against_a_loop(
         np.testing.assert_allclose([fused[item] for item in listed[real].tolist()], best, rtol=1e-5)
         assert not found.fused[user, ~real].any()
         for place in np.flatnonzero(real):
-            item, limit = int(listed[place]), min(depth, NUM_ITEMS)
-            assert found.rank[user, place].tolist() == [r.get(item, limit) for r in ranks]
+            item = int(listed[place])
+            assert found.rank[user, place].tolist() == [r.get(item, depth) for r in ranks]
             wanted = [s[user, item] / max(abs(s[user]).max(), 1e-9) for s in (a, b)]
             np.testing.assert_allclose(found.score[user, place], wanted, rtol=1e-5)
 

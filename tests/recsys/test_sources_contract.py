@@ -1,9 +1,11 @@
 """What every candidate source can do, whatever its kind."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from tiny_shop import FittedShop, random_features, random_interactions, random_query, rows_of
 
 from features.text_vectors import centred_text
@@ -20,6 +22,7 @@ from recsys.retrieval_index import IndexConfig, build_index
 from recsys.sources import (
     BrowseSource,
     CandidateSource,
+    CategorySource,
     NeighbourSource,
     PopularSource,
     TextSource,
@@ -66,7 +69,6 @@ def two_tower(index: str | None) -> TwoTowerSource:
         tower=tower(),
         item_vectors=vectors,
         index=build_index(vectors, IndexConfig(factory=index)) if index else None,
-        depth=5,
     )
 
 
@@ -89,6 +91,12 @@ SOURCES: dict[str, Callable[[], CandidateSource]] = {
         name="s", table=co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
     ),
     "popular": lambda: PopularSource(name="s", popularity=INTERACTIONS.popularity()),
+    "popular in categories": lambda: CategorySource(
+        name="s",
+        categories=sp.random_array((NUM_ITEMS, 4), density=0.6, rng=1, format="csr"),
+        popular=sp.random_array((4, NUM_ITEMS), density=0.6, rng=2, format="csr"),
+        weights=WEIGHTS,
+    ),
     "text": lambda: TextSource(name="s", vectors=centred_text(FEATURES.text), weights=WEIGHTS),
     "exact towers": lambda: two_tower(None),
     "flat index": lambda: two_tower("Flat"),
@@ -163,6 +171,7 @@ def test_fitted_sources_answer_a_world_of_questions(shop: FittedShop) -> None:
         "next_item",
         "two_steps",
         "popular_recent",
+        "popular_in_categories",
         "text",
         "linear",
         "browsed",
@@ -206,23 +215,51 @@ def test_browsing_counts_the_item_itself_and_its_neighbours(query: Query) -> Non
     np.testing.assert_allclose(BrowseSource(name="s", table=table).score(query), wanted, atol=1e-5)
 
 
-def test_an_index_scores_the_best_allowed_items_in_the_exact_order(query: Query) -> None:
-    allowed = np.arange(NUM_ITEMS) % 3 != 0
-    asked = Query(bought=query.bought, browsed=query.browsed, user=query.user, allowed=allowed)
-    exact = np.where(allowed, two_tower(None).score(asked), -np.inf)
-    found = two_tower("Flat").score(asked)
+@pytest.mark.parametrize("depth", [1, 3, 30])
+@pytest.mark.parametrize("allowed", [None, np.arange(NUM_ITEMS) % 3 != 0])
+def test_a_ranking_holds_the_best_that_may_be_offered(
+    source: CandidateSource, query: Query, depth: int, allowed: np.ndarray | None
+) -> None:
+    asked = replace(query, allowed=allowed)
+    scores = source.score(asked)
+    ranking = source.rank(asked, depth)
+    assert ranking.item_idx.shape == (NUM_USERS, depth)
+    assert ranking.item_idx.dtype == np.int32
     for b in range(NUM_USERS):
-        best = np.argsort(-exact[b])[:5]
-        assert set(np.flatnonzero(found[b])) == set(best)
-        assert np.argsort(-found[b])[:5].tolist() == best.tolist()
-        assert (found[b, best] > 0).all()
+        offered = np.ones(NUM_ITEMS, dtype=bool) if allowed is None else allowed.copy()
+        offered[query.bought.item_idx[query.bought.indptr[b] : query.bought.indptr[b + 1]]] = False
+        # The score of the two-tower's worst item is 0 by definition, and yet it is ranked.
+        says = offered & ((scores[b] > 0) | isinstance(source, TwoTowerSource))
+        wanted = sorted(np.flatnonzero(says), key=lambda item: (-scores[b, item], item))[:depth]
+        listed = ranking.item_idx[b]
+        assert listed[listed >= 0].tolist() == listed[: len(wanted)].tolist(), "padding is last"
+        assert listed[: len(wanted)].tolist() == wanted
+
+
+def test_scores_of_items_are_in_the_order_of_scores(source: CandidateSource, query: Query) -> None:
+    everything = np.tile(np.arange(NUM_ITEMS), (NUM_USERS, 1))
+    found = source.rank(query, 4).score_of(everything)
+    assert found.dtype == np.float32
+    scores = source.score(query)
+    for b in range(NUM_USERS):
+        shift = (found[b] - found[b].max()) if isinstance(source, TwoTowerSource) else found[b]
+        size = 1.0 if isinstance(source, TwoTowerSource) else max(abs(scores[b]).max(), 1e-9)
+        least = scores[b].max() if isinstance(source, TwoTowerSource) else 0.0
+        np.testing.assert_allclose(shift, (scores[b] - least) / size, atol=1e-5)
+
+
+def test_one_user_is_ranked_as_in_a_batch(source: CandidateSource, query: Query) -> None:
+    batch = source.rank(query, 4).item_idx
+    for b in range(NUM_USERS):
+        alone = source.rank(rows_of(query, np.array([b])), 4).item_idx
+        assert alone[0].tolist() == batch[b].tolist()
 
 
 @pytest.mark.parametrize("num_allowed", [0, 1])
-def test_an_index_of_hardly_anything_allowed(query: Query, num_allowed: int) -> None:
-    allowed = np.arange(NUM_ITEMS) < num_allowed
-    asked = Query(bought=query.bought, browsed=query.browsed, user=query.user, allowed=allowed)
-    assert ((two_tower("Flat").score(asked) > 0) == allowed).all()
+def test_hardly_anything_allowed(source: CandidateSource, num_allowed: int) -> None:
+    asked = Query.of_stranger(np.arange(NUM_ITEMS) < num_allowed)
+    listed = source.rank(asked, 5).item_idx
+    assert set(listed.ravel().tolist()) <= {-1, *range(num_allowed)}
 
 
 def test_a_strangers_profile_is_unknown() -> None:
