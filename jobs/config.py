@@ -44,13 +44,17 @@ class TrainSection(Section):
     use_gpu: bool | None = None
     """One GPU a worker; absent, as `[score] device` says."""
     storage_path: str | None = None
-    """Where workers of several machines leave checkpoints."""
+    """Where workers leave checkpoints: a killed training is taken up again from there."""
     epochs: int | None = Field(default=None, ge=1)
     dim: int | None = Field(default=None, ge=4, multiple_of=4)
     """Of the two-tower; absent, the defaults of `recsys.two_tower_config`."""
     num_candidates: int = Field(default=200, ge=10)
+    attention: bool = False
+    """Pool histories by learned attention; see `recsys.two_tower_config.TwoTowerConfig`."""
     index: str = "Flat"
     """FAISS factory string."""
+    tune_index: bool = False
+    """Let the index search no more than the recall of 0.95 takes."""
     sentiment_strength: float = Field(default=0.5, ge=0, le=1)
     seed: int = 0
 

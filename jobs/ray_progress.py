@@ -17,6 +17,10 @@ class StepCounter:
         """Count one more step."""
         self._done, self._total = self._done + 1, total
 
+    def reach(self, done: int, total: int) -> None:
+        """Say how many steps are done, where a run goes on from an earlier one."""
+        self._done, self._total = done, total
+
     def keep(self, result: Any) -> None:
         """Keep what a worker has to say at the end."""
         self._result = result

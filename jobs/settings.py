@@ -33,10 +33,10 @@ def recommender_config(config: Config) -> RecommenderConfig:
     return RecommenderConfig(
         history=HistoryWeights(sentiment_strength=section.sentiment_strength),
         candidates=CandidateConfig(num_candidates=section.num_candidates),
-        towers=TwoTowerConfig(dim=section.dim or TwoTowerConfig.dim),
+        towers=TwoTowerConfig(dim=section.dim or TwoTowerConfig.dim, attention=section.attention),
         training=TrainingConfig(epochs=section.epochs or TrainingConfig.epochs, seed=section.seed),
         ranker=RankerConfig(seed=section.seed, num_threads=config.score.threads),
-        index=IndexConfig(factory=section.index, gpu=on_gpu),
+        index=IndexConfig(factory=section.index, gpu=on_gpu, tune=section.tune_index),
     )
 
 

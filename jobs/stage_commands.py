@@ -1,5 +1,6 @@
 """The commands of the pipeline's stages. Heavy imports wait until a command runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -103,6 +104,9 @@ def train(
     as_of: AsOfOption = None,
     device: DeviceOption = None,
     workers: WorkersOption = None,
+    tune_index: Annotated[
+        bool, typer.Option("--tune-index", help="Search no more of the index than recall takes.")
+    ] = False,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -115,10 +119,13 @@ def train(
 
     settings, output = load_settings(config, device, workers), Output(json)
     opened, now = open_store(store, settings), datetime.now(UTC)
+    asked = recommender_config(settings)
+    if tune_index:
+        asked = replace(asked, index=replace(asked.index, tune=True))
     with StepBars() as bars:
         report = train_models(
             opened,
-            recommender_config(settings),
+            asked,
             tower_trainer(settings, lambda done, total: bars.step("train two-tower", done, total)),
             version=model_version(score_config(settings).scorer),
             as_of=parse_moment(as_of) or after_last_row(opened, now),

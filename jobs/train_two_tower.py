@@ -1,9 +1,19 @@
-"""Two-tower fits under Ray Train: one worker here, more by flag, one GPU a worker where asked."""
+"""Two-tower fits under Ray Train: one worker here, more by flag, one GPU a worker where asked.
 
+At the end of an epoch, every `checkpoint_every_s`, the workers leave what they have come to. A
+worker that dies is begun anew from there, and so is a whole run that was killed, where
+`storage_path` outlives it: it is found again by the fingerprint of its data and settings.
+
+A checkpoint holds `<number>.npz`, the towers of each world that is done, and `<number>.<rank>.pt`,
+the progress of each worker in the world that is not.
+"""
+
+import hashlib
 import tempfile
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +24,7 @@ from jobs.ray_session import ray_session
 from recsys.query_tower import QueryTowerWeights
 from recsys.retrieval import TowerTrainer, TrainedTowers
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
+from recsys.two_tower_progress import Progress
 
 _QUERY = "query."
 
@@ -26,13 +37,18 @@ class TrainerConfig:
         num_workers: Processes; above one the tables are sharded over them.
         use_gpu: One GPU a worker; tables are sharded there even with one worker.
         threads: CPU threads of each worker.
-        storage_path: Folder or address all workers can write to; None for a local scratch folder.
+        storage_path: Folder or address all workers can write to, where a killed run is taken up
+            again; None for a scratch folder that ends with the run.
+        max_failures: So many times workers that died are begun anew.
+        checkpoint_every_s: Seconds between checkpoints, at least.
     """
 
     num_workers: int = 1
     use_gpu: bool = False
     threads: int = 2
     storage_path: str | None = None
+    max_failures: int = 2
+    checkpoint_every_s: float = 20.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -59,6 +75,24 @@ def ray_tower_trainer(
     return train
 
 
+def run_name(
+    worlds: list[TowerData],
+    towers: TwoTowerConfig,
+    training: TrainingConfig,
+    config: TrainerConfig,
+) -> str:
+    """Return a name that says what is trained: another for other data, settings or workers."""
+    digest = hashlib.sha256()
+    settings = (towers, training, [world.weights for world in worlds])
+    digest.update(repr((settings, config.num_workers, config.use_gpu)).encode())
+    for world in worlds:
+        for part in (world.interactions, world.browse_log, world.features):
+            for field in fields(part):
+                value = getattr(part, field.name)
+                digest.update(np.ascontiguousarray(value).tobytes())
+    return f"two-tower-{digest.hexdigest()[:16]}"
+
+
 def _train(
     worlds: list[TowerData],
     towers: TwoTowerConfig,
@@ -68,10 +102,12 @@ def _train(
     progress: Callable[[int, int], None],
 ) -> list[TrainedTowers]:
     import ray
-    from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    total = training.epochs * len(worlds)
+    storage_path = config.storage_path or scratch
+    if "://" not in storage_path:
+        storage_path = str(Path(storage_path).resolve())
     counter = ray.remote(num_cpus=0)(StepCounter).remote()
     trainer = TorchTrainer(
         _worker,
@@ -81,13 +117,14 @@ def _train(
             "training": training,
             "threads": config.threads,
             "counter": counter,
-            "total": total,
+            "checkpoint_every_s": config.checkpoint_every_s,
         },
         scaling_config=ScalingConfig(num_workers=config.num_workers, use_gpu=config.use_gpu),
         run_config=RunConfig(
-            storage_path=config.storage_path or scratch,
-            name="two-tower",
+            storage_path=storage_path,
+            name=run_name(worlds, towers, training, config),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=config.max_failures),
         ),
     )
     done = threading.Event()
@@ -105,7 +142,7 @@ def _train(
 
 
 def _worker(loop: dict[str, Any]) -> None:
-    """Fit every world in turn; rank 0 leaves them all in one checkpoint."""
+    """Fit every world in turn, and leave checkpoints on the way."""
     import ray
     import torch
     from ray import train
@@ -116,33 +153,91 @@ def _worker(loop: dict[str, Any]) -> None:
 
     torch.set_num_threads(loop["threads"])
     context = train.get_context()
-    device, is_first = str(get_device()), context.get_world_rank() == 0
+    device, rank = str(get_device()), context.get_world_rank()
     is_sharded = context.get_world_size() > 1 or device.startswith("cuda")
-
-    def on_epoch(epoch: int, loss: float) -> None:
-        if is_first:
-            loop["counter"].advance.remote(loop["total"])
-
     fit = fit_sharded_towers if is_sharded else fit_towers
-    with tempfile.TemporaryDirectory() as folder:
-        for number, reference in enumerate(loop["worlds"]):
-            trained = fit(
-                ray.get(reference),
-                loop["towers"],
-                loop["training"],
-                device=device,
-                on_epoch=on_epoch,
-            )
-            if trained is not None:
-                save_towers(trained, Path(folder) / f"{number}.npz")
-        checkpoint = train.Checkpoint.from_directory(folder) if is_first else None
-        train.report({}, checkpoint=checkpoint)
+    total = loop["training"].epochs * len(loop["worlds"])
+    finished, begun = _taken_up(train.get_checkpoint(), rank)
+
+    left = time.monotonic()
+
+    def is_due() -> bool:
+        """Whether it is time for a checkpoint: the first worker's clock decides for all."""
+        waited = time.monotonic() - left
+        due = torch.tensor(int(waited >= loop["checkpoint_every_s"]), device=device)
+        if context.get_world_size() > 1:
+            torch.distributed.broadcast(due, 0)
+        return bool(due)
+
+    def leave(number: int, progress: Progress | None) -> None:
+        nonlocal left
+        if rank == 0:
+            steps = loop["training"].epochs
+            at = number * steps + (steps if progress is None else len(progress.losses))
+            loop["counter"].reach.remote(at, total)
+        is_last = progress is None and number == len(loop["worlds"]) - 1
+        if not is_due() and not is_last:
+            return
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if rank == 0:
+                for done, towers in finished.items():
+                    save_towers(towers, folder / f"{done}.npz")
+            if progress is not None:
+                torch.save(vars(progress), folder / f"{number}.{rank}.pt")
+            # Of workers with nothing to add, an empty checkpoint would hide that of the first.
+            kept = any(folder.iterdir())
+            train.report({}, checkpoint=train.Checkpoint.from_directory(folder) if kept else None)
+        left = time.monotonic()
+
+    for number, reference in enumerate(loop["worlds"]):
+        if number < begun.number:
+            continue
+        trained = fit(
+            ray.get(reference),
+            loop["towers"],
+            loop["training"],
+            device=device,
+            progress=begun.progress if number == begun.number else None,
+            on_epoch=lambda progress, number=number: leave(number, progress),
+        )
+        if trained is not None:
+            finished[number] = trained
+        leave(number, None)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """The first world that is not done, and how far it is; None where it was not begun."""
+
+    number: int
+    progress: Progress | None
+
+
+def _taken_up(checkpoint: Any, rank: int) -> tuple[dict[int, TrainedTowers], _Begun]:
+    """Return the towers that are done, on the first worker, and where to go on."""
+    import torch
+
+    if checkpoint is None:
+        return {}, _Begun(0, None)
+    with checkpoint.as_directory() as name:
+        folder = Path(name)
+        done = {int(path.stem): path for path in folder.glob("*.npz")}
+        towers = {number: load_towers(path) for number, path in done.items() if rank == 0}
+        path = folder / f"{len(done)}.{rank}.pt"
+        kept = torch.load(path, map_location="cpu") if path.exists() else None
+        return towers, _Begun(len(done), None if kept is None else Progress(**kept))
 
 
 def save_towers(towers: TrainedTowers, path: Path) -> None:
     """Write trained towers as one `.npz`."""
     arrays = {f"{_QUERY}{name}": array for name, array in towers.query.arrays().items()}
-    np.savez(path, item_vectors=towers.item_vectors, losses=np.array(towers.losses), **arrays)  # type: ignore[arg-type]
+    arrays |= {
+        "item_vectors": towers.item_vectors,
+        "losses": np.array(towers.losses),
+        "recalls": np.array(towers.recalls),
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def load_towers(path: Path) -> TrainedTowers:
@@ -155,4 +250,5 @@ def load_towers(path: Path) -> TrainedTowers:
             query=QueryTowerWeights(**query),
             item_vectors=arrays["item_vectors"],
             losses=arrays["losses"].tolist(),
+            recalls=arrays["recalls"].tolist(),
         )

@@ -209,6 +209,7 @@ def _write_parts(folder: Path, r: Recommender) -> None:
     arrays: dict[str, np.ndarray] = {
         "item_vectors": r.towers.item_vectors,
         "losses": np.array(r.towers.losses),
+        "recalls": np.array(r.towers.recalls),
         "text": r.text,
         "item_dense": r.features.dense,
         "item_text": r.features.text,
@@ -261,6 +262,7 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
         query=QueryTowerWeights(**load_file(folder / "query_tower.safetensors")),
         item_vectors=arrays["item_vectors"],
         losses=arrays["losses"].tolist(),
+        recalls=arrays["recalls"].tolist(),
     )
     index = load_index(folder / "index.faiss")
     ranker = json.loads((folder / "ranker.json").read_text())

@@ -2,7 +2,7 @@
 
 Parity with `recsys.two_tower` is tested to 1e-5.
 
-Shape suffixes: B users, D table width.
+Shape suffixes: B users, D table width, H history rows, P inputs of attention, A width of attention.
 """
 
 from dataclasses import dataclass, fields
@@ -13,12 +13,15 @@ from scipy.special import erf
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Histories
 from recsys.item_features import ItemFeatures
-from recsys.two_tower_inputs import Bags, bag_sum, query_bags
+from recsys.two_tower_inputs import Bags, attended, bag_sum, query_bags
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueryTowerWeights:
-    """Arrays of a trained query tower; matrices are (outputs, inputs) as torch keeps them."""
+    """Arrays of a trained query tower; matrices are (outputs, inputs) as torch keeps them.
+
+    The last three are of attention, empty where histories are pooled by their weights.
+    """
 
     item_table: np.ndarray
     category_table: np.ndarray
@@ -31,6 +34,10 @@ class QueryTowerWeights:
     output_bias: np.ndarray
     browsed_share: np.ndarray
     scale: np.ndarray
+    recency: np.ndarray
+    attention_weight: np.ndarray
+    attention_bias: np.ndarray
+    attention_output: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return name -> array, for saving."""
@@ -39,7 +46,11 @@ class QueryTowerWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryTower:
-    """Maps histories to query vectors (B, D + 1); the last dimension is the constant one."""
+    """Maps histories to query vectors (B, D + 2).
+
+    The last two dimensions are the constant one, against an item's bias, and how much what is
+    popular of late counts for the user.
+    """
 
     weights: QueryTowerWeights
     features: ItemFeatures
@@ -47,23 +58,35 @@ class QueryTower:
     max_history: int
 
     def vectors(self, bought: Histories, browsed: Histories) -> np.ndarray:
-        """Return query vectors, float32, shape (B, D + 1)."""
-        bags = query_bags(
-            bought.last(self.max_history),
-            browsed.last(self.max_history),
-            self.history,
-            self.features,
-        )
+        """Return query vectors, float32, shape (B, D + 2)."""
+        bought = bought.last(self.max_history)
+        bags = query_bags(bought, browsed.last(self.max_history), self.history, self.features)
         w = self.weights
         (bought_items, *bought_rest), (browsed_items, *browsed_rest) = map(self._pooled, bags)
+        if w.attention_weight.size:
+            bought_items = self._attended(bought)
         inputs = np.concatenate(
             [bought_items, *bought_rest, browsed_items, *browsed_rest, bags[0].dense], axis=1
         )
         hidden = _gelu(inputs @ w.hidden_weight.T + w.hidden_bias)
         items = bought_items + w.browsed_share * browsed_items
-        query = (items + hidden @ w.output_weight.T + w.output_bias) * w.scale
+        told = hidden @ w.output_weight.T + w.output_bias
+        query = (items + told[:, :-1]) * w.scale
         ones = np.ones((len(query), 1), dtype=np.float32)
-        return np.concatenate([query, ones], axis=1).astype(np.float32)
+        return np.concatenate([query, ones, told[:, -1:] + w.recency], axis=1).astype(np.float32)
+
+    def _attended(self, bought: Histories) -> np.ndarray:
+        """Return what was bought, pooled by attention, shape (B, D)."""
+        w, rows = self.weights, attended(bought, self.history)
+        items_HD = w.item_table[rows.item_idx]
+        read_HX = np.concatenate([items_HD, rows.inputs], axis=1)
+        logit_H = rows.log_weight + _attention_logits(read_HX, w)
+        highest = np.full(len(bought), -np.inf, dtype=np.float32)
+        np.maximum.at(highest, rows.row, logit_H)
+        weight_H = np.exp(logit_H - highest[rows.row])
+        share_H = weight_H / np.bincount(rows.row, weight_H, minlength=len(bought))[rows.row]
+        pooled = bought.matrix(share_H.astype(np.float32), len(w.item_table)) @ w.item_table
+        return np.asarray(pooled, dtype=np.float32)
 
     def _pooled(self, bags: Bags) -> list[np.ndarray]:
         """Return pooled items, categories and brands, then text, each (B, D)."""
@@ -76,6 +99,11 @@ class QueryTower:
             )
         ]
         return [*pooled, bags.text @ w.text_weight.T + w.text_bias]
+
+
+def _attention_logits(read_HX: np.ndarray, w: QueryTowerWeights) -> np.ndarray:
+    hidden_HA = np.tanh(read_HX @ w.attention_weight.T + w.attention_bias)
+    return (hidden_HA @ w.attention_output.T)[:, 0]
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

@@ -21,11 +21,14 @@ class IndexConfig:
         factory: FAISS factory string, such as `Flat`, `IVF1024,Flat`, `HNSW32`.
         min_recall: Recall@100 against exact search that the built index must reach, in [0, 1].
         gpu: Build on the first GPU when FAISS sees one; the stored index is a CPU index.
+        tune: Set how much an index searches (`nprobe` of IVF, `efSearch` of HNSW) to the least
+            power of two that reaches `min_recall`; kept with the index.
     """
 
     factory: str = "Flat"
     min_recall: float = 0.95
     gpu: bool = False
+    tune: bool = False
 
 
 def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
@@ -47,7 +50,11 @@ def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
     else:
         index.train(vectors)
         index.add(vectors)
-    recall = recall_at_100(index, vectors)
+    queries, best = _exact(vectors)
+    if config.tune:
+        recall = _tune(index, queries, best, config.min_recall)
+    else:
+        recall = _recall(index, queries, best)
     if recall < config.min_recall:
         raise ValueError(
             f"index {config.factory!r} finds {recall:.3f} of the exact top 100, wanted "
@@ -58,12 +65,45 @@ def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
 
 def recall_at_100(index: faiss.Index, vectors: np.ndarray, num_queries: int = 256) -> float:
     """Return the share of the exact 100 best that the index finds, over sampled item queries."""
-    k = min(100, len(vectors))
+    return _recall(index, *_exact(vectors, num_queries))
+
+
+def _exact(vectors: np.ndarray, num_queries: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Return sampled item vectors (Q, D) and the indices of their exact 100 best (Q, 100)."""
     rows = np.random.default_rng(0).choice(len(vectors), min(num_queries, len(vectors)), False)
-    exact = np.argsort(-(vectors[rows] @ vectors.T), axis=1)[:, :k]
-    _, found = index.search(np.ascontiguousarray(vectors[rows]), k)
-    hits = [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
-    return float(np.mean(hits) / k)
+    queries = np.ascontiguousarray(vectors[rows])
+    k = min(100, len(vectors))
+    _, best = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return queries, best
+
+
+def _recall(index: faiss.Index, queries: np.ndarray, best: np.ndarray) -> float:
+    _, found = index.search(queries, best.shape[1])
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(best, found, strict=True)]
+    return float(np.mean(hits) / best.shape[1])
+
+
+def _tune(index: faiss.Index, queries: np.ndarray, best: np.ndarray, wanted: float) -> float:
+    """Search more until the recall is reached or nothing is left to search; return the recall."""
+    recall = _recall(index, queries, best)
+    for name, most in (("nprobe", _num_cells(index)), ("efSearch", index.ntotal)):
+        effort = 1
+        while effort <= most:
+            try:
+                _faiss.ParameterSpace().set_index_parameter(index, name, effort)
+            except RuntimeError:
+                break  # An index of another kind has no such parameter.
+            recall = _recall(index, queries, best)
+            if recall >= wanted:
+                return recall
+            effort = min(2 * effort, most) if effort < most else most + 1
+    return recall
+
+
+def _num_cells(index: faiss.Index) -> int:
+    """Return the cells of an IVF index, also behind a transform; 0 of other kinds."""
+    inverted = _faiss.try_extract_index_ivf(index)
+    return 0 if inverted is None else inverted.nlist
 
 
 def search(

@@ -21,10 +21,12 @@ from torchrec.distributed.types import ModuleSharder, ShardingType
 from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backward
 
 from recsys.retrieval import TrainedTowers
-from recsys.two_tower import TwoTower, plain_tables, query_tower_weights, table_optimizer
+from recsys.tower_fitting import examples_of, trained_towers
+from recsys.two_tower import TwoTower, plain_tables, table_optimizer
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.two_tower_inputs import KEYS
-from recsys.two_tower_training import item_vectors, train_two_tower
+from recsys.two_tower_progress import Progress
+from recsys.two_tower_training import train_two_tower
 
 _CPU_SHARDING = (ShardingType.TABLE_WISE.value, ShardingType.COLUMN_WISE.value)
 _CUDA_SHARDING = (*_CPU_SHARDING, ShardingType.ROW_WISE.value)
@@ -37,7 +39,8 @@ def fit_sharded_towers(
     *,
     device: str,
     sharding_types: tuple[str, ...] | None = None,
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Progress | None = None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainedTowers | None:
     """Train over all processes of the default group; every process calls this.
 
@@ -47,29 +50,26 @@ def fit_sharded_towers(
         training: How to train; `batch_size` is per process.
         device: This process's torch device.
         sharding_types: TorchRec names to choose from; None allows what the device supports.
-        on_epoch: Called with the epoch and this process's mean loss.
+        progress: This process's own; go on from here. None begins.
+        on_epoch: Called after each epoch with this process's progress.
 
     Returns:
         The trained towers on rank 0, None elsewhere.
     """
     model = sharded_model(data, towers, training, device=device, sharding_types=sharding_types)
-    losses = train_two_tower(
+    done = train_two_tower(
         model,
-        data,
-        training,
+        examples_of(data, towers, training),
         device=device,
         rank=dist.get_rank(),
         world_size=dist.get_world_size(),
+        progress=progress,
         on_epoch=on_epoch,
     )
     whole = _gather(model, data, towers)
     if whole is None:
         return None
-    return TrainedTowers(
-        query=query_tower_weights(whole),
-        item_vectors=item_vectors(whole, data.features, "cpu"),
-        losses=losses,
-    )
+    return trained_towers(whole, data, done, "cpu")
 
 
 def sharded_model(

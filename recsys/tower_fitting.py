@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
+from recsys.recency import recent_popularity
 from recsys.retrieval import TrainedTowers
 from recsys.two_tower import TwoTower, fused_tables, query_tower_weights
+from recsys.two_tower_batches import Examples, validation_rows
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
+from recsys.two_tower_progress import Progress
 from recsys.two_tower_training import item_vectors, train_two_tower
 
 
@@ -16,20 +20,47 @@ def fit_towers(
     training: TrainingConfig,
     *,
     device: str = "cpu",
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Progress | None = None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainedTowers:
-    """Train one two-tower on one device and return what retrieval needs of it."""
+    """Train one two-tower on one device and return what retrieval needs of it.
+
+    Args:
+        data: What is learned from.
+        towers: Shape of the model.
+        training: How to train.
+        device: Torch device.
+        progress: Go on from here; None begins.
+        on_epoch: Called after each epoch.
+    """
     torch.manual_seed(training.seed)
     model = TwoTower(
         fused_tables(data.features, towers, device),
         text_dim=data.features.text.shape[1],
         config=towers,
     ).to(device)
-    losses = train_two_tower(model, data, training, device=device, on_epoch=on_epoch)
+    examples = examples_of(data, towers, training)
+    done = train_two_tower(model, examples, device=device, progress=progress, on_epoch=on_epoch)
+    return trained_towers(model, data, done, device)
+
+
+def examples_of(data: TowerData, towers: TwoTowerConfig, training: TrainingConfig) -> Examples:
+    """Return the examples of a fit; rows are held out where it may stop early."""
+    examples = Examples(data=data, config=training, attends=towers.attention)
+    if not training.patience:
+        return examples
+    held_out = validation_rows(data.interactions, training.seed)
+    return Examples(data=data, config=training, attends=towers.attention, held_out=held_out)
+
+
+def trained_towers(model: TwoTower, data: TowerData, done: Progress, device: str) -> TrainedTowers:
+    """Take what retrieval needs out of a trained model."""
+    log_recent = np.log1p(recent_popularity(data.interactions))
     return TrainedTowers(
         query=query_tower_weights(model),
-        item_vectors=item_vectors(model, data.features, device),
-        losses=losses,
+        item_vectors=item_vectors(model, data.features, log_recent, device),
+        losses=done.losses,
+        recalls=done.recalls,
     )
 
 

@@ -12,17 +12,20 @@ class TwoTowerConfig:
     """Shape of the model.
 
     Attributes:
-        dim: Width of the tables, a multiple of four as the fused kernels require; vectors have one
-            more dimension, the bias.
+        dim: Width of the tables, a multiple of four as the fused kernels require; vectors have two
+            more dimensions, the bias and what is popular of late.
         hidden_dim: Width of each tower's hidden layer.
         dropout: On the tower inputs while training.
         table_learning_rate: Of the fused optimizer of the tables.
+        attention: Pool what was bought by learned attention that starts from the weights of
+            `HistoryWeights`, instead of by those weights alone.
     """
 
     dim: int = 64
     hidden_dim: int = 128
     dropout: float = 0.2
     table_learning_rate: float = 0.05
+    attention: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -39,7 +42,10 @@ class TrainingConfig:
     Attributes:
         batch_size: Examples a step and worker.
         num_uniform_negatives: Items drawn uniformly a step, without replacement.
-        epochs: Passes over all examples.
+        num_hard_negatives: Items drawn a step from the categories of its positives.
+        epochs: Passes over all examples, at most.
+        patience: Stop after so many epochs without a better Recall@100 on held-out rows, and keep
+            the best epoch's weights; 0 never stops and holds nothing out.
         learning_rate: Peak rate of AdamW on the towers; cosine to zero.
         weight_decay: Decoupled decay of the towers.
         max_history: Last rows of a history that are read.
@@ -48,7 +54,9 @@ class TrainingConfig:
 
     batch_size: int = 256
     num_uniform_negatives: int = 1024
+    num_hard_negatives: int = 256
     epochs: int = 6
+    patience: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_history: int = 50
@@ -59,6 +67,9 @@ class TrainingConfig:
         for name in ("batch_size", "epochs", "max_history"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("num_uniform_negatives", "num_hard_negatives", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)

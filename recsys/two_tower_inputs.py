@@ -2,8 +2,8 @@
 
 Shared by training and by the NumPy query tower of serving, so both see the same inputs.
 
-Shape suffixes: R rows, B query rows, C candidate items, T text width, F dense item features,
-Q query features.
+Shape suffixes: R rows, B query rows, C candidate items, H history rows, T text width, F dense item
+features, Q query features, P inputs of attention.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from recsys.item_features import ItemFeatures
 
 KEYS = ("item", "category", "brand")
 NUM_QUERY_FEATURES = 5
+NUM_ATTENTION_INPUTS = 3
+_LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,36 @@ def query_bags(
     return (
         _bags(bought.row, bought.item_idx, weights, len(bought), features, dense=dense),
         _bags(browsed.row, browsed.item_idx, looks, len(browsed), features, dense=none),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attended:
+    """What attention reads of each row of what was bought.
+
+    Attributes:
+        item_idx: int64, shape (H,).
+        row: Query row of each, ascending, int64, shape (H,).
+        log_weight: Log of its weight in the bag, where attention starts, float32, shape (H,).
+        inputs: Log of one plus the steps back, polarity (0 where unknown), whether it is known,
+            float32, shape (H, P).
+    """
+
+    item_idx: np.ndarray
+    row: np.ndarray
+    log_weight: np.ndarray
+    inputs: np.ndarray
+
+
+def attended(bought: Histories, history: HistoryWeights) -> Attended:
+    """Return the rows that attention pools."""
+    known = ~np.isnan(bought.sentiment)
+    inputs = [np.log1p(bought.steps_back), np.nan_to_num(bought.sentiment), known]
+    return Attended(
+        item_idx=bought.item_idx.astype(np.int64),
+        row=bought.row,
+        log_weight=np.log(np.maximum(history.of(bought), _LEAST_WEIGHT)),
+        inputs=np.stack(inputs, axis=1).astype(np.float32),
     )
 
 

@@ -1,158 +1,83 @@
 """Sampled-softmax training of the two towers. No clock, no Ray: those enter as arguments.
 
-Every row of a user but the first is a training example: what was bought before it and browsed
-before its session is the query, its item the positive. What is browsed in the session of a purchase
-would give it away, and is not known when the session starts. Negatives are the other positives of
-the batch and items drawn uniformly; each candidate's logit is corrected by the log of its chance to
-be in the candidate set, so popular items are not punished for being everybody's in-batch negative.
-Source: Yi et al. 2019, "Sampling-bias-corrected neural modeling"; Yang et al. 2020, "Mixed negative
-sampling for learning two-tower neural networks".
+A training can be taken up where it was left: its state after an epoch holds everything that decides
+the rest, and a training that goes on from it ends with the same weights as one that never stopped.
 
-Shape suffixes: B examples, C candidates, D vector width.
+Shape suffixes: B examples, C candidates, I items, D vector width.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 
 from recsys.errors import NotEnoughDataError
-from recsys.interactions import Histories, Interactions
 from recsys.item_features import ItemFeatures
-from recsys.two_tower import TwoTower, to_kjt
-from recsys.two_tower_config import TowerData, TrainingConfig
-from recsys.two_tower_inputs import NUM_QUERY_FEATURES, item_bags, query_bags
+from recsys.two_tower import TwoTower, history_tensors, to_kjt
+from recsys.two_tower_batches import Batch, Examples
+from recsys.two_tower_inputs import NUM_QUERY_FEATURES, item_bags
+from recsys.two_tower_progress import Progress
 
-_EVENTS_AN_ITEM = 8
-
-
-def example_rows(interactions: Interactions) -> np.ndarray:
-    """Return the rows that have at least one row of the same user before them, int64."""
-    first = interactions.indptr[interactions.user_idx]
-    return np.flatnonzero(np.arange(len(interactions)) > first)
-
-
-def histories_before(interactions: Interactions, rows: np.ndarray, max_history: int) -> Histories:
-    """Return, for every row, the same user's rows before it (at most `max_history`)."""
-    starts = np.maximum(interactions.indptr[interactions.user_idx[rows]], rows - max_history)
-    return interactions.between(starts, rows)
-
-
-def browsing_before(data: TowerData, rows: np.ndarray, max_history: int) -> Histories:
-    """Return, for every purchase row, what its user browsed before the row's session.
-
-    One row an item, the last `max_history` of them; at most `_EVENTS_AN_ITEM` times as many events
-    are read.
-    """
-    users, times = data.interactions.user_idx[rows], data.interactions.session_start[rows]
-    ends = data.browse_log.ends_before(users, times)
-    starts = np.maximum(data.browse_log.indptr[users], ends - _EVENTS_AN_ITEM * max_history)
-    return data.browse_log.between(starts, ends).merged().last(max_history)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """One step's input: B query rows stacked on C candidate rows."""
-
-    inputs: tuple
-    positive_B: Tensor
-    log_chance_C: Tensor
-
-
-def batches(
-    data: TowerData, config: TrainingConfig, *, epoch: int, rank: int, world_size: int, device: str
-) -> Iterator[Batch]:
-    """Yield this worker's share of one epoch; the order depends on seed and epoch only."""
-    rng = np.random.default_rng([config.seed, epoch])
-    rows = rng.permutation(example_rows(data.interactions))
-    usable = len(rows) // world_size * world_size
-    rows = rows[rank:usable:world_size]
-    negatives = np.random.default_rng([config.seed, epoch, rank])
-    popularity = data.interactions.popularity()
-    for start in range(0, len(rows), config.batch_size):
-        part = rows[start : start + config.batch_size]
-        yield make_batch(data, config, part, popularity, negatives, device)
-
-
-def make_batch(
-    data: TowerData,
-    config: TrainingConfig,
-    rows: np.ndarray,
-    popularity: np.ndarray,
-    rng: np.random.Generator,
-    device: str,
-) -> Batch:
-    """Build one batch from the interaction rows that are its positives."""
-    num_items = data.interactions.num_items
-    num_uniform = min(config.num_uniform_negatives, num_items)
-    positives = data.interactions.item_idx[rows]
-    uniform = rng.choice(num_items, num_uniform, replace=False)
-    candidates, places = np.unique(np.concatenate([positives, uniform]), return_inverse=True)
-    share = popularity[candidates] / max(1, popularity.sum())
-    missed = (1.0 - num_uniform / num_items) * (1.0 - share) ** len(rows)
-    histories = histories_before(data.interactions, rows, config.max_history)
-    browsed = browsing_before(data, rows, config.max_history)
-    bought, looks = query_bags(histories, browsed, data.weights, data.features)
-    items = item_bags(candidates, data.features)
-    text = np.concatenate([bought.text, looks.text, items.text])
-    return Batch(
-        inputs=(
-            to_kjt((bought, looks, items), device),
-            torch.from_numpy(bought.dense).to(device),
-            torch.from_numpy(items.dense).to(device),
-            torch.from_numpy(text).to(device),
-        ),
-        positive_B=torch.from_numpy(places[: len(rows)]).to(device),
-        log_chance_C=torch.from_numpy(np.log1p(-missed).astype(np.float32)).to(device),
-    )
+RECALL_DEPTH = 100
+_ITEMS_A_PASS = 8192
 
 
 def corrected_loss(query_BD: Tensor, item_CD: Tensor, batch: Batch) -> Tensor:
     """Softmax cross-entropy over the candidates, each logit less its log chance."""
-    logits_BC = query_BD @ item_CD.T - batch.log_chance_C
+    logits_BC = logits(query_BD, item_CD, batch.recent_BC) - batch.log_chance_C
     return nn.functional.cross_entropy(logits_BC, batch.positive_B)
+
+
+def logits(query_BD: Tensor, item_CD: Tensor, recent_BC: Tensor) -> Tensor:
+    """Return the scores of candidates as of each example's own moment."""
+    return query_BD[:, :-1] @ item_CD.T + query_BD[:, -1:] * recent_BC
 
 
 def train_two_tower(
     model: nn.Module,
-    data: TowerData,
-    config: TrainingConfig,
+    examples: Examples,
     *,
     device: str,
     rank: int = 0,
     world_size: int = 1,
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> list[float]:
-    """Train in place and return the mean loss of each epoch.
+    progress: Progress | None = None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train in place.
 
     Args:
         model: A `TwoTower`, or one wrapped by DistributedModelParallel; its tables step in their
             own backward pass.
-        data: Visible interactions and item features.
-        config: How to train.
+        examples: What is learned from, and what is held out of it.
         device: Torch device of the model.
         rank: This worker's number.
         world_size: Number of workers; every worker takes each `world_size`-th example.
-        on_epoch: Called with the epoch and its mean loss.
+        progress: Go on from here; None begins.
+        on_epoch: Called after each epoch.
 
     Raises:
         NotEnoughDataError: If no user has two interactions.
     """
-    num_examples = len(example_rows(data.interactions)) // world_size
+    config = examples.config
+    num_examples = len(examples.rows) // world_size
     if num_examples == 0:
         raise NotEnoughDataError("two-tower training needs users with at least two distinct items")
-    dense = [p for name, p in model.named_parameters() if ".tables." not in f".{name}"]
-    optimizer = torch.optim.AdamW(dense, lr=config.learning_rate, weight_decay=config.weight_decay)
+    progress = progress or Progress()
+    optimizer = torch.optim.AdamW(
+        _dense_parameters(model), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     steps = config.epochs * -(-num_examples // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    losses = []
-    model.train()
-    for epoch in range(config.epochs):
+    if progress.state is not None:
+        _restore(progress.state, model, optimizer, schedule, device)
+    while not progress.is_done(config.epochs, config.patience):
+        model.train()
         total, seen = 0.0, 0
-        for batch in batches(
-            data, config, epoch=epoch, rank=rank, world_size=world_size, device=device
+        for batch in examples.epoch(
+            len(progress.losses), rank=rank, world_size=world_size, device=device
         ):
             optimizer.zero_grad()
             queries, items = model(*batch.inputs)
@@ -162,25 +87,146 @@ def train_two_tower(
             schedule.step()
             total += loss.item() * len(batch.positive_B)
             seen += len(batch.positive_B)
-        losses.append(total / seen)
-        on_epoch(epoch, losses[-1])
+        progress.losses.append(total / seen)
+        if len(examples.held_out):
+            progress.recalls.append(recall_at_100(model, examples, device))
+            if progress.recalls[-1] == max(progress.recalls):
+                progress.best = [tensor.detach().clone() for tensor in _weights(model)]
+        progress.state = _state(model, optimizer, schedule, device)
+        on_epoch(progress)
+    if progress.best is not None:
+        _copy(progress.best, _weights(model))
     model.eval()
-    return losses
+    return progress
 
 
 @torch.no_grad()
-def item_vectors(model: TwoTower, features: ItemFeatures, device: str) -> np.ndarray:
+def recall_at_100(model: nn.Module, examples: Examples, device: str) -> float:
+    """Return the share of held-out rows whose item is among the best hundred not bought before.
+
+    Ties rank the item last.
+    """
+    model.eval()
+    data = examples.data.interactions
+    items_ID = torch.from_numpy(_item_outputs(model, examples.data.features, device)).to(device)
+    hits = 0
+    for start in range(0, len(examples.held_out), examples.config.batch_size):
+        rows = examples.held_out[start : start + examples.config.batch_size]
+        queries_BD, _ = model(*examples.inputs(rows, np.zeros(0, dtype=np.int64), device))
+        everything = np.arange(data.num_items)
+        recent_BI = examples.over_time.before(data.event_time[rows], everything)
+        scores = logits(queries_BD, items_ID, torch.from_numpy(recent_BI).to(device)).cpu().numpy()
+        bought = data.between(data.indptr[data.user_idx[rows]], rows)
+        scores[bought.row, bought.item_idx] = -np.inf
+        own = scores[np.arange(len(rows)), data.item_idx[rows]]
+        hits += int(((scores >= own[:, None]).sum(1) - 1 < RECALL_DEPTH).sum())
+    return hits / len(examples.held_out)
+
+
+def item_vectors(
+    model: TwoTower, features: ItemFeatures, log_recent: np.ndarray, device: str
+) -> np.ndarray:
+    """Return the vectors of the whole catalogue, float32, shape (I, D + 2).
+
+    Args:
+        model: A trained one.
+        features: Of the items.
+        log_recent: Log of one plus `recent_popularity` as of now, shape (I,).
+        device: Of the model.
+    """
+    told = _item_outputs(model, features, device)
+    return np.concatenate([told, log_recent[:, None].astype(np.float32)], axis=1)
+
+
+@torch.no_grad()
+def _item_outputs(model: nn.Module, features: ItemFeatures, device: str) -> np.ndarray:
     """Return the item tower's output for the whole catalogue, float32, shape (I, D + 1)."""
     model.eval()
     parts = []
-    for start in range(0, len(features), 8192):
-        bags = item_bags(np.arange(start, min(start + 8192, len(features))), features)
-        empty = torch.zeros((0, NUM_QUERY_FEATURES), device=device)
+    for start in range(0, len(features), _ITEMS_A_PASS):
+        bags = item_bags(np.arange(start, min(start + _ITEMS_A_PASS, len(features))), features)
         _, vectors = model(
             to_kjt((bags,), device),
-            empty,
+            torch.zeros((0, NUM_QUERY_FEATURES), device=device),
             torch.from_numpy(bags.dense).to(device),
             torch.from_numpy(bags.text).to(device),
+            history_tensors(None, device),
         )
         parts.append(vectors.cpu().numpy())
     return np.concatenate(parts)
+
+
+def _dense_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Return what AdamW trains: all but the tables."""
+    return [p for name, p in model.named_parameters() if ".tables." not in f".{name}"]
+
+
+def _table_optimizer(model: nn.Module) -> Any:
+    """Return the fused optimizer of the tables."""
+    if isinstance(model, TwoTower):
+        return model.tables.fused_optimizer()  # type: ignore[operator]
+    return model.fused_optimizer
+
+
+def _local(values: Any) -> list[Tensor]:
+    """Return this worker's part of tensors, in their order."""
+    return [
+        part
+        for value in values
+        for part in (
+            [shard.tensor for shard in value.local_shards()]
+            if isinstance(value, ShardedTensor)
+            else [value]
+        )
+    ]
+
+
+def _weights(model: nn.Module) -> list[Tensor]:
+    return _local(model.state_dict().values())
+
+
+def _moments(model: nn.Module) -> list[Tensor]:
+    """Return the tables' part of the optimizer, as far as it is kept in tensors."""
+    states = _table_optimizer(model).state_dict()["state"]
+    values = [states[key][name] for key in sorted(states) for name in sorted(states[key])]
+    return _local(value for value in values if isinstance(value, Tensor | ShardedTensor))
+
+
+def _state(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    device: str,
+) -> dict[str, Any]:
+    state = {
+        "weights": [tensor.detach().clone() for tensor in _weights(model)],
+        "moments": [tensor.detach().clone() for tensor in _moments(model)],
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    if torch.device(device).type == "cuda":
+        state["cuda_random"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _restore(
+    state: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    device: str,
+) -> None:
+    _copy(state["weights"], _weights(model))
+    _copy(state["moments"], _moments(model))
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    torch.set_rng_state(state["random"])
+    if torch.device(device).type == "cuda":
+        torch.cuda.set_rng_state(state["cuda_random"], device)
+
+
+@torch.no_grad()
+def _copy(kept: list[Tensor], into: list[Tensor]) -> None:
+    for source, target in zip(kept, into, strict=True):
+        target.copy_(source)

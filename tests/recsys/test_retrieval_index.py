@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -104,3 +105,30 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not an index at all")
     with pytest.raises(BundleError, match=r"FAISS cannot read .*index\.faiss"):
         load_index(path)
+
+
+@pytest.mark.parametrize("factory", ["IVF32,Flat", "HNSW8", "OPQ4,IVF16,Flat"])
+def test_a_tuned_index_searches_as_little_as_the_recall_takes(factory: str) -> None:
+    wanted = 0.9
+    index = build_index(VECTORS, IndexConfig(factory=factory, min_recall=wanted, tune=True))
+    graph: Any = faiss.downcast_index(index)
+    cells: Any = faiss.try_extract_index_ivf(index)
+    owner, name = (graph.hnsw, "efSearch") if cells is None else (cells, "nprobe")
+    chosen = getattr(owner, name)
+    assert chosen > 1
+    assert recall_at_100(index, VECTORS) >= wanted
+    setattr(owner, name, chosen // 2)
+    assert recall_at_100(index, VECTORS) < wanted
+
+
+def test_what_an_index_was_tuned_to_is_kept_with_it(tmp_path: Path) -> None:
+    index = build_index(VECTORS, IndexConfig(factory="IVF32,Flat", min_recall=0.9, tune=True))
+    save_index(index, tmp_path / "index")
+    kept: Any = faiss.downcast_index(index)
+    loaded: Any = faiss.downcast_index(load_index(tmp_path / "index"))
+    assert loaded.nprobe == kept.nprobe > 1
+
+
+def test_tuning_cannot_mend_an_index_that_loses_too_much() -> None:
+    with pytest.raises(ValueError, match="finds 0"):
+        build_index(VECTORS, IndexConfig(factory="IVF4,PQ2x4", tune=True))

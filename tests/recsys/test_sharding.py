@@ -82,7 +82,7 @@ def test_two_processes_leave_whole_towers_on_the_first(
     assert second is None
     assert first is not None
     assert first.losses[-1] < 0.9 * first.losses[0]
-    assert first.item_vectors.shape == (12, DIM[sharding] + 1)
+    assert first.item_vectors.shape == (12, DIM[sharding] + 2)
     assert np.isfinite(first.item_vectors).all()
     for table, num_rows in (("item_table", 12), ("category_table", 4), ("brand_table", 3)):
         weights = first.query.arrays()[table]

@@ -51,10 +51,14 @@ def tower() -> QueryTower:
             text_bias=weights(DIM),
             hidden_weight=weights(8, 8 * DIM + NUM_QUERY_FEATURES),
             hidden_bias=weights(8),
-            output_weight=weights(DIM, 8),
-            output_bias=weights(DIM),
+            output_weight=weights(DIM + 1, 8),
+            output_bias=weights(DIM + 1),
             browsed_share=np.array(0.5, dtype=np.float32),
             scale=np.array(2.0, dtype=np.float32),
+            recency=np.array(0.3, dtype=np.float32),
+            attention_weight=weights(0),
+            attention_bias=weights(0),
+            attention_output=weights(0),
         ),
         features=FEATURES,
         history=WEIGHTS,
@@ -63,7 +67,7 @@ def tower() -> QueryTower:
 
 
 def two_tower(index: str | None) -> TwoTowerSource:
-    vectors = np.random.default_rng(2).normal(size=(NUM_ITEMS, DIM + 1)).astype(np.float32)
+    vectors = np.random.default_rng(2).normal(size=(NUM_ITEMS, DIM + 2)).astype(np.float32)
     return TwoTowerSource(
         name="s",
         tower=tower(),
@@ -93,8 +97,8 @@ SOURCES: dict[str, Callable[[], CandidateSource]] = {
     "popular": lambda: PopularSource(name="s", popularity=INTERACTIONS.popularity()),
     "popular in categories": lambda: CategorySource(
         name="s",
-        categories=sp.random_array((NUM_ITEMS, 4), density=0.6, rng=1, format="csr"),
-        popular=sp.random_array((4, NUM_ITEMS), density=0.6, rng=2, format="csr"),
+        categories=sp.csr_matrix(np.random.default_rng(1).uniform(-0.5, 1, (NUM_ITEMS, 4)).clip(0)),
+        popular=sp.csr_matrix(np.random.default_rng(2).uniform(-0.5, 1, (4, NUM_ITEMS)).clip(0)),
         weights=WEIGHTS,
     ),
     "text": lambda: TextSource(name="s", vectors=centred_text(FEATURES.text), weights=WEIGHTS),

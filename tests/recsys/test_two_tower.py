@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_shop import random_browsing, random_features, random_interactions, walking_interactions
 
+from recsys import two_tower_training
 from recsys.errors import NotEnoughDataError
 from recsys.history_weights import HistoryWeights
 from recsys.query_tower import QueryTower
@@ -14,22 +16,23 @@ from recsys.tower_fitting import fit_towers
 from recsys.two_tower import (
     TwoTower,
     fused_tables,
+    history_tensors,
     plain_tables,
     query_tower_weights,
     to_kjt,
 )
-from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
-from recsys.two_tower_inputs import item_bags, query_bags, query_features
-from recsys.two_tower_training import (
+from recsys.two_tower_batches import (
     Batch,
-    batches,
+    Examples,
     browsing_before,
-    corrected_loss,
     example_rows,
     histories_before,
-    item_vectors,
-    make_batch,
+    validation_rows,
 )
+from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
+from recsys.two_tower_inputs import attended, item_bags, query_bags, query_features
+from recsys.two_tower_progress import Progress
+from recsys.two_tower_training import corrected_loss, item_vectors, logits
 
 NUM_ITEMS, TEXT_DIM = 12, 6
 CONFIG = TwoTowerConfig(dim=8, hidden_dim=16, dropout=0.0)
@@ -49,9 +52,11 @@ def model() -> TwoTower:
     return TwoTower(tables, text_dim=TEXT_DIM, config=CONFIG).eval()
 
 
-def one_batch(rows: np.ndarray, training: TrainingConfig = TRAINING) -> Batch:
-    popularity = DATA.interactions.popularity()
-    return make_batch(DATA, training, rows, popularity, np.random.default_rng(0), "cpu")
+def one_batch(
+    rows: np.ndarray, training: TrainingConfig = TRAINING, *, attends: bool = False
+) -> Batch:
+    examples = Examples(data=DATA, config=training, attends=attends)
+    return examples.batch(rows, np.random.default_rng(0), "cpu")
 
 
 def test_fused_and_plain_tables_compute_the_same(model: TwoTower) -> None:
@@ -65,10 +70,17 @@ def test_fused_and_plain_tables_compute_the_same(model: TwoTower) -> None:
             torch.testing.assert_close(fused_out, plain_out, atol=1e-6, rtol=1e-5)
 
 
-def test_the_query_tower_in_numpy_agrees_with_torch(model: TwoTower) -> None:
+@pytest.mark.parametrize("attention", [False, True])
+def test_the_query_tower_in_numpy_agrees_with_torch(attention: bool) -> None:
+    torch.manual_seed(0)
+    config = replace(CONFIG, attention=attention)
+    tables = fused_tables(DATA.features, config, "cpu")
+    model = TwoTower(tables, text_dim=TEXT_DIM, config=config).eval()
     with torch.no_grad():
         model.log_temperature.fill_(-0.7)
         model.browsed_share.fill_(0.3)
+        if model.attention is not None:
+            model.attention.told.weight.normal_()
     tower = QueryTower(
         weights=query_tower_weights(model),
         features=DATA.features,
@@ -78,33 +90,35 @@ def test_the_query_tower_in_numpy_agrees_with_torch(model: TwoTower) -> None:
     histories = DATA.interactions.histories(np.arange(40))
     browsed = DATA.browse_log.histories(np.arange(40)).merged()
     bags, looks = query_bags(histories.last(4), browsed.last(4), DATA.weights, DATA.features)
+    alone = attended(histories.last(4), DATA.weights) if attention else None
     with torch.no_grad():
         wanted, none = model(
-            to_kjt((bags, looks), "cpu"),
+            to_kjt((bags, looks), "cpu", alone=None if alone is None else alone.item_idx),
             torch.from_numpy(bags.dense),
             torch.zeros((0, DATA.features.dense.shape[1])),
             torch.from_numpy(np.concatenate([bags.text, looks.text])),
+            history_tensors(alone, "cpu"),
         )
         found = tower.vectors(histories, browsed)
-        model.log_temperature.zero_()
-        model.browsed_share.fill_(1.0)
     assert len(none) == 0
-    assert found.shape == (40, CONFIG.dim + 1)
+    assert found.shape == (40, CONFIG.dim + 2)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
-    assert (found[:, -1] == 1.0).all()
+    assert (found[:, -2] == 1.0).all()
 
 
 def test_item_vectors_of_the_whole_catalogue(model: TwoTower) -> None:
-    vectors = item_vectors(model, DATA.features, "cpu")
-    assert vectors.shape == (NUM_ITEMS, CONFIG.dim + 1)
+    recent = np.arange(NUM_ITEMS) / 10
+    vectors = item_vectors(model, DATA.features, recent, "cpu")
+    assert vectors.shape == (NUM_ITEMS, CONFIG.dim + 2)
     assert vectors.dtype == np.float32
     batch = one_batch(
         example_rows(DATA.interactions)[:3], replace(TRAINING, num_uniform_negatives=99)
     )
     with torch.no_grad():
         _, items = model(*batch.inputs)
-    np.testing.assert_allclose(vectors, items.numpy(), atol=1e-6)
+    np.testing.assert_allclose(vectors[:, :-1], items.numpy(), atol=1e-6)
+    np.testing.assert_allclose(vectors[:, -1], recent, atol=1e-6)
 
 
 def test_item_rows_are_bags_of_one() -> None:
@@ -179,13 +193,8 @@ def test_later_browsing_changes_no_example() -> None:
     later = replace(DATA.browse_log, event_time=DATA.browse_log.event_time + last + 1)
     none = DATA.browse_log.keep(np.zeros(len(DATA.browse_log), dtype=bool))
     with_later, without = (
-        make_batch(
-            replace(DATA, browse_log=browsed),
-            TRAINING,
-            rows,
-            DATA.interactions.popularity(),
-            np.random.default_rng(0),
-            "cpu",
+        Examples(data=replace(DATA, browse_log=browsed), config=TRAINING).batch(
+            rows, np.random.default_rng(0), "cpu"
         )
         for browsed in (later, none)
     )
@@ -203,9 +212,8 @@ def test_workers_share_out_the_examples_of_an_epoch(
     seen, steps = [], []
     for rank in range(world_size):
         step = 0
-        for batch in batches(
-            DATA, training, epoch=epoch, rank=rank, world_size=world_size, device="cpu"
-        ):
+        examples = Examples(data=DATA, config=training)
+        for batch in examples.epoch(epoch, rank=rank, world_size=world_size, device="cpu"):
             queries = batch.inputs[1]
             items = batch.inputs[0].values()[batch.inputs[0].offset_per_key()[0] :]
             num_history = int(batch.inputs[0].lengths()[: 2 * len(queries)].sum())
@@ -226,7 +234,8 @@ def test_workers_share_out_the_examples_of_an_epoch(
 def test_the_order_of_examples_depends_on_seed_and_epoch_only() -> None:
     def positives(seed: int, epoch: int) -> list[float]:
         training = replace(TRAINING, seed=seed)
-        parts = batches(DATA, training, epoch=epoch, rank=0, world_size=1, device="cpu")
+        examples = Examples(data=DATA, config=training)
+        parts = examples.epoch(epoch, rank=0, world_size=1, device="cpu")
         return [value for batch in parts for value in batch.inputs[1].flatten().tolist()]
 
     assert positives(1, 0) == positives(1, 0)
@@ -240,10 +249,10 @@ def test_with_all_items_as_candidates_the_loss_is_the_full_softmax(model: TwoTow
     assert batch.log_chance_C.tolist() == [0.0] * NUM_ITEMS
     with torch.no_grad():
         query_BD, item_CD = model(*batch.inputs)
-        logits = (query_BD @ item_CD.T).numpy()
+        scores = logits(query_BD, item_CD, batch.recent_BC).numpy()
         loss = corrected_loss(query_BD, item_CD, batch).item()
     targets = DATA.interactions.item_idx[rows]
-    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     assert loss == pytest.approx(-log_p[np.arange(20), targets].mean(), rel=1e-5)
 
 
@@ -254,24 +263,40 @@ def test_a_sampled_candidate_is_corrected_by_its_log_chance(model: TwoTower) -> 
     with torch.no_grad():
         query_BD, item_CD = model(*batch.inputs)
         loss = corrected_loss(query_BD, item_CD, batch).item()
-    logits = (query_BD @ item_CD.T).numpy() - log_chance
-    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    scores = logits(query_BD, item_CD, batch.recent_BC).numpy() - log_chance
+    log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     assert loss == pytest.approx(-log_p[np.arange(8), batch.positive_B.numpy()].mean(), rel=1e-5)
 
 
-def test_the_chance_of_a_candidate_is_what_sampling_gives_it() -> None:
+@pytest.mark.parametrize("num_hard", [0, 5])
+def test_the_chance_of_a_candidate_is_what_sampling_gives_it(num_hard: int) -> None:
     rows = example_rows(DATA.interactions)
-    popularity = DATA.interactions.popularity()
-    share = popularity / popularity.sum()
-    wanted = 1 - (1 - 4 / NUM_ITEMS) * (1 - share) ** 8
-    batch = one_batch(rows[:8])
-    values = batch.inputs[0].values().numpy()
-    num_history = int(batch.inputs[0].lengths()[:16].sum())
-    candidates = values[num_history : num_history + len(batch.log_chance_C)]
-    assert candidates.tolist() == sorted(set(candidates.tolist()))
-    np.testing.assert_allclose(batch.log_chance_C.exp().numpy(), wanted[candidates], rtol=1e-5)
-    positives = candidates[batch.positive_B.numpy()]
-    assert positives.tolist() == DATA.interactions.item_idx[rows[:8]].tolist()
+    training = replace(TRAINING, num_hard_negatives=num_hard)
+    examples = Examples(data=DATA, config=training)
+    rng = np.random.default_rng(0)
+    drawn = np.zeros(NUM_ITEMS)
+    num_batches = 3000
+    for _ in range(num_batches):
+        popular = rng.choice(rows, 8)
+        batch = examples.batch(popular, rng, "cpu")
+        values = batch.inputs[0].values().numpy()
+        num_history = int(batch.inputs[0].lengths()[:16].sum())
+        candidates = values[num_history : num_history + len(batch.log_chance_C)]
+        assert candidates.tolist() == sorted(set(candidates.tolist()))
+        positives = candidates[batch.positive_B.numpy()]
+        assert positives.tolist() == DATA.interactions.item_idx[popular].tolist()
+        drawn[candidates] += 1
+    told = {}
+    for _ in range(50):
+        batch = examples.batch(rng.choice(rows, 8), rng, "cpu")
+        values = batch.inputs[0].values().numpy()
+        num_history = int(batch.inputs[0].lengths()[:16].sum())
+        candidates = values[num_history : num_history + len(batch.log_chance_C)]
+        told |= dict(zip(candidates.tolist(), batch.log_chance_C.exp().tolist(), strict=True))
+    for item, chance in told.items():
+        # Hard ones are often positives themselves, which the product of chances does not know.
+        tolerance = 0.15 if num_hard else 0.03
+        assert drawn[item] / num_batches == pytest.approx(chance, abs=tolerance)
 
 
 def test_training_learns_and_repeats_itself() -> None:
@@ -280,16 +305,115 @@ def test_training_learns_and_repeats_itself() -> None:
         DATA, interactions=walking_interactions(), browse_log=random_browsing(7, num_users=60)
     )
     first, again = (
-        fit_towers(walks, CONFIG, TRAINING, on_epoch=lambda epoch, loss: epochs.append(epoch))
+        fit_towers(walks, CONFIG, TRAINING, on_epoch=lambda done: epochs.append(len(done.losses)))
         for _ in range(2)
     )
     other = fit_towers(walks, CONFIG, replace(TRAINING, seed=4))
-    assert epochs == [*range(6), *range(6)]
+    assert epochs == [*range(1, 7), *range(1, 7)]
     assert first.losses[-1] < 0.7 * first.losses[0]
     assert first.losses == again.losses
     np.testing.assert_array_equal(first.item_vectors, again.item_vectors)
     assert other.losses != first.losses
     assert not np.isnan(first.item_vectors).any()
+
+
+def test_a_training_goes_on_as_if_it_had_never_stopped() -> None:
+    config, training = replace(CONFIG, dropout=0.3), replace(TRAINING, patience=9)
+    walks = replace(
+        DATA, interactions=walking_interactions(), browse_log=random_browsing(7, num_users=60)
+    )
+    kept: list[bytes] = []
+
+    def keep(progress: Progress) -> None:
+        file = io.BytesIO()
+        torch.save(vars(progress), file)
+        kept.append(file.getvalue())
+
+    whole = fit_towers(walks, config, training, on_epoch=keep)
+    assert len(kept) == training.epochs
+    for epochs_done in (1, 4, 6):
+        progress = Progress(**torch.load(io.BytesIO(kept[epochs_done - 1])))
+        rest: list[int] = []
+        again = fit_towers(
+            walks,
+            config,
+            training,
+            progress=progress,
+            on_epoch=lambda done, rest=rest: rest.append(len(done.losses)),
+        )
+        assert rest == [*range(epochs_done + 1, training.epochs + 1)]
+        assert again.losses == whole.losses
+        assert again.recalls == whole.recalls
+        np.testing.assert_array_equal(again.item_vectors, whole.item_vectors)
+        np.testing.assert_array_equal(again.query.hidden_weight, whole.query.hidden_weight)
+
+
+def test_it_stops_early_and_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    recalls = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr(two_tower_training, "recall_at_100", lambda *_: next(recalls))
+    kept: list[torch.Tensor] = []
+
+    def keep(progress: Progress) -> None:
+        assert progress.state is not None
+        kept.append(progress.state["weights"])
+
+    training = replace(TRAINING, patience=2)
+    found = fit_towers(DATA, CONFIG, training, on_epoch=keep)
+    assert found.recalls == [0.1, 0.5, 0.4, 0.3]
+    assert len(found.losses) == 4
+    best, last = kept[1], kept[-1]
+    table = next(place for place, part in enumerate(best) if part.shape == (NUM_ITEMS, CONFIG.dim))
+    np.testing.assert_array_equal(found.query.item_table, best[table].numpy())
+    assert not torch.equal(best[table], last[table])
+
+
+def test_rows_held_out_are_not_trained_on() -> None:
+    held_out = validation_rows(DATA.interactions, 0, share=0.5)
+    examples = Examples(data=DATA, config=TRAINING, held_out=held_out)
+    assert len(held_out) > 5
+    assert not np.isin(held_out, examples.rows).any()
+    assert len(examples.rows) + len(held_out) == len(example_rows(DATA.interactions))
+    ends = DATA.interactions.indptr[DATA.interactions.user_idx[held_out] + 1]
+    assert (held_out == ends - 1).all()
+
+
+def test_recall_is_counted_over_the_catalogue_without_what_was_bought(
+    model: TwoTower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = validation_rows(DATA.interactions, 0, share=0.5)
+    examples = Examples(data=DATA, config=TRAINING, held_out=held_out)
+    # Of twelve items all are among the hundred best.
+    assert two_tower_training.recall_at_100(model, examples, "cpu") == 1.0
+    everything = np.arange(NUM_ITEMS)
+    ranks = []
+    for row in held_out:
+        queries, items = model(*examples.inputs(np.array([row]), everything, "cpu"))
+        times = DATA.interactions.event_time[[row]]
+        recent = torch.from_numpy(examples.over_time.before(times, everything))
+        scores = logits(queries, items, recent)[0].detach().numpy()
+        user = DATA.interactions.user_idx[row]
+        scores[DATA.interactions.item_idx[DATA.interactions.indptr[user] : row]] = -np.inf
+        ranks.append((scores > scores[DATA.interactions.item_idx[row]]).sum())
+    monkeypatch.setattr(two_tower_training, "RECALL_DEPTH", 3)
+    wanted = np.mean(np.array(ranks) < 3)
+    assert 0 < wanted < 1
+    assert two_tower_training.recall_at_100(model, examples, "cpu") == pytest.approx(wanted)
+
+
+def test_attention_starts_as_the_weighted_bag() -> None:
+    torch.manual_seed(0)
+    attention = replace(CONFIG, attention=True)
+    tables = fused_tables(DATA.features, attention, "cpu")
+    with_attention = TwoTower(tables, text_dim=TEXT_DIM, config=attention).eval()
+    bag = TwoTower(tables, text_dim=TEXT_DIM, config=CONFIG).eval()
+    shared = {k: v for k, v in with_attention.state_dict().items() if "attention" not in k}
+    bag.load_state_dict(shared)
+    rows = example_rows(DATA.interactions)[:20]
+    with torch.no_grad():
+        found = with_attention(*one_batch(rows, attends=True).inputs)
+        wanted = bag(*one_batch(rows).inputs)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_users_of_one_item_teach_nothing() -> None:

@@ -1,0 +1,164 @@
+"""Two-towers under Ray Train: what a kill leaves is taken up again, and ends the same."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.ray_session import ray_session
+from jobs.train_two_tower import TrainerConfig, ray_tower_trainer, run_name
+from recsys.history_weights import HistoryWeights
+from recsys.interactions import Interactions
+from recsys.item_features import DENSE_COLUMNS, ItemFeatures
+from recsys.retrieval import TrainedTowers
+from recsys.tower_fitting import fit_each
+from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
+
+NUM_USERS, NUM_ITEMS = 60, 12
+TOWERS = TwoTowerConfig(dim=8, hidden_dim=16, dropout=0.2)
+TRAINING = TrainingConfig(
+    batch_size=16, num_uniform_negatives=4, num_hard_negatives=4, epochs=8, patience=8
+)
+
+DRIVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from jobs.train_two_tower import TrainerConfig, ray_tower_trainer
+from test_train_two_tower import TOWERS, TRAINING, worlds
+trainer = ray_tower_trainer(
+    TrainerConfig(threads=1, storage_path=sys.argv[2], checkpoint_every_s=0.0),
+    progress=lambda done, total: print(done, flush=True),
+)
+trainer(worlds(), TOWERS, TRAINING)
+"""
+
+
+def worlds() -> list[TowerData]:
+    """Two small worlds: every user takes six items in the order of the catalogue."""
+    user, step = np.repeat(np.arange(NUM_USERS), 6), np.tile(np.arange(6), NUM_USERS)
+    rng = np.random.default_rng(0)
+    num_categories = rng.integers(0, 3, NUM_ITEMS)
+    features = ItemFeatures(
+        dense=rng.normal(size=(NUM_ITEMS, len(DENSE_COLUMNS))).astype(np.float32),
+        text=np.zeros((NUM_ITEMS, 4), dtype=np.float32),
+        category_indptr=np.concatenate([[0], np.cumsum(num_categories)]),
+        category_idx=rng.integers(0, 4, num_categories.sum()).astype(np.int32),
+        num_categories=4,
+        brand_idx=rng.integers(0, 3, NUM_ITEMS).astype(np.int32),
+        num_brands=3,
+    )
+    walks = Interactions(
+        num_users=NUM_USERS,
+        num_items=NUM_ITEMS,
+        user_idx=user.astype(np.int32),
+        item_idx=((user + step) % NUM_ITEMS).astype(np.int32),
+        event_time=step.astype(np.int64) * 1_000_000,
+        session_start=step.astype(np.int64) * 1_000_000,
+        sentiment=np.full(len(user), np.nan, dtype=np.float32),
+        stars=np.full(len(user), np.nan, dtype=np.float32),
+    )
+    nothing = walks.keep(np.zeros(len(user), dtype=bool))
+    world = TowerData(
+        interactions=walks, browse_log=nothing, features=features, weights=HistoryWeights()
+    )
+    return [world, replace(world, interactions=walks.keep(step < 5))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One Ray for all tests here: runs inside join it."""
+    with ray_session():
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> list[TrainedTowers]:
+    """What a run ends with that nothing disturbed."""
+    found = ray_tower_trainer(TrainerConfig(threads=1))(worlds(), TOWERS, TRAINING)
+    for one, alone in zip(found, fit_each(worlds(), TOWERS, TRAINING), strict=True):
+        assert one.losses == pytest.approx(alone.losses, rel=1e-3), "as in this process"
+    return found
+
+
+def assert_same(found: list[TrainedTowers], wanted: list[TrainedTowers]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        assert one.losses == other.losses
+        assert one.recalls == other.recalls
+        np.testing.assert_array_equal(one.item_vectors, other.item_vectors)
+
+
+def train_workers() -> list[int]:
+    """Process ids of Ray Train's workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"RayTrainWorker" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_worker_that_dies_is_begun_anew_from_its_last_epoch(
+    undisturbed: list[TrainedTowers],
+) -> None:
+    killed: list[int] = []
+
+    def kill_once(done: int, total: int) -> None:
+        assert total == 2 * TRAINING.epochs
+        if not killed and done >= 3:
+            killed.extend(train_workers())
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
+    config = TrainerConfig(threads=1, checkpoint_every_s=0.0)
+    trainer = ray_tower_trainer(config, progress=kill_once)
+    found = trainer(worlds(), TOWERS, TRAINING)
+    assert killed, "the run ended before its worker could be killed"
+    assert_same(found, undisturbed)
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    undisturbed: list[TrainedTowers], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=os.getcwd()
+    ) as driver:
+        assert driver.stdout is not None
+        reached = next(done for done in map(int, driver.stdout) if done >= 4)
+        os.killpg(driver.pid, signal.SIGKILL)
+    assert reached < 2 * TRAINING.epochs
+    time.sleep(1.0)
+
+    told: list[int] = []
+    trainer = ray_tower_trainer(
+        TrainerConfig(threads=1, storage_path=str(tmp_path)),
+        progress=lambda done, total: told.append(done),
+    )
+    found = trainer(worlds(), TOWERS, TRAINING)
+    assert told[0] > 4, "it began anew"
+    assert_same(found, undisturbed)
+
+
+def test_a_run_is_found_again_by_what_it_trains() -> None:
+    config = TrainerConfig()
+    name = run_name(worlds(), TOWERS, TRAINING, config)
+    assert run_name(worlds(), TOWERS, TRAINING, config) == name
+    fewer = [worlds()[1], worlds()[1]]
+    others = {
+        run_name(fewer, TOWERS, TRAINING, config),
+        run_name(worlds()[:1], TOWERS, TRAINING, config),
+        run_name(worlds(), replace(TOWERS, dim=16), TRAINING, config),
+        run_name(worlds(), TOWERS, replace(TRAINING, seed=1), config),
+        run_name(worlds(), TOWERS, TRAINING, TrainerConfig(num_workers=2)),
+    }
+    assert name not in others
+    assert len(others) == 5
