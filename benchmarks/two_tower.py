@@ -138,7 +138,8 @@ def _plain(data: TowerData, config: TwoTowerConfig) -> Callable[[Batch], None]:
 def _step(model: TwoTower, optimizer: torch.optim.Optimizer) -> Callable[[Batch], None]:
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
-        loss = corrected_loss(*model(*batch.inputs), batch)
+        queries, items = model(*batch.inputs)
+        loss = corrected_loss(queries, items, batch)
         loss.backward()
         optimizer.step()
 

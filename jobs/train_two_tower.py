@@ -156,7 +156,8 @@ def _worker(loop: dict[str, Any]) -> None:
     device, rank = str(get_device()), context.get_world_rank()
     is_sharded = context.get_world_size() > 1 or device.startswith("cuda")
     fit = fit_sharded_towers if is_sharded else fit_towers
-    total = loop["training"].epochs * len(loop["worlds"])
+    steps = 2 * loop["training"].epochs
+    total = steps * len(loop["worlds"])
     finished, begun = _taken_up(train.get_checkpoint(), rank)
 
     left = time.monotonic()
@@ -172,9 +173,8 @@ def _worker(loop: dict[str, Any]) -> None:
     def leave(number: int, progress: Progress | None) -> None:
         nonlocal left
         if rank == 0:
-            steps = loop["training"].epochs
-            at = number * steps + (steps if progress is None else len(progress.losses))
-            loop["counter"].reach.remote(at, total)
+            share = 1.0 if progress is None else progress.share(loop["training"])
+            loop["counter"].reach.remote(int((number + share) * steps), total)
         is_last = progress is None and number == len(loop["worlds"]) - 1
         if not is_due() and not is_last:
             return

@@ -21,12 +21,12 @@ from torchrec.distributed.types import ModuleSharder, ShardingType
 from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backward
 
 from recsys.retrieval import TrainedTowers
-from recsys.tower_fitting import examples_of, trained_towers
+from recsys.tower_fitting import trained_towers
 from recsys.two_tower import TwoTower, plain_tables, table_optimizer
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.two_tower_inputs import KEYS
 from recsys.two_tower_progress import Progress
-from recsys.two_tower_training import train_two_tower
+from recsys.two_tower_training import train_with_patience
 
 _CPU_SHARDING = (ShardingType.TABLE_WISE.value, ShardingType.COLUMN_WISE.value)
 _CUDA_SHARDING = (*_CPU_SHARDING, ShardingType.ROW_WISE.value)
@@ -56,16 +56,18 @@ def fit_sharded_towers(
     Returns:
         The trained towers on rank 0, None elsewhere.
     """
-    model = sharded_model(data, towers, training, device=device, sharding_types=sharding_types)
-    done = train_two_tower(
-        model,
-        examples_of(data, towers, training),
+    model, done = train_with_patience(
+        lambda: sharded_model(data, towers, training, device=device, sharding_types=sharding_types),
+        data,
+        towers,
+        training,
         device=device,
         rank=dist.get_rank(),
         world_size=dist.get_world_size(),
         progress=progress,
         on_epoch=on_epoch,
     )
+    assert isinstance(model, DistributedModelParallel)
     whole = _gather(model, data, towers)
     if whole is None:
         return None

@@ -8,10 +8,9 @@ import torch
 from recsys.recency import recent_popularity
 from recsys.retrieval import TrainedTowers
 from recsys.two_tower import TwoTower, fused_tables, query_tower_weights
-from recsys.two_tower_batches import Examples, validation_rows
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.two_tower_progress import Progress
-from recsys.two_tower_training import item_vectors, train_two_tower
+from recsys.two_tower_training import item_vectors, train_with_patience
 
 
 def fit_towers(
@@ -33,24 +32,18 @@ def fit_towers(
         progress: Go on from here; None begins.
         on_epoch: Called after each epoch.
     """
-    torch.manual_seed(training.seed)
-    model = TwoTower(
-        fused_tables(data.features, towers, device),
-        text_dim=data.features.text.shape[1],
-        config=towers,
-    ).to(device)
-    examples = examples_of(data, towers, training)
-    done = train_two_tower(model, examples, device=device, progress=progress, on_epoch=on_epoch)
+
+    def fresh() -> TwoTower:
+        torch.manual_seed(training.seed)
+        tables = fused_tables(data.features, towers, device)
+        text_dim = data.features.text.shape[1]
+        return TwoTower(tables, text_dim=text_dim, config=towers).to(device)
+
+    model, done = train_with_patience(
+        fresh, data, towers, training, device=device, progress=progress, on_epoch=on_epoch
+    )
+    assert isinstance(model, TwoTower)
     return trained_towers(model, data, done, device)
-
-
-def examples_of(data: TowerData, towers: TwoTowerConfig, training: TrainingConfig) -> Examples:
-    """Return the examples of a fit; rows are held out where it may stop early."""
-    examples = Examples(data=data, config=training, attends=towers.attention)
-    if not training.patience:
-        return examples
-    held_out = validation_rows(data.interactions, training.seed)
-    return Examples(data=data, config=training, attends=towers.attention, held_out=held_out)
 
 
 def trained_towers(model: TwoTower, data: TowerData, done: Progress, device: str) -> TrainedTowers:

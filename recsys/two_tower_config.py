@@ -44,8 +44,9 @@ class TrainingConfig:
         num_uniform_negatives: Items drawn uniformly a step, without replacement.
         num_hard_negatives: Items drawn a step from the categories of its positives.
         epochs: Passes over all examples, at most.
-        patience: Stop after so many epochs without a better Recall@100 on held-out rows, and keep
-            the best epoch's weights; 0 never stops and holds nothing out.
+        patience: Hold some rows out first, stop after so many epochs whose Recall@100 on them is
+            below the best by more than its standard error, and train as long as was good on all
+            rows; 0 trains once, for all epochs.
         learning_rate: Peak rate of AdamW on the towers; cosine to zero.
         weight_decay: Decoupled decay of the towers.
         max_history: Last rows of a history that are read.

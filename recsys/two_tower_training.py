@@ -7,6 +7,7 @@ Shape suffixes: B examples, C candidates, I items, D vector width.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from recsys.errors import NotEnoughDataError
 from recsys.item_features import ItemFeatures
 from recsys.two_tower import TwoTower, history_tensors, to_kjt
-from recsys.two_tower_batches import Batch, Examples
+from recsys.two_tower_batches import Batch, Examples, validation_rows
+from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.two_tower_inputs import NUM_QUERY_FEATURES, item_bags
 from recsys.two_tower_progress import Progress
 
@@ -73,7 +75,7 @@ def train_two_tower(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     if progress.state is not None:
         _restore(progress.state, model, optimizer, schedule, device)
-    while not progress.is_done(config.epochs, config.patience):
+    while not progress.has_enough(config):
         model.train()
         total, seen = 0.0, 0
         for batch in examples.epoch(
@@ -89,15 +91,73 @@ def train_two_tower(
             seen += len(batch.positive_B)
         progress.losses.append(total / seen)
         if len(examples.held_out):
+            progress.num_held_out = len(examples.held_out)
             progress.recalls.append(recall_at_100(model, examples, device))
-            if progress.recalls[-1] == max(progress.recalls):
-                progress.best = [tensor.detach().clone() for tensor in _weights(model)]
         progress.state = _state(model, optimizer, schedule, device)
         on_epoch(progress)
-    if progress.best is not None:
-        _copy(progress.best, _weights(model))
     model.eval()
     return progress
+
+
+def train_with_patience(
+    fresh: Callable[[], nn.Module],
+    data: TowerData,
+    towers: TwoTowerConfig,
+    training: TrainingConfig,
+    *,
+    device: str,
+    rank: int = 0,
+    world_size: int = 1,
+    progress: Progress | None = None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[nn.Module, Progress]:
+    """Find out how many epochs are good, with some rows held out, and train so long on all rows.
+
+    Without `patience` there is nothing to find out.
+
+    Args:
+        fresh: Returns an untrained model, the same each time.
+        data: What is learned from.
+        towers: Shape of the model.
+        training: How to train.
+        device: Torch device of the model.
+        rank: This worker's number.
+        world_size: Number of workers.
+        progress: Go on from here; None begins.
+        on_epoch: Called after each epoch of either training.
+    """
+    progress = progress or Progress()
+    if training.patience and progress.epochs is None:
+        held_out = validation_rows(data.interactions, training.seed)
+        if len(held_out):
+            trial = train_two_tower(
+                fresh(),
+                Examples(data=data, config=training, attends=towers.attention, held_out=held_out),
+                device=device,
+                rank=rank,
+                world_size=world_size,
+                progress=progress,
+                on_epoch=on_epoch,
+            )
+            progress = Progress(
+                recalls=trial.recalls,
+                num_held_out=trial.num_held_out,
+                epochs=trial.good_epochs,
+            )
+        else:
+            progress = Progress(epochs=training.epochs)
+    config = replace(training, epochs=progress.epochs or training.epochs, patience=0)
+    model = fresh()
+    done = train_two_tower(
+        model,
+        Examples(data=data, config=config, attends=towers.attention),
+        device=device,
+        rank=rank,
+        world_size=world_size,
+        progress=progress,
+        on_epoch=on_epoch,
+    )
+    return model, done
 
 
 @torch.no_grad()

@@ -112,7 +112,7 @@ def test_a_worker_that_dies_is_begun_anew_from_its_last_epoch(
     killed: list[int] = []
 
     def kill_once(done: int, total: int) -> None:
-        assert total == 2 * TRAINING.epochs
+        assert total == 4 * TRAINING.epochs
         if not killed and done >= 3:
             killed.extend(train_workers())
             for process in killed:
@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_where_it_was(
         assert driver.stdout is not None
         reached = next(done for done in map(int, driver.stdout) if done >= 4)
         os.killpg(driver.pid, signal.SIGKILL)
-    assert reached < 2 * TRAINING.epochs
+    assert reached < 4 * TRAINING.epochs
     time.sleep(1.0)
 
     told: list[int] = []

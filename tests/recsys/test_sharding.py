@@ -18,7 +18,14 @@ from recsys.tower_fitting import fit_towers
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 
 pytestmark = pytest.mark.slow
-TRAINING = TrainingConfig(batch_size=50, num_uniform_negatives=4, epochs=4, max_history=4)
+TRAINING = TrainingConfig(
+    patience=0,
+    num_hard_negatives=0,
+    batch_size=50,
+    num_uniform_negatives=4,
+    epochs=4,
+    max_history=4,
+)
 # TorchRec cuts columns into shards of at least 128.
 DIM = {"table_wise": 8, "column_wise": 256}
 

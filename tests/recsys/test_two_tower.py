@@ -36,7 +36,15 @@ from recsys.two_tower_training import corrected_loss, item_vectors, logits
 
 NUM_ITEMS, TEXT_DIM = 12, 6
 CONFIG = TwoTowerConfig(dim=8, hidden_dim=16, dropout=0.0)
-TRAINING = TrainingConfig(batch_size=16, num_uniform_negatives=4, epochs=6, max_history=4, seed=3)
+TRAINING = TrainingConfig(
+    num_hard_negatives=0,
+    batch_size=16,
+    num_uniform_negatives=4,
+    epochs=6,
+    patience=0,
+    max_history=4,
+    seed=3,
+)
 DATA = TowerData(
     interactions=random_interactions(1, num_users=40),
     browse_log=random_browsing(7, num_users=40),
@@ -317,54 +325,52 @@ def test_training_learns_and_repeats_itself() -> None:
     assert not np.isnan(first.item_vectors).any()
 
 
-def test_a_training_goes_on_as_if_it_had_never_stopped() -> None:
-    config, training = replace(CONFIG, dropout=0.3), replace(TRAINING, patience=9)
+@pytest.mark.parametrize("patience", [0, 9])
+def test_a_fit_goes_on_as_if_it_had_never_stopped(patience: int) -> None:
+    config, training = replace(CONFIG, dropout=0.3), replace(TRAINING, patience=patience)
     walks = replace(
         DATA, interactions=walking_interactions(), browse_log=random_browsing(7, num_users=60)
     )
     kept: list[bytes] = []
+    shares: list[float] = []
 
     def keep(progress: Progress) -> None:
         file = io.BytesIO()
         torch.save(vars(progress), file)
         kept.append(file.getvalue())
+        shares.append(progress.share(training))
 
     whole = fit_towers(walks, config, training, on_epoch=keep)
-    assert len(kept) == training.epochs
-    for epochs_done in (1, 4, 6):
-        progress = Progress(**torch.load(io.BytesIO(kept[epochs_done - 1])))
-        rest: list[int] = []
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    for num_done in {1, 4, len(kept) - 1, len(kept)}:
+        progress = Progress(**torch.load(io.BytesIO(kept[num_done - 1])))
+        rest: list[float] = []
         again = fit_towers(
             walks,
             config,
             training,
             progress=progress,
-            on_epoch=lambda done, rest=rest: rest.append(len(done.losses)),
+            on_epoch=lambda done, rest=rest: rest.append(done.share(training)),
         )
-        assert rest == [*range(epochs_done + 1, training.epochs + 1)]
+        assert rest == shares[num_done:]
         assert again.losses == whole.losses
         assert again.recalls == whole.recalls
         np.testing.assert_array_equal(again.item_vectors, whole.item_vectors)
         np.testing.assert_array_equal(again.query.hidden_weight, whole.query.hidden_weight)
 
 
-def test_it_stops_early_and_keeps_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    recalls = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+def test_it_stops_early_and_trains_on_everything_as_long_as_was_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Of the 8 rows held out the standard error is 0.18 at best.
+    recalls = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.9])
     monkeypatch.setattr(two_tower_training, "recall_at_100", lambda *_: next(recalls))
-    kept: list[torch.Tensor] = []
-
-    def keep(progress: Progress) -> None:
-        assert progress.state is not None
-        kept.append(progress.state["weights"])
-
-    training = replace(TRAINING, patience=2)
-    found = fit_towers(DATA, CONFIG, training, on_epoch=keep)
-    assert found.recalls == [0.1, 0.5, 0.4, 0.3]
-    assert len(found.losses) == 4
-    best, last = kept[1], kept[-1]
-    table = next(place for place, part in enumerate(best) if part.shape == (NUM_ITEMS, CONFIG.dim))
-    np.testing.assert_array_equal(found.query.item_table, best[table].numpy())
-    assert not torch.equal(best[table], last[table])
+    found = fit_towers(DATA, CONFIG, replace(TRAINING, patience=2))
+    assert found.recalls == [0.1, 0.5, 0.4, 0.3, 0.2]
+    so_long = fit_towers(DATA, CONFIG, replace(TRAINING, patience=0, epochs=3))
+    assert found.losses == so_long.losses
+    np.testing.assert_array_equal(found.item_vectors, so_long.item_vectors)
 
 
 def test_rows_held_out_are_not_trained_on() -> None:
