@@ -25,6 +25,7 @@ from recsys.two_tower_progress import Progress
 
 RECALL_DEPTH = 100
 _ITEMS_A_PASS = 8192
+_SCORES_A_PASS = 20_000_000
 
 
 def corrected_loss(query_BD: Tensor, item_CD: Tensor, batch: Batch) -> Tensor:
@@ -169,11 +170,11 @@ def recall_at_100(model: nn.Module, examples: Examples, device: str) -> float:
     model.eval()
     data = examples.data.interactions
     items_ID = torch.from_numpy(_item_outputs(model, examples.data.features, device)).to(device)
-    hits = 0
-    for start in range(0, len(examples.held_out), examples.config.batch_size):
-        rows = examples.held_out[start : start + examples.config.batch_size]
+    hits, everything = 0, np.arange(data.num_items)
+    size = max(1, min(examples.config.batch_size, _SCORES_A_PASS // data.num_items))
+    for start in range(0, len(examples.held_out), size):
+        rows = examples.held_out[start : start + size]
         queries_BD, _ = model(*examples.inputs(rows, np.zeros(0, dtype=np.int64), device))
-        everything = np.arange(data.num_items)
         recent_BI = examples.over_time.before(data.event_time[rows], everything)
         scores = logits(queries_BD, items_ID, torch.from_numpy(recent_BI).to(device)).cpu().numpy()
         bought = data.between(data.indptr[data.user_idx[rows]], rows)

@@ -249,7 +249,7 @@ def test_scores_of_items_are_in_the_order_of_scores(source: CandidateSource, que
         shift = (found[b] - found[b].max()) if isinstance(source, TwoTowerSource) else found[b]
         size = 1.0 if isinstance(source, TwoTowerSource) else max(abs(scores[b]).max(), 1e-9)
         least = scores[b].max() if isinstance(source, TwoTowerSource) else 0.0
-        np.testing.assert_allclose(shift, (scores[b] - least) / size, atol=1e-5)
+        np.testing.assert_allclose(shift, (scores[b] - least) / size, rtol=1e-4, atol=1e-4)
 
 
 def test_one_user_is_ranked_as_in_a_batch(source: CandidateSource, query: Query) -> None:
