@@ -2,6 +2,8 @@
 
 FeaturesError
 ├── StoreError             the store, or a table in it, is missing or damaged
+├── EventLogError          the event log cannot be opened, read or written
+├── PseudonymKeyError      the key of pseudonyms is missing, or is none
 └── InputError             a source file cannot be read as what it was said to be
     ├── UnknownFormatError the file is of no known format
     ├── MissingColumnError a required column is absent
@@ -15,6 +17,10 @@ class FeaturesError(Exception):
 
 class StoreError(FeaturesError):
     """The store, or a table in it, is missing or damaged."""
+
+
+class EventLogError(FeaturesError):
+    """The event log cannot be opened, read or written; nothing of the call was acknowledged."""
 
 
 class InputError(FeaturesError):

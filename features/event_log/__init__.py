@@ -1,0 +1,23 @@
+"""The event log: what arrives while the server runs, durable before it is acknowledged."""
+
+from features.event_log.records import (
+    KINDS,
+    PRUNED,
+    Entry,
+    EventLog,
+    Outcome,
+    Record,
+    Tail,
+)
+from features.event_log.sqlite_log import SqliteEventLog
+
+__all__ = [
+    "KINDS",
+    "PRUNED",
+    "Entry",
+    "EventLog",
+    "Outcome",
+    "Record",
+    "SqliteEventLog",
+    "Tail",
+]
