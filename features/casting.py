@@ -27,7 +27,7 @@ def cast_column(raw: pl.DataType, wanted: pl.DataType, name: str) -> pl.Expr:
     column = pl.col(name)
     if isinstance(wanted, pl.String):
         return column.cast(pl.String) if name.endswith("_id") else _clean(column.cast(pl.String))
-    if isinstance(wanted, pl.List):
+    if isinstance(wanted, pl.List) and isinstance(wanted.inner, pl.String):
         return _list_of_texts(column, raw)
     if raw == wanted:
         return column

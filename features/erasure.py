@@ -6,6 +6,7 @@ from every table, and every older version of every table is removed. What was le
 together with others (weights, means of items) holds no id, and is learned anew by the next run.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import StoreError
+from features.event_log.of_store import event_log_of
 from features.personal import PERSONAL, read_personal
 from features.pseudonyms import Pseudonyms, check
 from features.store import QUARANTINE, Store
@@ -40,7 +42,7 @@ class ErasureReport:
 def erase_user(
     store: Store, user_id: str, *, now: datetime, pseudonyms: Pseudonyms | None = None
 ) -> ErasureReport:
-    """Erase a user from a local store; what was interrupted goes on when it is called again.
+    """Erase a user from a local store and its event log.
 
     Args:
         store: Where the tables are.
@@ -53,19 +55,45 @@ def erase_user(
 
     Raises:
         StoreError: Nothing is held of the user, or the store cannot be written.
+        EventLogError: The event log cannot be written.
     """
     check(store, pseudonyms)
-    name = user_id if pseudonyms is None else pseudonyms.of(user_id)
+    report = erase_name(store, user_id if pseudonyms is None else pseudonyms.of(user_id), now=now)
+    if report is None:
+        raise StoreError(f"nothing is held of the user {user_id!r} in {store.root}")
+    return report
+
+
+def erase_name(store: Store, name: str, *, now: datetime) -> ErasureReport | None:
+    """Erase whom the tables know under a name; what was interrupted goes on when called again.
+
+    Args:
+        store: Where the tables are.
+        name: The plain id, or the pseudonym where the store holds pseudonyms.
+        now: The time of the tombstone.
+
+    Returns:
+        What was deleted, and where ids were found before and after; None where nothing is held.
+
+    Raises:
+        StoreError: The store cannot be written.
+        EventLogError: The event log cannot be written.
+    """
     ids = {name, *_reviews_of(store, name)}
     before = find_traces(store.path(), ids)
     tombstones = store.tombstones()
     new = tombstones.rows(ids, now)
     if not before and len(new):
-        raise StoreError(f"nothing is held of the user {user_id!r} in {store.root}")
+        return None
     if len(new):
         store.append(ERASED, new)
     tombstones = store.tombstones()
     rows = {}
+    log = event_log_of(store, make=False)
+    if log is not None:
+        with closing(log):
+            rows["event log"] = log.erase(name, int(now.timestamp() * 1e6))
+            log.complete_erasure(name)
     for table in store.names():
         if table != ERASED:
             rows[table] = _delete_marked(store, table, tombstones)

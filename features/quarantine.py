@@ -92,7 +92,7 @@ def quarantine_rows(
     joined = bad.join(source_rows, on=SOURCE_LINE, how="left", maintain_order="left")
     content = joined.drop(SOURCE_LINE, "rule", strict=False)
     rows = [
-        json.dumps({k: v for k, v in row.items() if v is not None}, ensure_ascii=False)
+        json.dumps({k: v for k, v in row.items() if v is not None}, ensure_ascii=False, default=str)
         for row in content.iter_rows(named=True)
     ]
     return _quarantined(

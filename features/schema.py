@@ -106,6 +106,39 @@ class Events(dy.Schema):
         return pl.col("event_time").dt.year().is_between(1990, 2100)
 
 
+class Exposures(dy.Schema):
+    """One answer of the recommend endpoint, as it was shown: what off-policy evaluation reads.
+
+    `items` are in the order shown; a `propensity` is the chance that the item came to its place,
+    given those above it; `candidates` are the items that could have been shown, best first.
+    `policy_propensity` is the chance with which the experiment chose the variant.
+    """
+
+    recommendation_id = _id(primary_key=True)
+    user_id = _id(nullable=True)
+    session_id = dy.String(nullable=True)
+    surface = dy.String(nullable=True)
+    experiment = dy.String(nullable=True)
+    variant = dy.String(nullable=True)
+    policy_propensity = dy.Float64(min_exclusive=0.0, max=1.0)
+    model_version = dy.String()
+    degraded = dy.String(nullable=True)
+    items = dy.List(
+        dy.Struct(
+            {
+                "item_id": dy.String(),
+                "rank": dy.Int32(min=1),
+                "score": dy.Float64(),
+                "propensity": dy.Float64(min_exclusive=0.0, max=1.0),
+                "source": dy.String(),
+            }
+        )
+    )
+    candidates = dy.List(dy.String())
+    event_time = dy.Datetime(time_zone=UTC, time_unit="us")
+    seq = dy.Int64(min=0)
+
+
 class ItemTexts(dy.Schema):
     """What the encoder makes of an item's title and description, for one version of the model."""
 
@@ -122,5 +155,6 @@ TABLES: dict[str, type[dy.Schema]] = {
     "events": Events,
     "reviews": Reviews,
     "review_signals": ReviewSignals,
+    "exposures": Exposures,
     "item_texts": ItemTexts,
 }

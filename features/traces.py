@@ -1,15 +1,19 @@
 """Where ids lie in a folder: a search that decodes what it searches.
 
 Parquet and Arrow files are read, whatever their compression, with the statistics in their footers;
-gzip is unpacked; SQLite files are searched page by page, free pages among them; everything else is
-searched as bytes. Where values can be told apart (columns of tables, values of JSON) an id has to
-be the whole of one; in bytes it must not be part of a longer word.
+gzip is unpacked; SQLite files are read value by value, and their bytes are held against those of a
+copy without free pages; everything else is searched as bytes. Where values can be told apart
+(columns of tables, values of JSON) an id has to be the whole of one; in bytes it must not be part
+of a longer word.
 """
 
 import gzip
 import json
 import re
+import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +74,31 @@ def _places(file: Path, wanted: set[str]) -> int:
         return sum(value in wanted for value in _table_values(table))
     if content.startswith(_GZIP):
         content = gzip.decompress(content)
-    if content.startswith(_SQLITE) or file.name.endswith(("-wal", "-journal")):
-        # Values of a SQLite record stand side by side without anything between them.
-        return sum(content.count(name.encode()) for name in wanted)
+    if content.startswith(_SQLITE):
+        return _in_sqlite(file, wanted)
+    if file.name.endswith(("-wal", "-shm")) and file.with_name(file.name[:-4]).exists():
+        # Read with the database; what is deleted there is not left in it, see `SqliteEventLog`.
+        return 0
     return _in_text(content, wanted)
+
+
+def _in_sqlite(file: Path, wanted: set[str]) -> int:
+    """Count values in which an id is whole, and places that only free pages can hold."""
+    with closing(sqlite3.connect(file)) as database, tempfile.TemporaryDirectory() as folder:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        values = (
+            text
+            for (table,) in tables
+            for row in database.execute(f'SELECT * FROM "{table}"')
+            for value in row
+            for text in _texts(value)
+        )
+        found = sum(value in wanted for value in values)
+        copy = Path(folder, "copy.db")
+        database.execute("VACUUM INTO ?", (str(copy),))
+        whole, living = file.read_bytes(), copy.read_bytes()
+    names = [name.encode() for name in wanted]
+    return found + sum(max(0, whole.count(name) - living.count(name)) for name in names)
 
 
 def _in_text(content: bytes, wanted: set[str]) -> int:
@@ -121,7 +146,7 @@ def _texts(value: Any) -> Iterator[str]:
         if value[:1] in "{[":
             yield from texts_in(value)
     elif isinstance(value, bytes):
-        yield value.decode("utf-8", "replace")
+        yield from _texts(value.decode("utf-8", "replace"))
     elif isinstance(value, dict):
         for part in value.values():
             yield from _texts(part)

@@ -6,6 +6,7 @@ from datetime import datetime
 import polars as pl
 
 from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
+from features.event_log.coverage import drained_position, write_coverage
 from features.histories import browse_history, browse_log, purchase_history
 from features.kept_state import rebuild, update
 from features.profiles import item_profiles, user_affinities, user_profiles
@@ -51,6 +52,8 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
         StoreError: If a table is missing, or what came in cannot be told.
         BadInputError: If reviews lack signals of this version.
     """
+    # Before the tables are read: what is drained meanwhile may be missing from them.
+    drained = drained_position(store)
     shop = load_shop(store, version)
     visible = everything(shop.events, shop.reviews, as_of=as_of)
     signals, items = shop.signals.lazy(), shop.items.lazy()
@@ -76,4 +79,6 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
     }
     for name in SIDE_TABLES:
         store.overwrite(name, tables[name])
+    is_whole = len(visible.events) == len(shop.events) and len(visible.reviews) == len(shop.reviews)
+    write_coverage(store, drained if is_whole else 0)
     return ProfilesReport(as_of=as_of, rows={name: len(tables[name]) for name in SIDE_TABLES})

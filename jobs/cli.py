@@ -58,7 +58,15 @@ def _root() -> None:
 
 @app.command()
 def ingest(
-    files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet; plain or gzip.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="CSV, JSON lines or Parquet; plain or gzip.")
+    ] = None,
+    from_event_log: Annotated[
+        bool,
+        typer.Option(
+            "--from-event-log", help="First bring in what the server took in, each thing once."
+        ),
+    ] = False,
     store: StoreOption = None,
     format: Annotated[
         str | None, typer.Option("--format", help="Format of the files; default: found out.")
@@ -68,10 +76,18 @@ def ingest(
 ) -> None:
     """Read source files into the tables of a store. Reading a file again changes nothing."""
     from features.store import Store
+    from jobs.drain_event_log import drain_store
     from jobs.ingest_tables import ingest as ingest_tables
+    from jobs.ingest_tables import joined_reports
 
     settings = load_config(config)
     output = Output(json)
+    if not files and not from_event_log:
+        raise BadInputError("nothing to ingest: name files, or say --from-event-log")
+    opened, now = Store(store or settings.store.path), datetime.now(UTC)
+    pseudonyms = settings.privacy.pseudonyms()
+    drained = drain_store(opened, now=now, pseudonyms=pseudonyms) if from_event_log else None
+    files = files or []
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     # The bar goes to standard error, so that a table on standard output can be piped.
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -80,13 +96,16 @@ def ingest(
     with Progress(*columns, console=errors, transient=True, disable=is_silent) as bar:
         task = bar.add_task("ingest", total=sum(sizes) or None)
         report = ingest_tables(
-            Store(store or settings.store.path),
+            opened,
             files,
             format=format or settings.ingest.format,
-            now=datetime.now(UTC),
-            pseudonyms=settings.privacy.pseudonyms(),
+            now=now,
+            pseudonyms=pseudonyms,
             progress=lambda path, count: bar.update(task, advance=count, description=path.name),
         )
+    if drained is not None:
+        output.console.print(f"event log: {drained.files[0].records:,} entries brought in")
+        report = joined_reports(drained, report)
     if report.tables:
         output.console.print(_counts_table(report))
     if any(counts.quarantined for counts in report.tables.values()):

@@ -14,7 +14,16 @@ from features.errors import InputError
 from features.personal import SealedUserWriter
 from features.pseudonyms import Pseudonyms, begin
 from features.quarantine import QuarantineWriter, quarantine_problems, quarantine_rows
-from features.readers import SOURCE_LINE, SOURCE_ROW, Batch, ByteSource, detect, read_batches
+from features.readers import (
+    SOURCE_LINE,
+    SOURCE_ROW,
+    Batch,
+    ByteSource,
+    Records,
+    TableRows,
+    detect,
+    read_batches,
+)
 from features.store import Store
 from features.table_writers import (
     EntityWriter,
@@ -96,6 +105,20 @@ class IngestReport:
         }
 
 
+def joined_reports(first: IngestReport, second: IngestReport) -> IngestReport:
+    """Return both reports as one."""
+    tables: dict[str, TableCounts] = {}
+    for report in (first, second):
+        for name, counts in report.tables.items():
+            known = tables.setdefault(name, TableCounts())
+            for field_name in ("read", "added", "updated", "unchanged", "erased"):
+                total = getattr(known, field_name) + getattr(counts, field_name)
+                setattr(known, field_name, total)
+            for rule, count in counts.quarantined.items():
+                known.quarantined[rule] = known.quarantined.get(rule, 0) + count
+    return IngestReport(files=first.files + second.files, tables=tables)
+
+
 def ingest(
     store: Store,
     files: Sequence[Path],
@@ -128,7 +151,7 @@ def ingest(
     """
     report = IngestReport()
     with ExitStack() as held:
-        run = _Run(store, report.tables, now, pseudonyms, held)
+        run = IngestRun(store, report.tables, now, pseudonyms, held)
         for path in files:
             entry = FileReport(path=path)
             report.files.append(entry)
@@ -139,8 +162,17 @@ def ingest(
     return report
 
 
-class _Run:
-    """The writers and counts of one ingest."""
+class IngestRun:
+    """The writers and counts of one ingest.
+
+    Args:
+        store: Where the tables are.
+        tables: Filled with counts.
+        now: The time of this run.
+        pseudonyms: Of the store.
+        held: What is to be given back at the end, such as the lock of the store.
+        is_named: Whether the rows bear pseudonyms already where the store does.
+    """
 
     def __init__(
         self,
@@ -149,7 +181,10 @@ class _Run:
         now: datetime,
         pseudonyms: Pseudonyms | None,
         held: ExitStack,
+        *,
+        is_named: bool = False,
     ) -> None:
+        self._is_named = is_named
         self._store = store
         self._pseudonyms = pseudonyms
         self._tables = tables
@@ -177,8 +212,25 @@ class _Run:
                     self._take(batch, entry.path.name)
             except InputError as error:
                 entry.error = f"{error} ({entry.records:,} records were read)"
-            for writer in self._writers.values():
-                writer.end_file()
+            self.end_file()
+
+    def take_rows(self, table: str, frame: pl.DataFrame, *, source: str) -> None:
+        """Take rows that did not come from a file; `end_file` commits them.
+
+        Args:
+            table: Which table they are of.
+            frame: Its columns, typed or as text, and `source_line`.
+            source: Kept with rows that are refused.
+        """
+        self._lock()
+        as_read = frame.with_columns(pl.lit(0, pl.Int64).alias(SOURCE_ROW))
+        records = Records(frame=as_read, problems=[])
+        self._take(Batch(records=records, tables={table: TableRows(frame=frame)}), source)
+
+    def end_file(self) -> None:
+        """Commit what is still in memory."""
+        for writer in self._writers.values():
+            writer.end_file()
 
     def _lock(self) -> None:
         """Lock the store once there is something to write, so that a bad file makes no folder."""
@@ -251,7 +303,8 @@ class _Run:
         return self._tables.setdefault(table, TableCounts())
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame if self._pseudonyms is None else self._pseudonyms.named(frame)
+        is_named = self._is_named or self._pseudonyms is None
+        return frame if is_named else self._pseudonyms.named(frame)  # type: ignore[union-attr]
 
     def _writer(self, table: str) -> TableWriter:
         if table == "users" and self._pseudonyms is not None and table not in self._writers:

@@ -96,6 +96,8 @@ def pipeline_json(report: PipelineReport) -> dict[str, Any]:
     """Return `metrics`, `candidates`, `data`, `timings_s`, and what was published."""
     manifest = report.train.manifest if report.train else None
     data: dict[str, Any] = dict(manifest.data) if manifest else {}
+    if report.drained:
+        data["event_log"] = report.drained.to_dict()
     if report.ingest:
         data["ingest"] = report.ingest.to_dict()
     if report.score:

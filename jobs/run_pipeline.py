@@ -6,7 +6,7 @@ can start it as often as it likes: one run at a time holds the store's lock, a s
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 
 import polars as pl
 
+from features.event_log.of_store import event_log_of
 from features.pseudonyms import Pseudonyms
 from features.store import Store
 from jobs.build_profiles import SIDE_TABLES, ProfilesReport, profiles
+from jobs.drain_event_log import drain
 from jobs.errors import BadInputError
 from jobs.ingest_tables import IngestReport, ingest
 from jobs.publish_bundle import newest_bundle, publish
@@ -52,6 +54,7 @@ class PipelineConfig:
 class PipelineReport:
     """What each step did; None where there was nothing new to do."""
 
+    drained: IngestReport | None = None
     ingest: IngestReport | None = None
     score: ScoreReport | None = None
     profiles: ProfilesReport | None = None
@@ -100,6 +103,11 @@ def run(
     """
     report = PipelineReport()
     with store.lock("run"):
+        log = event_log_of(store, make=False)
+        if log is not None:
+            with report.timed("ingest"), closing(log):
+                progress("event log", 0, 0)
+                report.drained = drain(store, log, now=now, pseudonyms=config.pseudonyms)
         if files:
             with report.timed("ingest"):
                 report.ingest = _ingest(store, files, format, now, config.pseudonyms, progress)

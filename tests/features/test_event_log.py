@@ -220,7 +220,7 @@ def test_erased_bytes_are_in_no_file(tmp_path: Path) -> None:
 
 def test_what_is_no_event_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "events.db").write_bytes(b"something else entirely" * 100)
-    with pytest.raises(EventLogError, match="events.db"):
+    with pytest.raises(EventLogError, match=r"events\.db"):
         SqliteEventLog(tmp_path / "events.db")
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (a)")
