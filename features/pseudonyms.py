@@ -9,6 +9,7 @@ which seals what `features.personal` keeps.
 import hmac
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +92,10 @@ class Pseudonyms:
     def of(self, user_id: str) -> str:
         """Return the pseudonym of a user: 32 hexadecimal digits."""
         return self._named("user_id", user_id)
+
+    def named_values(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the pseudonyms of values by their column, one of `NAMED` each."""
+        return {column: self._named(column, value) for column, value in values.items()}
 
     def named(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the frame with pseudonyms in its columns of `NAMED`; null stays null."""

@@ -47,7 +47,9 @@ def items(*rows: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def signals(
-    polarity: Mapping[str, float], language: Mapping[str, str] | None = None
+    polarity: Mapping[str, float],
+    language: Mapping[str, str] | None = None,
+    aspects: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> pl.DataFrame:
     """One row a review id; its embedding points along the axis of its place."""
     rows = [
@@ -62,7 +64,7 @@ def signals(
             "intensity": abs(value),
             "stars_expected": 3.0 + 2.0 * value,
             "mixed": False,
-            "aspects": [],
+            "aspects": (aspects or {}).get(review_id, []),
             "needs": [],
             "truncated": False,
         }
