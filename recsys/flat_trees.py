@@ -89,6 +89,9 @@ class FlatTrees:
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Return the raw scores of float32 rows (R, F), float64, shape (R,)."""
+        if len(rows) == 1:
+            # NumPy adds up a single column in another order, pairwise.
+            return self._predict(np.repeat(rows, 2, axis=0))[:1]
         parts = [
             self._predict(rows[start : start + _ROWS_AT_ONCE])
             for start in range(0, len(rows), _ROWS_AT_ONCE)

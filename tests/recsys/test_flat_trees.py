@@ -66,16 +66,19 @@ def test_trees_without_a_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_leaves", "parameters"),
-    [(17, {}), (7, {"zero_as_missing": True}), (7, {"categorical_feature": [1]})],
+    ("num_leaves", "parameters", "categories"),
+    [(17, {}, []), (7, {"zero_as_missing": True}, []), (7, {}, [1])],
+    ids=["many leaves", "zero as missing", "categories"],
 )
-def test_what_cannot_be_flattened_is_told(num_leaves: int, parameters: dict) -> None:
+def test_what_cannot_be_flattened_is_told(
+    num_leaves: int, parameters: dict[str, object], categories: list[int]
+) -> None:
     told = rows(3000, 0, missing=False)
     told[:, 1] = np.abs(told[:, 1])
     wanted = told[:, 0] + np.where(told[:, 1] == 1, 3, -3) + told[:, 5]
     booster = lgb.train(
         {"num_leaves": num_leaves, "min_data_in_leaf": 5, "verbose": -1} | parameters,
-        lgb.Dataset(told, wanted),
+        lgb.Dataset(told, wanted, categorical_feature=categories),
         20,
     )
     assert FlatTrees.of(booster) is None
