@@ -43,6 +43,17 @@ class Recommended:
     because: np.ndarray
     propensity: np.ndarray
 
+    @classmethod
+    def nothing(cls) -> "Recommended":
+        """Return an empty list."""
+        return cls(
+            item_idx=np.zeros(0, dtype=np.int32),
+            score=np.zeros(0, dtype=np.float32),
+            source=[],
+            because=np.zeros(0, dtype=np.int32),
+            propensity=np.zeros(0),
+        )
+
 
 FRESH = "fresh"
 """The source of new items that are shown by luck, to learn how they do."""

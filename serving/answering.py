@@ -1,138 +1,287 @@
-"""From a request and a snapshot to an answer: a pure function that knows no HTTP."""
+"""From a request and a snapshot to an answer: a pure function that knows no HTTP.
+
+Answers are built as plain values, which are written as JSON at once; their shape is
+`serving.schema.RecommendationResponse`.
+"""
 
 import hashlib
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from recsys.query import Query
 from recsys.recommender import Recommended
-from serving.filters import allowed_items
+from serving.debugging import debug_items
+from serving.experiments import Assignment
+from serving.filters import allowed_items, relaxed, within
+from serving.live_query import hidden_items, with_session
+from serving.live_users import LiveUser
+from serving.paging import Page, hidden_by, item_hash
+from serving.ranking import WRITE, Budget
 from serving.reasons import quote_from_another, reason_text
-from serving.schema import (
-    Degraded,
-    Reason,
-    RecommendationRequest,
-    RecommendationResponse,
-    RecommendedItem,
-)
-from serving.snapshot import Snapshot
+from serving.schema import Degraded, RecommendationRequest
+from serving.schema_types import MAX_K
+from serving.snapshot import Found, Snapshot
+from serving.wishes import wished_factors
+
+SEARCHED_ITEMS = 5
+"""So many items that a search is about most count as looked at."""
+_NOTHING_LIVE = LiveUser()
+_IMPERSONAL = ("no_user_id", "unknown_user", "no_history")
 
 
-def answer(
-    request: RecommendationRequest, snapshot: Snapshot, *, request_id: str, now: datetime
-) -> RecommendationResponse:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request and what comes with it.
+
+    Attributes:
+        request: What is asked.
+        request_id: Carried into the answer; the same question under the same id on the same day and
+            from the same snapshot is answered alike, also where it explores.
+        now: The moment of asking.
+        before: The page before, where this is a later one.
+        assignment: To a variant of an experiment; None where the user is in none.
+        budget: The time it may take.
+    """
+
+    request: RecommendationRequest
+    request_id: str
+    now: datetime
+    before: Page | None = None
+    assignment: Assignment | None = None
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """An answer and what it leaves behind.
+
+    Attributes:
+        body: In the shape of `RecommendationResponse`; `next_token` is null.
+        page: What the next page has to know; None where there is none.
+        found: What it was made of; None where nothing was looked for.
+    """
+
+    body: dict[str, Any]
+    page: Page | None
+    found: Found | None
+
+
+def answer(asked: Asked, snapshot: Snapshot) -> Answered:
     """Recommend.
 
     A visitor of whom nothing is known gets what is popular, and the answer says so.
 
-    Args:
-        request: What is asked.
-        snapshot: What to answer from.
-        request_id: Carried into the answer; the same question under the same id on the same day and
-            from the same snapshot is answered alike, also where it explores.
-        now: The moment of asking.
-
     Returns:
-        At most k items; none that was bought, none that a filter leaves out.
+        At most k items; none that was bought or dismissed, none that was on a page before, none
+        that a filter leaves out.
     """
-    allowed = allowed_items(request.filters, snapshot.catalogue)
+    request, catalogue = asked.request, snapshot.catalogue
     name = snapshot.known_as(request.user_id)
-    query = snapshot.query(name, allowed)
+    live = snapshot.live_user(name) or _NOTHING_LIVE
+    factor, ignored = wished_factors(request, catalogue, snapshot.aspects)
+    if request.validate_only:
+        return _answered(asked, snapshot, None, None, [], ignored=ignored)
+    query = snapshot.query(name)
+    now = int(asked.now.timestamp() * 1e6)
+    if seen := _session_items(request, snapshot):
+        query = with_session(query or Query.of_stranger(), seen, now)
     degraded = _degraded(request.user_id, query)
-    items: list[RecommendedItem] = []
-    if allowed is None or allowed.any():
+    hidden = _hidden(asked, snapshot, live)
+    allowed = within(allowed_items(request.filters, catalogue), hidden, len(catalogue))
+    seed = int.from_bytes(hashlib.sha256(asked.request_id.encode()).digest()[:8])
+
+    def found_among(allowed: np.ndarray | None) -> Found | None:
         found = snapshot.recommend(
             query,
             request.k,
             allowed,
             diversity=request.diversity,
-            now=int(now.timestamp() * 1e6),
-            seed=int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8]),
+            factor=factor,
+            now=now,
+            seed=seed,
+            budget=asked.budget,
         )
-        reasons = (
-            _reasons(found, query, snapshot, name, is_personal=degraded is None)
-            if request.explain
-            else [None] * len(found.item_idx)
-        )
-        items = _items(found, snapshot, reasons)
-    if not items:
-        degraded = "everything_bought" if allowed is None else "no_item_matches_filters"
-    return RecommendationResponse(
-        request_id=request_id,
-        model_version=snapshot.manifest.version,
-        user_id=request.user_id,
-        degraded=degraded,
-        items=items,
-    )
+        return found if len(found.shown.item_idx) else None
+
+    found = None
+    page = None if request.session is None or degraded is None else request.session.category
+    if page:
+        found = found_among(catalogue.only_of(page, allowed))
+    if found is None:
+        found = found_among(allowed)
+    if found is None and request.filters is not None and not request.strict_filters:
+        wider = allowed_items(relaxed(request.filters), catalogue)
+        found, degraded = found_among(within(wider, hidden, len(catalogue))), "filters_relaxed"
+    if found is None:
+        is_filtered = request.filters is not None and bool(request.filters.model_fields_set)
+        degraded = "no_item_matches_filters" if is_filtered else "everything_bought"
+        return _answered(asked, snapshot, None, degraded, [], ignored=ignored)
+    # That a part failed says more than that nothing was known of the user.
+    degraded = found.ranked.lacking or degraded
+    shown = _at_least(found.shown, request.min_relevance)
+    found = replace(found, shown=shown)
+    with asked.budget.times.stage(WRITE):
+        items = _items(shown, snapshot, asked)
+        if request.explain:
+            is_personal = degraded not in _IMPERSONAL
+            _add_reasons(items, shown, query, snapshot, name, live, asked, is_personal=is_personal)
+        if request.debug:
+            _add_debug(items, shown, query, snapshot)
+    return _answered(asked, snapshot, found, degraded, items, ignored=ignored)
+
+
+def _hidden(asked: Asked, snapshot: Snapshot, live: LiveUser) -> list[int]:
+    """Return what must not be shown: dismissed, wrong as a reason, or on a page before."""
+    shown = () if asked.before is None else asked.before.shown
+    return hidden_items(live, snapshot.catalogue.index) + hidden_by(shown, snapshot.item_hashes)
+
+
+def _session_items(request: RecommendationRequest, snapshot: Snapshot) -> list[int]:
+    """Return what is looked at or searched for right now, each item once, the latest last."""
+    if request.session is None:
+        return []
+    index = snapshot.catalogue.index
+    looked_at = [index[item] for item in request.session.item_ids or () if item in index]
+    query = request.session.query
+    searched = [] if query is None else snapshot.search.best(query, SEARCHED_ITEMS)
+    latest_first = dict.fromkeys([*reversed(looked_at), *searched])
+    return list(reversed(latest_first))
 
 
 def _degraded(user_id: str | None, query: Query | None) -> Degraded | None:
+    if query is not None and (len(query.bought.item_idx) or len(query.browsed.item_idx)):
+        return None
     if user_id is None:
         return "no_user_id"
-    if query is None:
-        return "unknown_user"
-    has_history = len(query.bought.item_idx) or len(query.browsed.item_idx)
-    return None if has_history else "no_history"
+    return "unknown_user" if query is None else "no_history"
 
 
-def _items(
-    found: Recommended, snapshot: Snapshot, reasons: list[Reason] | list[None]
-) -> list[RecommendedItem]:
+def _at_least(found: Recommended, relevance: float) -> Recommended:
+    if not relevance:
+        return found
+    keep = np.flatnonzero(found.score >= relevance)
+    return replace(
+        found,
+        item_idx=found.item_idx[keep],
+        score=found.score[keep],
+        source=[found.source[place] for place in keep],
+        because=found.because[keep],
+        propensity=found.propensity[keep],
+    )
+
+
+def _answered(
+    asked: Asked,
+    snapshot: Snapshot,
+    found: Found | None,
+    degraded: str | None,
+    items: list[dict[str, Any]],
+    *,
+    ignored: list[str],
+) -> Answered:
+    request, assignment = asked.request, asked.assignment
+    recommendation_id = f"rec_{_short_hash(asked)}" if items else None
+    body = {
+        "request_id": asked.request_id,
+        "model_version": snapshot.manifest.version,
+        "recommendation_id": recommendation_id,
+        "user_id": request.user_id,
+        "experiment": None if assignment is None else assignment.experiment,
+        "variant": None if assignment is None else assignment.variant,
+        "degraded": degraded,
+        "ignored_aspects": ignored,
+        "next_token": None,
+        "items": items,
+    }
+    page = None
+    before = () if asked.before is None else asked.before.shown
+    if recommendation_id is not None and len(before) + len(items) < MAX_K:
+        page = Page(
+            recommendation_id=recommendation_id,
+            request=request.model_dump(exclude_defaults=True),
+            shown=(*before, *(item_hash(item["item_id"]) for item in items)),
+        )
+    return Answered(body=body, page=page, found=found)
+
+
+def _short_hash(asked: Asked) -> str:
+    """Name an answer by what no two have in common: who asked, when, and under which id."""
+    told = f"{asked.request_id}\x00{asked.request.user_id}\x00{asked.now.timestamp()}"
+    return hashlib.blake2b(told.encode(), digest_size=10).hexdigest()
+
+
+def _items(found: Recommended, snapshot: Snapshot, asked: Asked) -> list[dict[str, Any]]:
     catalogue = snapshot.catalogue
+    first_rank = 1 if asked.before is None else 1 + len(asked.before.shown)
+    rows = zip(
+        found.item_idx.tolist(), found.score.tolist(), found.propensity.tolist(), strict=True
+    )
     return [
-        RecommendedItem(
-            item_id=catalogue.item_ids[idx],
-            rank=place,
-            score=score,
-            propensity=propensity,
-            title=catalogue.titles[idx],
-            brand=catalogue.brands[idx],
-            price_cents=catalogue.price_cents[idx],
-            reason=reason,
-        )
-        for place, (idx, score, propensity, reason) in enumerate(
-            zip(
-                found.item_idx.tolist(),
-                found.score.tolist(),
-                found.propensity.tolist(),
-                reasons,
-                strict=True,
-            ),
-            start=1,
-        )
+        {
+            "item_id": catalogue.item_ids[idx],
+            "rank": rank,
+            "score": score,
+            "propensity": propensity,
+            "title": catalogue.titles[idx],
+            "brand": catalogue.brands[idx],
+            "price_cents": catalogue.price_cents[idx],
+            "reason": None,
+        }
+        for rank, (idx, score, propensity) in enumerate(rows, start=first_rank)
     ]
 
 
-def _reasons(
+def _add_reasons(
+    items: list[dict[str, Any]],
     found: Recommended,
     query: Query | None,
     snapshot: Snapshot,
     user_id: str | None,
+    live: LiveUser,
+    asked: Asked,
     *,
     is_personal: bool,
-) -> list[Reason]:
+) -> None:
     catalogue = snapshot.catalogue
     felt: dict[int, float] = {}
     if query is not None:
         bought = query.bought
         felt.update(zip(bought.item_idx.tolist(), bought.sentiment.tolist(), strict=True))
-    reasons = []
-    for idx, source, cause in zip(
-        found.item_idx.tolist(), found.source, found.because.tolist(), strict=True
-    ):
-        is_caused = cause >= 0
-        reasons.append(
-            Reason(
-                text=reason_text(
-                    source=source,
-                    because=catalogue.name(cause) if is_caused else None,
-                    felt=felt.get(cause, np.nan),
-                    is_personal=is_personal,
-                ),
-                because_item_id=catalogue.item_ids[cause] if is_caused else None,
-                quote=quote_from_another(snapshot.quotes, catalogue.item_ids[idx], user_id),
-                source=source,
-            )
+    preferred = {
+        name
+        for wish in asked.request.prefer_aspects or ()
+        for name in snapshot.aspects.meant_by(wish)
+    }
+    erased = frozenset() if snapshot.live is None else snapshot.live.erased
+    for item, source, cause in zip(items, found.source, found.because.tolist(), strict=True):
+        quote = quote_from_another(
+            snapshot.quotes,
+            item["item_id"],
+            user_id,
+            erased=erased,
+            wrong=live.wrong_quotes,
+            aspects=preferred,
         )
-    return reasons
+        item["reason"] = {
+            "text": reason_text(
+                source=source,
+                because=catalogue.name(cause) if cause >= 0 else None,
+                felt=felt.get(cause, np.nan),
+                is_personal=is_personal,
+            ),
+            "because_item_id": catalogue.item_ids[cause] if cause >= 0 else None,
+            "quote": None if quote is None else quote.model_dump(),
+            "source": source,
+        }
+
+
+def _add_debug(
+    items: list[dict[str, Any]], found: Recommended, query: Query | None, snapshot: Snapshot
+) -> None:
+    asked = query or Query.of_stranger(snapshot.offered)
+    told = debug_items(snapshot.deep, asked, found.item_idx)
+    for item, debug in zip(items, told, strict=True):
+        item["debug"] = debug

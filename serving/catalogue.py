@@ -27,6 +27,7 @@ class Catalogue:
         of_category: Item indices by category name.
         of_brand: Item indices by brand.
         sold_out_I: True where an item is known to be out of stock, bool, shape (I,).
+        popularity_I: Share of items that are bought less often, in 0..1, float64, shape (I,).
     """
 
     item_ids: list[str]
@@ -38,6 +39,7 @@ class Catalogue:
     of_category: Mapping[str, np.ndarray]
     of_brand: Mapping[str, np.ndarray]
     sold_out_I: np.ndarray
+    popularity_I: np.ndarray
 
     @classmethod
     def of(cls, items: IdMap, profiles: pl.DataFrame, in_stock: pl.DataFrame) -> "Catalogue":
@@ -57,15 +59,32 @@ class Catalogue:
             of_category=_inverted(profiles["categories"].to_list()),
             of_brand=_inverted([brand] if brand else None for brand in profiles["brand"]),
             sold_out_I=sold_out_I,
+            popularity_I=_places(profiles["num_purchases"].fill_null(0).to_numpy()),
         )
 
     def __len__(self) -> int:
         """Return the number of items I."""
         return len(self.item_ids)
 
+    def only_of(self, categories: Iterable[str], allowed: np.ndarray | None) -> np.ndarray:
+        """Return what is allowed and in one of the categories, bool, shape (I,)."""
+        mask_I = np.zeros(len(self), dtype=bool)
+        for category in categories:
+            mask_I[self.of_category.get(category, [])] = True
+        return mask_I if allowed is None else mask_I & allowed
+
     def name(self, idx: int) -> str:
         """Return the title of an item, or its id where it has none."""
         return self.titles[idx] or self.item_ids[idx]
+
+
+def _places(num_I: np.ndarray) -> np.ndarray:
+    """Return the share of items with less, 0 for the least and 1 for the most, shape (I,)."""
+    levels, level_I, counts = np.unique(num_I, return_inverse=True, return_counts=True)
+    if len(levels) == 1:
+        return np.zeros(len(num_I))
+    below = np.cumsum(counts) - counts
+    return below[level_I] / below[-1]
 
 
 def _inverted(names_I: Iterable[list[str] | None]) -> dict[str, np.ndarray]:

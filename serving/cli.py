@@ -36,7 +36,7 @@ def serve(
     insecure: Annotated[
         bool,
         typer.Option(
-            "--insecure", help="Allow an address that others can reach: there is no password."
+            "--insecure", help="Answer everybody on this machine, without keys; loopback only."
         ),
     ] = False,
     json: Annotated[
@@ -45,7 +45,8 @@ def serve(
 ) -> None:
     """Answer recommendation requests over HTTP until interrupted.
 
-    Needs a published bundle. A newer bundle or side table is taken over while it runs.
+    Needs a published bundle, and API keys (see `sentirec keys`). A newer bundle or side table is
+    taken over while it runs.
     """
     file = load_serve_file(config)
     section = with_flags(
@@ -55,10 +56,10 @@ def serve(
         replicas=replicas,
         sentiment_replicas=sentiment_replicas,
     )
-    if not insecure and not is_loopback(section.host):
+    if insecure and not is_loopback(section.host):
         raise ServeConfigError(
-            f"--host {section.host} can be reached from other machines, and requests carry no key: "
-            "listen on 127.0.0.1, or say --insecure if something in front keeps others out"
+            f"--insecure with --host {section.host}, which others can reach: everybody could read "
+            "what users bought. Listen on 127.0.0.1, or leave --insecure out and use keys"
         )
     # Ray and the models are only imported once the flags are known to be right.
     from serving.server import ServeOptions, Server
@@ -69,6 +70,8 @@ def serve(
         score=file.score,
         pseudonyms=file.privacy.pseudonyms(),
         rerank=file.rerank,
+        event_log=file.event_log.resolved(),
+        needs_keys=not insecure,
     )
     _interrupt_on_signals()
     try:

@@ -1,18 +1,22 @@
-"""What `sentirec serve` reads from `sentirec.toml`: store, score, privacy, rerank and serve.
+"""What `sentirec serve` reads from `sentirec.toml`.
 
-Other sections belong to other commands and are not looked at.
+That is its own section, and those of the store, scores, privacy, event log and reranking. Other
+sections belong to other commands and are not looked at.
 """
 
 import ipaddress
 import tomllib
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from features.event_log_section import EventLogSection
 from features.privacy_section import PrivacySection
 from recsys.rerank_section import RerankSection, RuleSection
 from sentiment.score_section import ScoreSection
 from serving.errors import ServeConfigError
+from serving.experiments import ExperimentSection, VariantSection, check_apart
 
 DEFAULT_FILE = Path("sentirec.toml")
 
@@ -41,6 +45,25 @@ class ServeSection(BaseModel):
     """Processes that answer `POST /v1/sentiment`; with none there is no such path."""
     poll_interval_s: float = Field(default=3.0, gt=0.0, le=3600.0, allow_inf_nan=False)
     """How often each replica looks for a newer bundle or side table."""
+    deadline_ms: float = Field(default=100.0, gt=0.0, le=60_000.0, allow_inf_nan=False)
+    """An answer that would take longer is made in a simpler way, and says so."""
+    max_in_flight: int = Field(default=16, ge=1, le=10_000)
+    """Requests that a replica has at once; more wait in front of it."""
+    max_wait_ms: int = Field(default=50, ge=1, le=60_000)
+    """A request that waited so long is refused with 503."""
+    cors_origins: list[str] = []
+    """Origins of the pages that may ask, such as https://shop.example; "*" for all."""
+    keys_file: str | None = None
+    """Of API keys; absent, `api_keys.json` in the store."""
+    exposures: Literal["none", "experiments", "all"] = "experiments"
+    """Which answers are kept in the event log: of experiments and explorations, all, or none."""
+    experiments: list[ExperimentSection] = []
+
+    @field_validator("experiments")
+    @classmethod
+    def _apart(cls, experiments: list[ExperimentSection]) -> list[ExperimentSection]:
+        check_apart(experiments)
+        return experiments
 
 
 class ServeFile(BaseModel):
@@ -51,11 +74,24 @@ class ServeFile(BaseModel):
     store: StoreSection = StoreSection()
     score: ScoreSection = ScoreSection()
     privacy: PrivacySection = PrivacySection()
+    event_log: EventLogSection = EventLogSection()
     serve: ServeSection = ServeSection()
     rerank: RerankSection = RerankSection()
 
 
-_SECTIONS = {"rerank": RerankSection, "score": ScoreSection, "privacy": PrivacySection}
+_SECTIONS = {
+    "event_log": EventLogSection,
+    "privacy": PrivacySection,
+    "rerank": RerankSection,
+    "score": ScoreSection,
+}
+
+_INNER = {
+    "experiments": ExperimentSection,
+    "variants": VariantSection,
+    "rerank": RerankSection,
+    "rules": RuleSection,
+}
 
 
 def load_serve_file(path: Path | None) -> ServeFile:
@@ -111,7 +147,8 @@ def _problems(error: ValidationError) -> str:
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             section = _SECTIONS.get(str(problem["loc"][0]), ServeSection)
-            section = RuleSection if "rules" in problem["loc"] else section
+            for part, inner in _INNER.items():
+                section = inner if part in problem["loc"] else section
             known = ", ".join(sorted(section.model_fields))
             found.append(f"unknown key {name}; allowed there: {known}")
         else:

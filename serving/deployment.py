@@ -1,21 +1,69 @@
 """The Ray Serve deployment: each replica is the HTTP application over a state of its own."""
 
+import asyncio
+import gc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import faiss
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from features.event_log.of_store import event_log_of
 from features.pseudonyms import Pseudonyms
 from features.store import Store
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
+from serving.api_keys import KeyRing
 from serving.app import build_app
+from serving.experiments import ExperimentSection
+from serving.sentiment_deployment import SENTIMENT_APP_NAME
+from serving.server import ServeOptions
+from serving.service import ExposuresKept, ReviewScoring, Service
 from serving.state import ServingState
 
 APP_NAME = "sentirec"
 # More requests wait in HAProxy rather than in one replica's event loop.
 MAX_ONGOING_REQUESTS = 100
+SCORING_LIMIT_S = 2.0
+"""A review that was not scored by then waits for the next batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every replica is told.
+
+    Attributes:
+        store: Address of the store.
+        num_replicas: Processes that answer, this one among them.
+        poll_interval_s: How often to look for a newer bundle or side table.
+        token_key: Signs the tokens of pages.
+        keys_file: Of those who may ask; None where nobody needs a key.
+        event_log: Address of the event log; None for one in the store.
+        has_sentiment: Whether the sentiment endpoint scores reviews that come in.
+        pseudonyms: Under which the store knows users; None for plain ids.
+        rerank: How lists are rearranged.
+        experiments: That run.
+        exposures: Which answers are kept in the event log.
+        deadline_s: How long an answer may take; None for any time.
+        cors_origins: Pages of these origins may ask.
+    """
+
+    store: str
+    num_replicas: int = 1
+    poll_interval_s: float = 3.0
+    token_key: bytes = field(repr=False)
+    keys_file: Path | None = None
+    event_log: str | None = field(default=None, repr=False)
+    has_sentiment: bool = False
+    pseudonyms: Pseudonyms | None = None
+    rerank: RerankSection = RERANK_DEFAULTS
+    experiments: Sequence[ExperimentSection] = ()
+    exposures: ExposuresKept = "experiments"
+    deadline_s: float | None = None
+    cors_origins: Sequence[str] = ()
 
 
 @serve.ingress()
@@ -23,55 +71,91 @@ class Recommendations:
     """One replica.
 
     Args:
-        store: Address of the store.
-        poll_interval_s: How often to look for a newer bundle or side table.
-        pseudonyms: Under which the store knows users; None for plain ids.
-        rerank: How lists are rearranged.
+        settings: What it is told.
     """
 
-    def __init__(
-        self,
-        store: str,
-        poll_interval_s: float,
-        pseudonyms: Pseudonyms | None,
-        rerank: RerankSection,
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
         # One request, one core: threads would only fight with those of other replicas.
         faiss.omp_set_num_threads(1)
-        self._state = ServingState(Store(store), pseudonyms=pseudonyms, rerank=rerank)
-        self._state.load()
-        self._state.start_polling(poll_interval_s)
+        store = Store(settings.store)
+        log = event_log_of(store, settings.event_log)
+        state = ServingState(
+            store,
+            pseudonyms=settings.pseudonyms,
+            rerank=settings.rerank,
+            log=log,
+            experiments=settings.experiments,
+        )
+        state.load()
+        state.start_polling(settings.poll_interval_s)
+        keys = settings.keys_file
+        self._service = Service(
+            state=state,
+            log=log,
+            keys=None if keys is None else KeyRing(keys, settings.num_replicas),
+            token_key=settings.token_key,
+            score_review=_scoring() if settings.has_sentiment else None,
+            pseudonyms=settings.pseudonyms,
+            experiments=settings.experiments,
+            exposures=settings.exposures,
+            deadline_s=settings.deadline_s,
+            cors_origins=settings.cors_origins,
+        )
+        # What lives by now stays; the collector has no need to look at a million items again.
+        gc.collect()
+        gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Ray the application, after the state is loaded."""
-        return build_app(self._state)
+        return build_app(self._service)
+
+    def __del__(self) -> None:
+        """Finish what was submitted to the event log."""
+        service = getattr(self, "_service", None)
+        if service is not None and service.log is not None:
+            service.log.close()
 
 
-def application(
-    store: str | Path,
-    *,
-    num_replicas: int,
-    poll_interval_s: float,
-    pseudonyms: Pseudonyms | None = None,
-    rerank: RerankSection = RERANK_DEFAULTS,
-) -> Application:
-    """Describe the deployment.
-
-    Args:
-        store: Address of the store.
-        num_replicas: Processes that answer.
-        poll_interval_s: How often each looks for a newer bundle or side table.
-        pseudonyms: Under which the store knows users; None for plain ids.
-        rerank: How lists are rearranged.
-    """
+def application(settings: Settings) -> Application:
+    """Describe the deployment."""
     # A replica names users; it has no business opening what is sealed.
-    naming = None if pseudonyms is None else pseudonyms.naming_only()
+    naming = None if settings.pseudonyms is None else settings.pseudonyms.naming_only()
     deployment = serve.deployment(
         name="recommendations",
-        num_replicas=num_replicas,
+        num_replicas=settings.num_replicas,
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         graceful_shutdown_timeout_s=10.0,
         graceful_shutdown_wait_loop_s=0.2,
         health_check_period_s=5.0,
     )(Recommendations)
-    return deployment.bind(str(store), poll_interval_s, naming, rerank)
+    return deployment.bind(replace(settings, pseudonyms=naming))
+
+
+def settings_of(options: ServeOptions, token_key: bytes) -> Settings:
+    """Return what the replicas of a server are told."""
+    section = options.section
+    return Settings(
+        store=str(options.store.resolve()),
+        num_replicas=section.replicas,
+        poll_interval_s=section.poll_interval_s,
+        token_key=token_key,
+        keys_file=options.keys_file.resolve() if options.needs_keys else None,
+        event_log=options.event_log,
+        has_sentiment=bool(section.sentiment_replicas),
+        pseudonyms=options.pseudonyms,
+        rerank=options.rerank,
+        experiments=section.experiments,
+        exposures=section.exposures,
+        deadline_s=section.deadline_ms / 1000,
+        cors_origins=section.cors_origins,
+    )
+
+
+def _scoring() -> ReviewScoring:
+    """Return what asks the sentiment endpoint for the signals of a review."""
+    handle = serve.get_app_handle(SENTIMENT_APP_NAME)
+
+    async def score(text: str) -> Mapping[str, Any]:
+        return await asyncio.wait_for(handle.signals.remote(text), SCORING_LIMIT_S)
+
+    return score

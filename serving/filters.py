@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from serving.catalogue import Catalogue
-from serving.schema import Filters
+from serving.schema import Filters, Wish
 
 
 def allowed_items(filters: Filters | None, catalogue: Catalogue) -> np.ndarray | None:
@@ -37,6 +37,36 @@ def allowed_items(filters: Filters | None, catalogue: Catalogue) -> np.ndarray |
     if filters.exclude_item_ids is not None:
         allowed_I[_known(filters.exclude_item_ids, catalogue)] = False
     return allowed_I
+
+
+def within(allowed: np.ndarray | None, hidden: list[int], num_items: int) -> np.ndarray | None:
+    """Return the mask without hidden items; None where neither leaves anything out."""
+    if not hidden:
+        return allowed
+    left_I = np.ones(num_items, dtype=bool) if allowed is None else allowed.copy()
+    left_I[hidden] = False
+    return left_I
+
+
+def relaxed(filters: Filters) -> Filters:
+    """Return what holds also where nothing passes: stock, and what is not wanted at all."""
+    return filters.model_copy(
+        update={
+            "category": None,
+            "brand": None,
+            "min_price_cents": None,
+            "max_price_cents": None,
+            "include_item_ids": None,
+        }
+    )
+
+
+def matching_items(wish: Wish, catalogue: Catalogue) -> np.ndarray:
+    """Return the items that a wish names in any way, bool, shape (I,)."""
+    mask_I = _any_of(wish.category or (), catalogue.of_category, len(catalogue))
+    mask_I |= _any_of(wish.brand or (), catalogue.of_brand, len(catalogue))
+    mask_I[_known(wish.item_ids or (), catalogue)] = True
+    return mask_I
 
 
 def _any_of(names: Iterable[str], rows: Mapping[str, np.ndarray], num_items: int) -> np.ndarray:

@@ -6,11 +6,13 @@ stands for the program: it corrects the configuration, then becomes HAProxy.
 """
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from serving.processes import free_port
+from serving.request_guard import ARRIVAL_HEADER
 
 _WRAPPER = "haproxy.sh"
 _CONFIG = "haproxy.cfg"
@@ -23,12 +25,26 @@ _PROBLEMS = {
 }
 
 
-def prepare_haproxy(folder: Path, binary: str) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much is let through to a replica.
+
+    Attributes:
+        in_flight: Requests that a replica has at once; more wait.
+        wait_ms: A request that waited so long is answered with 503.
+    """
+
+    in_flight: int
+    wait_ms: int
+
+
+def prepare_haproxy(folder: Path, binary: str, limits: Limits) -> dict[str, str]:
     """Write the wrapper and the error pages, and return the environment that makes Ray use them.
 
     Args:
         folder: Of this run alone: configuration, sockets and error pages lie there.
         binary: The program itself.
+        limits: How much is let through. What is refused costs the replicas nothing.
 
     Returns:
         Environment variables to set before Ray starts.
@@ -45,6 +61,10 @@ def prepare_haproxy(folder: Path, binary: str) -> dict[str, str]:
         r"/^ *log .* local0 info$/d",
         r"/^ *option httplog$/d",
         r"/^ *option log-health-checks$/d",
+        rf"s|^\( *server [^ ]* [^ ]* check\)|\1 maxconn {limits.in_flight}|",
+        # Replicas count from here on how long a request took.
+        rf"s|^frontend http_frontend$|&\n    http-request set-header {ARRIVAL_HEADER} "
+        r"%[date(0,us)]|",
     ]
     pages = []
     for status in _PROBLEMS:
@@ -54,7 +74,8 @@ def prepare_haproxy(folder: Path, binary: str) -> dict[str, str]:
         pages.append(f"    errorfile {status} {page}")
     joined = r"\n".join(pages)
     # A client that sends its request a byte a minute must not hold a connection for an hour.
-    edits.append(rf"s|^defaults$|defaults\n    timeout http-request 10s\n{joined}|")
+    limited = rf"timeout http-request 10s\n    timeout queue {limits.wait_ms}ms"
+    edits.append(rf"s|^defaults$|defaults\n    {limited}\n{joined}|")
     wrapper = folder / _WRAPPER
     wrapper.write_text(_script(binary, edits))
     wrapper.chmod(0o700)

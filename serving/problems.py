@@ -17,13 +17,22 @@ MEDIA_TYPE = "application/problem+json"
 _MAX_SHOWN = 80
 _TITLES = {
     "bad-request": "The request cannot be read",
+    "bundle-refused": "The bundle cannot go live",
     "body-too-large": "The body is too large",
+    "forbidden": "The key does not allow this",
     "internal-error": "The server failed",
     "invalid-request": "The request breaks the contract",
     "malformed-json": "The body is no JSON",
     "method-not-allowed": "This method is not supported here",
     "not-found": "There is nothing here",
+    "not-taking": "The server takes nothing in",
+    "not-written": "Nothing was kept",
     "not-ready": "The server cannot answer yet",
+    "too-many-requests": "The key asks too often",
+    "unauthorized": "A key is needed",
+    "unknown-bundle": "There is no such bundle",
+    "unknown-item": "There is no such item",
+    "unknown-user": "Nothing is known of this user",
     "unsupported-media-type": "The body has the wrong media type",
 }
 _SLUGS = {

@@ -1,6 +1,6 @@
 """Why an item is recommended: a sentence for the user, and a quote from another's review."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import polars as pl
 
@@ -29,19 +29,39 @@ _OTHERWISE = "Picked for you"
 def quotes_by_item(quotes: pl.DataFrame) -> dict[str, list[tuple[str, Quote]]]:
     """Return (author's user id, quote) pairs by item id, in the table's order."""
     found: dict[str, list[tuple[str, Quote]]] = {}
-    columns = ("item_id", "user_id", "review_id", "quote", "polarity")
-    for item_id, author, review_id, text, polarity in quotes.select(columns).iter_rows():
-        quote = Quote(text=text, review_id=review_id, polarity=polarity)
+    columns = ("item_id", "user_id", "review_id", "quote", "aspect", "polarity")
+    for item_id, author, review_id, text, aspect, polarity in quotes.select(columns).iter_rows():
+        quote = Quote(text=text, review_id=review_id, aspect=aspect, polarity=polarity)
         found.setdefault(item_id, []).append((author, quote))
     return found
 
 
-def quote_from_another(quotes: Quotes, item_id: str, user_id: str | None) -> Quote | None:
-    """Return the best quote on an item that `user_id` did not write, or None."""
-    for author, quote in quotes.get(item_id, ()):
-        if author != user_id:
-            return quote
-    return None
+def quote_from_another(
+    quotes: Quotes,
+    item_id: str,
+    user_id: str | None,
+    *,
+    erased: Container[str] = (),
+    wrong: Container[str] = (),
+    aspects: Container[str] = (),
+) -> Quote | None:
+    """Return the best quote on an item, or None.
+
+    Args:
+        quotes: By item id.
+        item_id: What it is on.
+        user_id: Whose own words it must not be.
+        erased: Authors of whom nothing is to be shown any more.
+        wrong: Reviews that must not be quoted.
+        aspects: Quotes on one of these come first.
+    """
+    allowed = [
+        quote
+        for author, quote in quotes.get(item_id, ())
+        if author != user_id and author not in erased and quote.review_id not in wrong
+    ]
+    wanted = (quote for quote in allowed if quote.aspect is not None and quote.aspect in aspects)
+    return next(wanted, allowed[0] if allowed else None)
 
 
 def reason_text(*, source: str, because: str | None, felt: float, is_personal: bool) -> str:

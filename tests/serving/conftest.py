@@ -8,8 +8,11 @@ import polars as pl
 import pytest
 from published_shop import AS_OF, Published
 
+from features.aspect_profiles import aspect_mentions, item_aspects
 from features.histories import browse_history, browse_log, purchase_history
-from features.quotes import item_quotes
+from features.item_needs import item_needs
+from features.quotes import item_complaints, item_quotes
+from features.satisfaction_index import satisfaction_index
 from features.visibility import everything
 from jobs.sample_shop import Shop, ShopConfig, generate_shop
 from recsys.bundle_versions import promote
@@ -48,12 +51,18 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
     visible = everything(shop.events, shop.reviews, as_of=AS_OF)
     fitted = _fit(shop, signals)
     assert fitted.world is not None
+    felt, reviews = signals.lazy(), visible.reviews.lazy()
     tables = {
         "items": shop.items,
-        "purchase_history": purchase_history(visible, signals.lazy()),
+        "purchase_history": purchase_history(visible, felt),
         "browse_history": browse_history(browse_log(visible)),
         "user_profiles": fitted.world.user_profiles,
-        "quotes": item_quotes(shop.reviews.lazy(), signals.lazy()),
+        "quotes": item_quotes(reviews, felt),
+        "complaints": item_complaints(reviews, felt),
+        "item_profiles": fitted.world.item_profiles,
+        "item_aspects": item_aspects(aspect_mentions(visible, felt)),
+        "item_needs": item_needs(reviews, felt),
+        "item_satisfaction": satisfaction_index(shop.items.lazy(), visible, felt, by=["item_id"]),
     }
     published = Published(root=root, shop=shop, fitted=fitted, tables=tables)
     for name, frame in tables.items():

@@ -3,15 +3,25 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from fastapi import FastAPI
 
 from features.store import Store
 from jobs.sample_shop import Shop
 from recsys.bundle import write_bundle
 from recsys.fitting import Fitted
+from serving.app import build_app
+from serving.service import Service
+from serving.state import ServingState
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def app_of(state: ServingState, **given: Any) -> FastAPI:
+    """Return the application over a state; who may ask and the rest of the service are given."""
+    return build_app(Service(state=state, token_key=b"k" * 32, **given))
 
 
 @dataclass(frozen=True, kw_only=True)

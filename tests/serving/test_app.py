@@ -2,12 +2,11 @@ from collections.abc import Iterator
 
 import polars as pl
 import pytest
-from published_shop import Published
+from published_shop import Published, app_of
 from starlette.testclient import TestClient
 
 from features.store import Store
 from recsys.rerank_section import RerankSection
-from serving.app import build_app
 from serving.schema import RecommendationResponse
 from serving.state import ServingState
 
@@ -18,7 +17,7 @@ PATH = "/v1/recommendations"
 def client(published_once: Published) -> Iterator[TestClient]:
     state = ServingState(published_once.store)
     state.load()
-    with TestClient(build_app(state)) as client:
+    with TestClient(app_of(state)) as client:
         yield client
 
 
@@ -134,7 +133,7 @@ def test_a_user_without_purchases_or_browsing_is_declared(published: Published) 
     published.store.overwrite(name, pl.concat([published.tables[name], lonely]))
     state = ServingState(published.store)
     state.load()
-    answered = ask(TestClient(build_app(state)), user_id="lonely")
+    answered = ask(TestClient(app_of(state)), user_id="lonely")
     assert answered.degraded == "no_history"
     assert len(answered.items) == 20
 
@@ -148,7 +147,7 @@ def test_who_bought_everything_gets_nothing_and_is_told(published: Published) ->
     published.store.overwrite("purchase_history", everything.select(columns))
     state = ServingState(published.store)
     state.load()
-    answered = ask(TestClient(build_app(state)), user_id="hoarder")
+    answered = ask(TestClient(app_of(state)), user_id="hoarder")
     assert (answered.items, answered.degraded) == ([], "everything_bought")
 
 
@@ -201,18 +200,25 @@ def test_stock_is_read_from_the_store(
     state = ServingState(published.store)
     state.load()
     filters = {"in_stock": in_stock, "include_item_ids": ["i00001", "i00002"]}
-    answered = ask(TestClient(build_app(state)), filters=filters)
+    answered = ask(TestClient(app_of(state)), filters=filters)
     assert {item.item_id for item in answered.items} == expected
 
 
 @pytest.mark.parametrize(
     "filters", [{"category": "Submarines"}, {"include_item_ids": []}, {"max_price_cents": 0}]
 )
-def test_filters_that_leave_nothing_are_declared(
-    client: TestClient, buyer: str, filters: dict[str, object]
+def test_filters_that_leave_nothing_are_relaxed_or_not_as_asked(
+    client: TestClient, published_once: Published, buyer: str, filters: dict[str, object]
 ) -> None:
-    answered = ask(client, user_id=buyer, filters=filters)
-    assert (answered.items, answered.degraded) == ([], "no_item_matches_filters")
+    strict = ask(client, user_id=buyer, filters=filters, strict_filters=True)
+    assert (strict.items, strict.degraded) == ([], "no_item_matches_filters")
+    assert strict.recommendation_id is None
+    unwanted = ask(client, user_id=buyer).items[0].item_id
+    relaxed = ask(client, user_id=buyer, filters={**filters, "exclude_item_ids": [unwanted]})
+    assert relaxed.degraded == "filters_relaxed"
+    shown = {item.item_id for item in relaxed.items}
+    assert len(shown) == 20
+    assert not shown & (bought(published_once, buyer) | {unwanted})
 
 
 def test_empty_filters_filter_nothing(client: TestClient, buyer: str) -> None:
@@ -228,7 +234,7 @@ def test_the_shops_rules_and_the_requests_diversity_rearrange(
     section = RerankSection.model_validate({"rules": [{"factor": 0, "item_ids": [first]}]})
     state = ServingState(published_once.store, rerank=section)
     state.load()
-    ruled = TestClient(build_app(state))
+    ruled = TestClient(app_of(state))
     assert first not in {item.item_id for item in ask(ruled, user_id=buyer, k=50).items}
     assert first not in {item.item_id for item in ask(ruled, k=500).items}
     diverse = ask(client, user_id=buyer, k=10, diversity=0.9)
@@ -244,7 +250,7 @@ def test_what_is_explored_depends_on_the_request_alone(
     section = RerankSection(exploration=0.5, fresh_days=100_000)
     state = ServingState(published_once.store, rerank=section)
     state.load()
-    client = TestClient(build_app(state))
+    client = TestClient(app_of(state))
 
     def items_of(request_id: str) -> list[tuple[str, float]]:
         asked = {"user_id": buyer, "k": 10}
@@ -275,7 +281,7 @@ def test_the_model_page_tells_what_answers(client: TestClient) -> None:
 
 
 def test_alive_before_ready(tmp_path_factory: pytest.TempPathFactory) -> None:
-    client = TestClient(build_app(ServingState(Store(tmp_path_factory.mktemp("empty")))))
+    client = TestClient(app_of(ServingState(Store(tmp_path_factory.mktemp("empty")))))
     assert client.get("/healthz").json() == {"status": "ok"}
     for answered in (client.get("/readyz"), client.get("/v1/model"), client.post(PATH, json={})):
         assert answered.status_code == 503

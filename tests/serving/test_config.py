@@ -26,7 +26,7 @@ def test_the_file_of_the_folder_is_read_and_other_sections_are_left_alone(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[serve]\nprot = 1\n", r"unknown key serve\.prot; allowed there: host, poll_interval_s"),
+        ("[serve]\nprot = 1\n", r"unknown key serve\.prot; allowed there: cors_origins"),
         ("[serve]\nport = 0\n", r"serve\.port: .* not 0"),
         ("[serve]\npoll_interval_s = nan\n", r"serve\.poll_interval_s"),
         ("[rerank]\nbrand_cup = 1\n", r"unknown key rerank\.brand_cup; .*there: brand_cap"),
@@ -34,6 +34,13 @@ def test_the_file_of_the_folder_is_read_and_other_sections_are_left_alone(
         ("[rerank]\ndiversity = 2\n", r"rerank\.diversity: .* not 2"),
         ("[[rerank.rules]]\nfactor = 2\n", r"rerank\.rules\.0: .*names items"),
         ("[serve", "is no TOML file"),
+        ("[event_log]\naddres = 'x'\n", r"unknown key event_log\.addres; .*there: address"),
+        ("[[serve.experiments]]\nname = 'a'\nvariants = []\n", r"experiments\.0\.variants"),
+        (
+            "[[serve.experiments]]\nname = 'a'\n[[serve.experiments.variants]]\nname = 'x'\n"
+            "wait = 1\n[[serve.experiments.variants]]\nname = 'y'\nweight = 1\n",
+            r"unknown key serve\.experiments\.0\.variants\.0\.wait; .*there: bundle, name",
+        ),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, text: str, message: str) -> None:

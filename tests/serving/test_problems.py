@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from published_shop import app_of
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
 from features.store import Store
-from serving.app import build_app
 from serving.request_guard import DRAINED_BYTES, MAX_BODY_BYTES, RequestGuard
 from serving.state import ServingState
 
@@ -24,7 +24,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     state = ServingState(Store(tmp_path_factory.mktemp("empty")))
-    with TestClient(build_app(state), raise_server_exceptions=False) as client:
+    with TestClient(app_of(state), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -45,7 +45,7 @@ def problem_of(answered: Any, status: int) -> dict[str, object]:
         (
             {"usr": "u"},
             "usr",
-            "unknown field; known ones are diversity, explain, filters, k, user_id",
+            "unknown field; known ones are avoid_aspects, boost, bury, debug, diversity, explain,",
         ),
         ({"filters": {"colour": "red"}}, "filters.colour", "unknown field; known ones are brand"),
         ({"k": 0}, "k", "greater than or equal to 1, not 0"),

@@ -33,7 +33,7 @@ def refused(*arguments: str, cwd: Path) -> str:
 
 @contextmanager
 def serving(published: Published, port: int, log: Path) -> Iterator[subprocess.Popen[str]]:
-    arguments = ["--store", str(published.root), "--port", str(port), "--json"]
+    arguments = ["--store", str(published.root), "--port", str(port), "--json", "--insecure"]
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -164,7 +164,8 @@ def test_what_cannot_be_served_is_refused_before_anything_starts(
     store = str(published_once.root)
     assert "there is no store at nowhere" in refused("--store", "nowhere", cwd=tmp_path)
     assert "no bundle is published in empty/bundles" in refused("--store", "empty", cwd=tmp_path)
-    reachable = refused("--store", store, "--host", "0.0.0.0", cwd=tmp_path)
-    assert "say --insecure" in reachable
+    reachable = refused("--store", store, "--host", "0.0.0.0", "--insecure", cwd=tmp_path)
+    assert "everybody could read what users bought" in reachable
+    assert "sentirec keys create" in refused("--store", store, cwd=tmp_path)
     (tmp_path / "sentirec.toml").write_text("[serve]\nprot = 1\n")
     assert "unknown key serve.prot" in refused("--store", store, cwd=tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from published_shop import Published
+from published_shop import Published, app_of
 from starlette.testclient import TestClient
 
 from features.errors import StoreError
@@ -15,7 +15,6 @@ from features.store import Store
 from recsys.bundle_versions import promote
 from recsys.errors import BundleError
 from recsys.recommender import Recommended, Recommender
-from serving.app import build_app
 from serving.errors import NothingToServeError
 from serving.state import ServingState
 
@@ -54,7 +53,7 @@ def test_nothing_changed_is_no_refresh(published_once: Published) -> None:
 
 def test_a_promoted_bundle_is_taken_over_without_a_failed_request(published: Published) -> None:
     state = loaded(published)
-    client = TestClient(build_app(state))
+    client = TestClient(app_of(state))
     state.start_polling(0.05)
     seen: list[tuple[int, str]] = []
     ended = threading.Event()
@@ -90,7 +89,7 @@ def test_a_corrupt_bundle_never_replaces_the_live_one(published: Published) -> N
     assert not state.refresh()
     assert version(state) == "v1"
     assert "ranker.txt" in (state.reload_error or "")
-    client = TestClient(build_app(state))
+    client = TestClient(app_of(state))
     assert client.post(PATH, json={}).status_code == 200
     assert "ranker.txt" in client.get("/v1/model").json()["reload_error"]
 
@@ -156,7 +155,7 @@ def test_a_bundle_that_vanishes_stays_live(published: Published) -> None:
 
 def test_a_purchase_is_seen_at_the_next_refresh(published: Published) -> None:
     state = loaded(published)
-    client = TestClient(build_app(state))
+    client = TestClient(app_of(state))
     best = client.post(PATH, json={"user_id": "u00001", "k": 1}).json()["items"][0]["item_id"]
     purchases = published.tables["purchase_history"]
     bought = purchases.filter(user_id="u00001").tail(1).with_columns(item_id=pl.lit(best))
@@ -195,7 +194,7 @@ def test_a_store_of_pseudonyms_is_asked_by_plain_ids(published: Published) -> No
     ours = Pseudonyms.of_secret(bytes(range(32)))
     user_id = published.tables["purchase_history"]["user_id"][0]
     body = {"user_id": user_id, "k": 5, "explain": True}
-    plain = TestClient(build_app(loaded(published))).post(PATH, json=body).json()
+    plain = TestClient(app_of(loaded(published))).post(PATH, json=body).json()
     key = pl.DataFrame({"fingerprint": [ours.fingerprint]})
     published.store.append(PSEUDONYM_KEY, key)
     for name, frame in published.tables.items():
@@ -204,7 +203,7 @@ def test_a_store_of_pseudonyms_is_asked_by_plain_ids(published: Published) -> No
         loaded(published)
     state = ServingState(published.store, pseudonyms=ours)
     state.load()
-    answered = TestClient(build_app(state)).post(PATH, json=body).json()
+    answered = TestClient(app_of(state)).post(PATH, json=body).json()
     assert answered["degraded"] is None
     assert answered["user_id"] == user_id
     for found, wanted in zip(answered["items"], plain["items"], strict=True):

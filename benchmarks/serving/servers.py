@@ -1,0 +1,51 @@
+"""Servers under load, each a process of its own: `sentirec serve` and one that does nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_SERVE = ("jobs.cli", "serve")
+_DO_NOTHING = ("benchmarks.serving.noop",)
+_STOPPED_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server that answers.
+
+    Attributes:
+        url: Where.
+        start_s: From starting the command to the first answer of `/readyz`.
+    """
+
+    url: str
+    start_s: float
+
+
+@contextmanager
+def running(store: Path, port: int, replicas: int, *, is_noop: bool = False) -> Iterator[Running]:
+    """Start a server and end it with the block.
+
+    Raises:
+        RuntimeError: If it does not come up.
+    """
+    command = [sys.executable, "-m", *(_DO_NOTHING if is_noop else _SERVE), "--json"]
+    command += ["--store", str(store), "--port", str(port), "--replicas", str(replicas)]
+    command += ["--sentiment-replicas", "0", "--insecure"]
+    started = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the server did not come up: {' '.join(command)}")
+            yield Running(url=json.loads(line)["url"], start_s=time.monotonic() - started)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(_STOPPED_WITHIN_S)

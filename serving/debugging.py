@@ -1,0 +1,56 @@
+"""Where an item's place comes from: what every source and feature says of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from recsys.pair_features import pair_features
+from recsys.query import Query
+from recsys.recommender import Recommender
+
+
+def debug_items(
+    recommender: Recommender, query: Query, item_idx: np.ndarray
+) -> list[dict[str, Any]]:
+    """Explain items of one user's list, in the shape of `serving.schema.Debug`.
+
+    Args:
+        recommender: Of the live bundle, with candidates enough.
+        query: Of the user.
+        item_idx: What was shown, shape (k,). An item that is no candidate was explored: of it only
+            this is known.
+    """
+    candidates, scores = recommender.rank(query)
+    features = pair_features(query, candidates, recommender.features, recommender.text)[0]
+    names = recommender.ranker.feature_names
+    depth = recommender.config.candidates.depth
+    places = {item: place for place, item in enumerate(candidates.item_idx[0].tolist())}
+    told = []
+    for item in item_idx.tolist():
+        place = places.get(item)
+        if place is None:
+            told.append({"ranker_score": None, "sources": {}, "features": {}})
+            continue
+        voices = zip(
+            candidates.sources,
+            candidates.rank[0, place].tolist(),
+            _finite(candidates.score[0, place]),
+            strict=True,
+        )
+        told.append(
+            {
+                "ranker_score": float(scores[0, place]),
+                "sources": {
+                    source: {"rank": None if rank >= depth else rank + 1, "score": score or 0.0}
+                    for source, rank, score in voices
+                },
+                "features": dict(zip(names, _finite(features[place]), strict=True)),
+            }
+        )
+    return told
+
+
+def _finite(values: Iterable[float]) -> list[float | None]:
+    """Return numbers as JSON has them: what is unknown is null."""
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,163 @@
+"""What users did since the side tables were made: read from the event log, kept in memory.
+
+The side tables know what the log holds up to a position (`features.event_log.coverage`); what comes
+after it is added here, entry by entry, before each answer: whoever was told that an event is
+acknowledged sees it in the user's next answer, on any replica. Feedback counts from the first entry
+on, as no side table knows it.
+
+Not for several threads at once, but for `of`.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from features.event_log import Entry, EventLog, Kind
+from features.histories import BROWSE_WEIGHTS
+from features.opinion import NEGATIVE_BELOW
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class LiveUser:
+    """What one user did and said since the side tables were made.
+
+    Attributes:
+        bought: When each item was bought first, microseconds since the epoch, by item id.
+        browsed: When each item was browsed last, and how strongly in all, by item id.
+        felt: Polarity of the user's own review, by item id.
+        dismissed: Items the user does not want to be shown.
+        wrong_causes: Items that must not be given as a reason, nor count as the user's taste.
+        wrong_quotes: Reviews that must not be quoted.
+        counts: Sums of what profile columns count; see `added_profile`.
+    """
+
+    bought: dict[str, int] = field(default_factory=dict)
+    browsed: dict[str, tuple[int, float]] = field(default_factory=dict)
+    felt: dict[str, float] = field(default_factory=dict)
+    dismissed: set[str] = field(default_factory=set)
+    wrong_causes: set[str] = field(default_factory=set)
+    wrong_quotes: set[str] = field(default_factory=set)
+    counts: dict[str, float] = field(default_factory=dict)
+
+    def count(self, name: str, value: float = 1.0) -> None:
+        """Add to one of the sums."""
+        self.counts[name] = self.counts.get(name, 0.0) + value
+
+
+class LiveUsers:
+    """What all users did since the side tables were made.
+
+    Args:
+        log: Where it is read from.
+        covered: Position of the last entry that the side tables know.
+
+    Raises:
+        EventLogError: If the log cannot be read.
+    """
+
+    def __init__(self, log: EventLog, covered: int) -> None:
+        self.covered = covered
+        self.position = covered
+        self.received_at = 0
+        """When the newest entry was received, microseconds since the epoch; 0 before any."""
+        self._users: dict[str, LiveUser] = {}
+        self._erased: set[str] = set()
+        for entry in log.feedback(covered):
+            self._apply(entry)
+        self._tail = log.tail(covered)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was acknowledged since the last call.
+
+        Raises:
+            EventLogError: If the log cannot be read; what was known stays.
+        """
+        for entry in self._tail.poll():
+            self._apply(entry)
+
+    def of(self, user_id: str | None) -> LiveUser | None:
+        """Return what a user did, by the name that the tables know; None for nothing."""
+        return None if user_id is None else self._users.get(user_id)
+
+    def is_erased(self, user_id: str) -> bool:
+        """Tell whether a user was erased since the side tables were made."""
+        return user_id in self._erased
+
+    @property
+    def erased(self) -> frozenset[str]:
+        """Users that were erased since the side tables were made."""
+        return frozenset(self._erased)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._tail.close()
+
+    def _apply(self, entry: Entry) -> None:
+        self.position = max(self.position, entry.position)
+        self.received_at = max(self.received_at, entry.received_at)
+        if entry.kind == "erasure":
+            self._erased.add(entry.user_id)
+            self._users.pop(entry.user_id, None)
+            return
+        try:
+            _APPLY[entry.kind](
+                self._users.setdefault(entry.user_id, LiveUser()), orjson.loads(entry.content)
+            )
+        except (KeyError, TypeError, ValueError):
+            # One entry that another version wrote must not keep all others from being answered.
+            _logger.exception("entry %d of the event log cannot be used", entry.position)
+
+
+def _event(user: LiveUser, content: dict[str, Any]) -> None:
+    kind, item_id, time = content["event_type"], content.get("item_id"), content["event_time"]
+    if item_id is None:
+        return
+    if kind == "purchase":
+        user.bought[item_id] = min(time, user.bought.get(item_id, time))
+        user.count("purchases")
+    elif kind == "return":
+        user.count("returns")
+    if kind == "view":
+        user.count("views")
+    if kind in BROWSE_WEIGHTS:
+        last, strength = user.browsed.pop(item_id, (time, 0.0))
+        user.browsed[item_id] = (max(last, time), strength + BROWSE_WEIGHTS[kind])
+
+
+def _feedback(user: LiveUser, content: dict[str, Any]) -> None:
+    if content["event_type"] == "dismiss":
+        user.dismissed.add(content["item_id"])
+        return
+    if content.get("because_item_id"):
+        user.wrong_causes.add(content["because_item_id"])
+    if content.get("quoted_review_id"):
+        user.wrong_quotes.add(content["quoted_review_id"])
+
+
+def _review(user: LiveUser, content: dict[str, Any]) -> None:
+    user.count("reviews")
+    if content.get("rating") is not None:
+        user.count("ratings")
+        user.count("stars", content["rating"])
+
+
+def _signals(user: LiveUser, content: dict[str, Any]) -> None:
+    polarity = content["polarity"]
+    if content.get("item_id") is not None:
+        user.felt[content["item_id"]] = polarity
+    user.count("felt")
+    user.count("polarity", polarity)
+    user.count("negative", float(polarity < NEGATIVE_BELOW))
+
+
+_APPLY: dict[Kind, Any] = {
+    "event": _event,
+    "feedback": _feedback,
+    "review": _review,
+    "signals": _signals,
+}

@@ -1,0 +1,90 @@
+"""The next page of an answer: a signed token that any replica can read.
+
+It carries the request and which items were shown, as hashes of their ids: a later page repeats none
+of them, whatever was published or happened in between. An item whose hash is that of a shown one is
+left out too; among a million items and 500 shown that is one in 2,000 pages.
+"""
+
+import base64
+import hashlib
+import hmac
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from serving.problems import FieldProblem, ProblemError
+
+HASH_BYTES = 5
+_MAC_BYTES = 16
+_MAX_CONTENT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a token says.
+
+    Attributes:
+        recommendation_id: Of the answer before.
+        request: As it was asked, in JSON types.
+        shown: Hashes of the ids of all items on pages before, in order.
+    """
+
+    recommendation_id: str
+    request: dict[str, Any]
+    shown: tuple[bytes, ...]
+
+
+def item_hash(item_id: str) -> bytes:
+    """Return the hash under which a shown item is remembered."""
+    return hashlib.blake2b(item_id.encode(), digest_size=HASH_BYTES).digest()
+
+
+def write_token(page: Page, key: bytes) -> str:
+    """Write and sign a token, ASCII."""
+    content = orjson.dumps([page.recommendation_id, page.request])
+    packed = len(page.shown).to_bytes(2) + b"".join(page.shown) + zlib.compress(content, 6)
+    return base64.urlsafe_b64encode(_mac(packed, key) + packed).rstrip(b"=").decode()
+
+
+def read_token(token: str, key: bytes) -> Page:
+    """Read a token that `write_token` wrote with the same key.
+
+    Raises:
+        ProblemError: 422 where it was not.
+    """
+    try:
+        signed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except ValueError as error:
+        raise _unreadable() from error
+    mac, packed = signed[:_MAC_BYTES], signed[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, _mac(packed, key)):
+        raise _unreadable()
+    num, start = int.from_bytes(packed[:2]), 2
+    end = start + num * HASH_BYTES
+    content = zlib.decompressobj().decompress(packed[end:], _MAX_CONTENT_BYTES)
+    recommendation_id, request = orjson.loads(content)
+    shown = tuple(packed[at : at + HASH_BYTES] for at in range(start, end, HASH_BYTES))
+    return Page(recommendation_id=recommendation_id, request=request, shown=shown)
+
+
+def hidden_by(shown: Iterable[bytes], hashes: dict[bytes, list[int]]) -> list[int]:
+    """Return the items that were shown, as indices.
+
+    Args:
+        shown: Hashes.
+        hashes: Item indices by hash, see `item_hash`.
+    """
+    return [idx for value in shown for idx in hashes.get(value, ())]
+
+
+def _mac(packed: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, packed, "sha256")[:_MAC_BYTES]
+
+
+def _unreadable() -> ProblemError:
+    message = "not a token of this server: give the next_token of the page before as it is"
+    problem = FieldProblem(field="token", message=message)
+    return ProblemError(422, "invalid-request", f"token: {message}", errors=[problem])

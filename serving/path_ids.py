@@ -1,0 +1,28 @@
+"""Ids in paths, under the rules of ids in bodies."""
+
+from pydantic import TypeAdapter, ValidationError
+
+from serving.problems import FieldProblem, ProblemError
+from serving.schema_types import Id
+
+_ID = TypeAdapter(Id)
+
+
+def path_id(value: str, name: str) -> str:
+    """Return an id of a path.
+
+    Args:
+        value: Percent-decoded.
+        name: Of the path's parameter.
+
+    Raises:
+        ProblemError: 422 where it is too long or has control characters.
+    """
+    try:
+        return _ID.validate_python(value)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        problem = FieldProblem(field=name, message=message)
+        raise ProblemError(
+            422, "invalid-request", f"{name}: {message}", errors=[problem]
+        ) from error

@@ -1,0 +1,118 @@
+"""The service itself: whether it lives, what it answers with, what it measures."""
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+
+from recsys.bundle_versions import promote, rollback
+from recsys.errors import BundleError
+from serving.json_body import read_json
+from serving.openapi import STATUSES, needs, problems, request_body
+from serving.problems import ProblemError
+from serving.schema_service import Health, ModelInfo, PromoteRequest, Switched
+from serving.service import Service, json_response
+
+
+def add_service_routes(app: FastAPI, service: Service) -> None:
+    """Add the routes to an application."""
+
+    @app.get("/healthz", summary="Whether the process lives", response_model=Health)
+    async def healthz() -> Response:
+        """Always ok, also before anything is loaded."""
+        return json_response({"status": "ok"})
+
+    @app.get(
+        "/readyz",
+        summary="Whether the server can answer",
+        response_model=Health,
+        responses=problems(503, is_open=True),
+    )
+    async def readyz() -> Response:
+        """Ready once a bundle and the side tables are loaded; 503 before."""
+        service.ready()
+        return json_response({"status": "ready"})
+
+    @app.get(
+        "/metrics", summary="What is measured", responses=problems(500), openapi_extra=needs("read")
+    )
+    async def metrics(request: Request) -> Response:
+        """Counts and times of all processes of this machine, for Prometheus."""
+        service.caller(request, "read")
+        content, media_type = service.metrics.page(service.state.snapshot)
+        return Response(content, media_type=media_type)
+
+    @app.get(
+        "/v1/model",
+        summary="What is answering",
+        response_model=ModelInfo,
+        responses=problems(500, 503),
+        openapi_extra=needs("read"),
+    )
+    async def model(request: Request) -> Response:
+        """The live bundle, its metrics, and the versions of the side tables."""
+        service.caller(request, "read")
+        snapshot = service.ready()
+        manifest = snapshot.manifest
+        return json_response(
+            {
+                "version": manifest.version,
+                "created_at": manifest.created_at,
+                "metrics": manifest.metrics,
+                "side_tables": snapshot.versions,
+                "experiments": service.state.experiments(),
+                "reload_error": service.state.reload_error,
+            }
+        )
+
+    @app.post(
+        "/v1/model/promote",
+        summary="Make a bundle live",
+        response_model=Switched,
+        responses=problems(404, 409, *STATUSES),
+        openapi_extra=needs("admin") | request_body(PromoteRequest),
+    )
+    async def promote_bundle(request: Request) -> Response:
+        """Switch to a bundle that lies in the store, its hashes checked first.
+
+        This process answers with it from now on, others within their poll interval. No request
+        fails over it. The gate of `sentirec publish` is not asked.
+        """
+        service.caller(request, "admin")
+        version = (await read_json(request, PromoteRequest)).version
+        if not (service.state.bundles / version / "manifest.json").is_file():
+            raise ProblemError(404, "unknown-bundle", f"there is no bundle {version!r} here")
+        return await _switch(service, request, lambda: promote(service.state.bundles, version))
+
+    @app.post(
+        "/v1/model/rollback",
+        summary="Make the bundle before live again",
+        response_model=Switched,
+        responses=problems(409, 500, 503),
+        openapi_extra=needs("admin"),
+    )
+    async def rollback_bundle(request: Request) -> Response:
+        """Switch back to what was live before the present bundle."""
+        service.caller(request, "admin")
+        return await _switch(service, request, lambda: rollback(service.state.bundles))
+
+
+async def _switch(service: Service, request: Request, switch: Callable[[], object]) -> Response:
+    """Switch the link, then take it over here.
+
+    Raises:
+        ProblemError: 409 where the bundle is damaged or there is none before.
+    """
+    previous = service.model_version()
+    try:
+        await asyncio.to_thread(switch)
+    except BundleError as error:
+        raise ProblemError(409, "bundle-refused", f"nothing was switched: {error}") from error
+    await asyncio.to_thread(service.state.refresh)
+    return json_response(
+        {
+            "request_id": request.state.request_id,
+            "model_version": service.ready().manifest.version,
+            "previous_version": previous,
+        }
+    )

@@ -1,0 +1,284 @@
+"""What users do and write is on the disk when it is acknowledged, and counts in the next answer."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from live_shop import NOW, LiveShop, live_shop, scoring
+from published_shop import Published, app_of
+from starlette.testclient import TestClient
+
+from features.event_log.coverage import write_coverage
+from features.pseudonyms import PSEUDONYM_KEY, Pseudonyms
+from sentiment.scorer import ReviewScorer, ScorerConfig
+from serving.state import ServingState
+
+
+@pytest.fixture
+def shop(published_once: Published, tmp_path: Path) -> Iterator[LiveShop]:
+    with live_shop(published_once.store, tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def buyer(published_once: Published) -> str:
+    counts = published_once.tables["purchase_history"]["user_id"].value_counts(sort=True)
+    return counts["user_id"][0]
+
+
+def event(
+    event_id: str, user_id: str, kind: str, item_id: str, **more: object
+) -> dict[str, object]:
+    told = {"event_id": event_id, "user_id": user_id, "event_type": kind, "item_id": item_id}
+    return {**told, **more}
+
+
+@pytest.mark.parametrize("kind", ["purchase", "dismiss"])
+def test_what_was_bought_or_dismissed_is_not_in_the_next_answer(
+    shop: LiveShop, buyer: str, kind: str
+) -> None:
+    first = shop.items_for(buyer)[0]
+
+    told = shop.tell(event("e1", buyer, kind, first))
+
+    assert (told["added"], told["known"], told["erased"]) == (1, 0, 0)
+    assert first not in shop.items_for(buyer)
+    assert first in shop.items_for("somebody else")
+
+
+def test_another_replica_sees_it_at_once(
+    published_once: Published, shop: LiveShop, buyer: str, tmp_path: Path
+) -> None:
+    first = shop.items_for(buyer)[0]
+    with live_shop(published_once.store, tmp_path) as other:
+        assert first in other.items_for(buyer)
+        shop.tell(event("e1", buyer, "purchase", first))
+        assert first not in other.items_for(buyer)
+
+
+def test_an_event_counts_once_however_often_it_is_sent(shop: LiveShop, buyer: str) -> None:
+    view = event("e1", buyer, "view", "i00001")
+    assert shop.tell(view, view)["added"] == 1
+    told = shop.tell(view, event("e2", buyer, "view", "i00002"))
+    assert (told["added"], told["known"]) == (1, 1)
+    assert [entry.key for entry in shop.log.read(0, 10)] == ["e1", "e2"]
+
+
+def test_a_visitor_nobody_knows_is_known_by_the_first_click(shop: LiveShop) -> None:
+    assert shop.ask(user_id="new here").degraded == "unknown_user"
+    shop.tell(event("e1", "new here", "view", "i00001"))
+    answered = shop.ask(user_id="new here")
+    assert answered.degraded is None
+    assert "browsed" in {item.reason.source for item in answered.items if item.reason}
+
+
+def test_a_reason_that_was_wrong_is_not_given_again(shop: LiveShop, buyer: str) -> None:
+    def causes() -> set[str | None]:
+        items = shop.ask(user_id=buyer, k=100).items
+        return {item.reason.because_item_id for item in items if item.reason is not None}
+
+    wrong = next(cause for cause in causes() if cause is not None)
+    shop.tell(event("f1", buyer, "reason_feedback", "i00001", because_item_id=wrong))
+    assert wrong not in causes()
+    assert wrong not in shop.items_for(buyer), "it was bought, after all"
+
+
+def test_a_quote_that_was_wrong_is_not_shown_to_that_user_again(shop: LiveShop, buyer: str) -> None:
+    def quotes(user_id: str) -> set[str]:
+        reasons = [item.reason for item in shop.ask(user_id=user_id, k=100).items]
+        return {r.quote.review_id for r in reasons if r is not None and r.quote is not None}
+
+    wrong = min(quotes(buyer) & quotes("somebody else"))
+    shop.tell(event("f1", buyer, "reason_feedback", "i00001", quoted_review_id=wrong))
+    assert wrong not in quotes(buyer)
+    assert wrong in quotes("somebody else")
+
+
+def test_all_of_a_batch_is_kept_or_nothing(shop: LiveShop, buyer: str) -> None:
+    whole, broken = event("e1", buyer, "view", "i00001"), event("e2", buyer, "view", "i00002")
+    del broken["item_id"]
+    answered = shop.client.post("/v1/events", json={"events": [whole, broken]})
+    assert answered.status_code == 422
+    assert answered.json()["errors"][0]["field"] == "events.1"
+    assert "a view has an item_id" in answered.json()["detail"]
+    assert shop.log.read(0, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"event_type": "levitate"}, "event_type"),
+        ({"event_time": "yesterday"}, "such as 2026-01-31T12:00:00Z"),
+        ({"event_time": "2026-01-01T00:00:00"}, "has no zone"),
+        ({"event_time": "9999-12-31T23:59:59-12:00"}, "within 1990..2099"),
+        ({"event_time": "1970-01-01T00:00:00Z"}, "within 1990..2099"),
+        ({"event_time": 1767225600}, "such as 2026-01-31T12:00:00Z"),
+        ({"quantity": 0}, "quantity"),
+        ({"propensity": 0.0}, "propensity"),
+        ({"event_type": "search"}, "a search has a query"),
+        ({"event_type": "reason_feedback"}, "because_item_id or a quoted_review_id"),
+        ({"event_id": "e\x07"}, "control characters"),
+        ({"colour": "red"}, "unknown field"),
+    ],
+)
+def test_a_wrong_event_is_refused_and_named(
+    shop: LiveShop, buyer: str, change: dict[str, object], message: str
+) -> None:
+    wrong = {**event("e1", buyer, "view", "i00001"), **change}
+    answered = shop.client.post("/v1/events", json={"events": [wrong]})
+    assert answered.status_code == 422
+    assert message in answered.json()["detail"]
+    assert shop.log.read(0, 10) == []
+
+
+def test_times_are_kept_as_they_were_told_else_as_they_came(shop: LiveShop, buyer: str) -> None:
+    shop.tell(
+        event("e1", buyer, "view", "i00001", event_time="2025-12-31T23:00:00-01:00"),
+        event("e2", buyer, "view", "i00001"),
+    )
+    times = [orjson.loads(entry.content)["event_time"] for entry in shop.log.read(0, 10)]
+    told = datetime(2026, 1, 1, tzinfo=UTC)
+    assert times == [round(told.timestamp() * 1e6), round(NOW.timestamp() * 1e6)]
+
+
+def test_nothing_is_acknowledged_that_could_not_be_written(
+    shop: LiveShop, buyer: str, tmp_path: Path
+) -> None:
+    blocker = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    blocker.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON entries"
+        " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    )
+    answered = shop.client.post(
+        "/v1/events", json={"events": [event("e1", buyer, "view", "i00001")]}
+    )
+    assert answered.status_code == 503
+    assert answered.headers["retry-after"] == "1"
+    assert answered.json()["type"] == "urn:sentirec:problem:not-written"
+    assert "disk" not in answered.text, "details belong into the server's log"
+    blocker.execute("DROP TRIGGER full")
+    blocker.close()
+    assert shop.tell(event("e1", buyer, "view", "i00001"))["added"] == 1
+
+
+def test_a_server_that_takes_nothing_in_says_so(published_once: Published) -> None:
+    state = ServingState(published_once.store)
+    state.load()
+    answered = TestClient(app_of(state)).post(
+        "/v1/events", json={"events": [event("e", "u", "view", "i00001")]}
+    )
+    assert answered.status_code == 503
+    assert answered.json()["type"] == "urn:sentirec:problem:not-taking"
+
+
+@pytest.fixture(scope="module")
+def scorer() -> ReviewScorer:
+    return ReviewScorer.load(ScorerConfig(max_tokens=64))
+
+
+def test_a_bad_review_counts_in_the_next_answer(
+    published_once: Published, scorer: ReviewScorer, tmp_path: Path
+) -> None:
+    user, bad = "reviewer", "i00001"
+    brand = published_once.shop.items.filter(item_id=bad)["brand"].item()
+    with live_shop(published_once.store, tmp_path, score_review=scoring(scorer)) as shop:
+        shop.tell(event("e1", user, "purchase", bad))
+        before = {item.item_id: item for item in shop.ask(user_id=user, k=99).items}
+
+        told = shop.review(
+            review_id="r-new",
+            user_id=user,
+            item_id=bad,
+            rating=1,
+            text="Terrible. It broke after one day and I hate it.",
+        )
+        assert told["outcome"] == "added"
+        assert told["polarity"] < -0.5
+        assert told["degraded"] is None
+
+        after = {item.item_id: item for item in shop.ask(user_id=user, k=99).items}
+    same_brand = [item_id for item_id, item in before.items() if item.brand == brand]
+    assert same_brand
+    # A bad experience takes relevance from what else the brand makes, and is no reason any more.
+    assert all(after[item_id].score < before[item_id].score for item_id in same_brand)
+    causes = {item.reason.because_item_id for item in after.values() if item.reason is not None}
+    assert bad not in causes
+
+
+def test_a_review_that_cannot_be_scored_is_kept_and_says_so(
+    published_once: Published, tmp_path: Path
+) -> None:
+    async def fails(text: str) -> Any:
+        raise RuntimeError("no model here")
+
+    with live_shop(published_once.store, tmp_path, score_review=fails) as shop:
+        told = shop.review(review_id="r1", user_id="u", item_id="i00001", text="Good.")
+        assert (told["outcome"], told["polarity"]) == ("added", None)
+        assert told["degraded"] == "not_scored"
+        rated = shop.review(review_id="r2", user_id="u", item_id="i00001", rating=4)
+        assert (rated["polarity"], rated["degraded"]) == (None, None)
+        assert [(entry.kind, entry.key) for entry in shop.log.read(0, 10)] == [
+            ("review", "r1"),
+            ("review", "r2"),
+        ]
+        answered = shop.client.post("/v1/reviews", json={"review_id": "r3", "user_id": "u"})
+        assert answered.status_code == 422
+        assert "a rating, a title or a text" in answered.json()["detail"]
+
+
+def test_what_the_tables_know_by_now_is_not_counted_twice(
+    published: Published, tmp_path: Path, buyer: str
+) -> None:
+    with live_shop(published.store, tmp_path) as shop:
+        first, second = shop.items_for(buyer)[:2]
+        shop.tell(event("e1", buyer, "purchase", first), event("d1", buyer, "dismiss", second))
+        assert not {first, second} & set(shop.items_for(buyer))
+        live = shop.state.snapshot
+        assert live is not None
+        known = live.live_user(buyer)
+        assert known is not None
+        assert set(known.bought) == {first}
+
+        # The batch has taken everything in, and made the tables anew.
+        row = (
+            published.tables["purchase_history"]
+            .head(1)
+            .with_columns(user_id=pl.lit(buyer), item_id=pl.lit(first))
+        )
+        history = pl.concat([published.tables["purchase_history"], row])
+        published.store.overwrite("purchase_history", history)
+        write_coverage(published.store, shop.log.read(0, 10)[-1].position)
+        assert shop.state.refresh()
+
+        renewed = shop.state.snapshot
+        assert renewed is not None
+        known = renewed.live_user(buyer)
+        assert known is not None
+        assert not known.bought
+        # No table knows feedback: it stays.
+        assert known.dismissed == {second}
+        assert not {first, second} & set(shop.items_for(buyer))
+
+
+def test_no_plain_id_reaches_the_log_of_a_pseudonymised_store(
+    published: Published, tmp_path: Path
+) -> None:
+    names = Pseudonyms.of_secret(bytes(range(32)))
+    key = pl.DataFrame({"fingerprint": [names.fingerprint]})
+    published.store.append(PSEUDONYM_KEY, key)
+    for table, frame in published.tables.items():
+        published.store.overwrite(table, names.named(frame))
+    with live_shop(published.store, tmp_path, pseudonyms=names) as shop:
+        first = shop.items_for("u00001")[0]
+        shop.tell(event("e-plain", "u00001", "dismiss", first, session_id="s-plain"))
+        shop.review(review_id="r-plain", user_id="u00001", item_id=first, rating=2)
+        assert first not in shop.items_for("u00001")
+        entries = shop.log.read(0, 10)
+    kept = b"".join(each.content + f"{each.key} {each.user_id}".encode() for each in entries)
+    assert len(entries) == 2
+    assert not any(plain in kept for plain in (b"u00001", b"e-plain", b"s-plain", b"r-plain"))

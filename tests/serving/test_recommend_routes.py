@@ -1,0 +1,197 @@
+"""Pages, batches, wishes and sessions, asked over HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from live_shop import LiveShop, live_shop
+from published_shop import Published
+
+from serving.schema import RecommendationResponse
+
+
+@pytest.fixture(scope="module")
+def shop(published_once: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveShop]:
+    with live_shop(published_once.store, tmp_path_factory.mktemp("log")) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def buyer(published_once: Published) -> str:
+    counts = published_once.tables["purchase_history"]["user_id"].value_counts(sort=True)
+    return counts["user_id"][0]
+
+
+def next_page(shop: LiveShop, before: RecommendationResponse) -> RecommendationResponse:
+    path = f"/v1/recommendations/{before.recommendation_id}/next"
+    answered = shop.client.post(path, json={"token": before.next_token})
+    assert answered.status_code == 200, answered.text
+    return RecommendationResponse.model_validate_json(answered.content)
+
+
+@pytest.mark.parametrize("user_id", [None, "buyer"])
+def test_pages_never_repeat_and_end_with_the_catalogue(
+    shop: LiveShop, buyer: str, user_id: str | None
+) -> None:
+    page = shop.ask(user_id=buyer if user_id else None, k=30)
+    seen = [item.item_id for item in page.items]
+    while page.next_token is not None:
+        page = next_page(shop, page)
+        assert [item.rank for item in page.items] == list(
+            range(len(seen) + 1, len(seen) + len(page.items) + 1)
+        )
+        seen += [item.item_id for item in page.items]
+        if not page.items:
+            break
+    assert len(seen) == len(set(seen))
+    assert set(seen) == set(shop.items_for(buyer)) if user_id else len(seen) == 100
+
+
+def test_another_replica_gives_the_next_page(
+    published_once: Published, shop: LiveShop, buyer: str, tmp_path: Path
+) -> None:
+    first = shop.ask(user_id=buyer, k=10)
+    with live_shop(published_once.store, tmp_path) as other:
+        second = next_page(other, first)
+    assert second.items == next_page(shop, first).items
+    assert not {i.item_id for i in first.items} & {i.item_id for i in second.items}
+
+
+def test_the_next_page_asks_as_the_first_did(shop: LiveShop, buyer: str) -> None:
+    brand = shop.ask(user_id=buyer, k=1).items[0].brand
+    first = shop.ask(user_id=buyer, k=1, filters={"brand": brand}, strict_filters=True)
+    second = next_page(shop, first)
+    assert {item.brand for item in second.items} == {brand}
+
+
+def test_a_token_is_of_this_server_and_of_that_answer(shop: LiveShop, buyer: str) -> None:
+    one, other = shop.ask(user_id=buyer, k=5), shop.ask(user_id=buyer, k=6)
+    assert one.next_token is not None
+    path = f"/v1/recommendations/{other.recommendation_id}/next"
+    crossed = shop.client.post(path, json={"token": one.next_token})
+    assert crossed.status_code == 422
+    assert f"the token is of {one.recommendation_id}" in crossed.json()["detail"]
+    token = one.next_token
+    flipped = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
+    for token in (flipped, one.next_token[:-4], "x", "é", "=" * 9):
+        answered = shop.client.post(path, json={"token": token})
+        assert answered.status_code == 422, token
+        assert answered.json()["errors"][0]["field"] == "token"
+
+
+def test_a_batch_is_answered_in_order(shop: LiveShop, buyer: str) -> None:
+    requests = [{"user_id": buyer, "k": 3}, {"k": 4}, {"user_id": "nobody", "k": 5}]
+    answered = shop.client.post("/v1/recommendations:batch", json={"requests": requests})
+    assert answered.status_code == 200
+    found = [RecommendationResponse.model_validate(each) for each in answered.json()["answers"]]
+    assert [len(each.items) for each in found] == [3, 4, 5]
+    assert [each.degraded for each in found] == [None, "no_user_id", "unknown_user"]
+    assert found[0].items == shop.ask(user_id=buyer, k=3).items
+    assert len({each.request_id for each in found}) == 3
+    long = shop.client.post("/v1/recommendations:batch", json={"requests": [{}] * 101})
+    assert long.status_code == 422
+
+
+def test_a_session_makes_an_answer_personal(shop: LiveShop, published_once: Published) -> None:
+    kinds = published_once.shop.items.select("item_id", pl.col("categories").list.last())
+    kind_of = dict(kinds.iter_rows())
+    looked_at = "i00003"
+
+    def mean_rank(answered: RecommendationResponse) -> float:
+        same = [i.rank for i in answered.items if kind_of[i.item_id] == kind_of[looked_at]]
+        return sum(same) / len(same)
+
+    answered = shop.ask(session={"item_ids": [looked_at, "unheard of"]}, k=100)
+    assert answered.degraded is None
+    assert mean_rank(answered) < mean_rank(shop.ask(k=100))
+
+
+def test_a_search_counts_as_looking_at_what_it_is_about(
+    shop: LiveShop, published_once: Published
+) -> None:
+    row = published_once.shop.items.row(7, named=True)
+    answered = shop.ask(session={"query": row["title"]}, k=5)
+    assert answered.degraded is None
+    assert row["item_id"] in {item.item_id for item in answered.items}
+    nonsense = shop.ask(session={"query": "zzzz qqqq"}, k=5)
+    assert nonsense.degraded == "no_user_id"
+
+
+def test_the_page_decides_where_nothing_else_is_known(
+    shop: LiveShop, published_once: Published, buyer: str
+) -> None:
+    category = published_once.shop.items["categories"].list.last().unique().sort()[0]
+    items = published_once.shop.items.filter(pl.col("categories").list.contains(category))
+    answered = shop.ask(session={"category": category}, k=100)
+    assert {item.item_id for item in answered.items} == set(items["item_id"])
+    known = shop.ask(user_id=buyer, session={"category": category}, k=20)
+    assert known.items == shop.ask(user_id=buyer, k=20).items
+    assert len(shop.ask(session={"category": "Submarines"}).items) == 20
+
+
+def test_wishes_move_items(shop: LiveShop, buyer: str) -> None:
+    plain = shop.ask(user_id=buyer, k=50)
+    last, first = plain.items[-1], plain.items[0]
+    boosted = shop.ask(user_id=buyer, k=50, boost=[{"item_ids": [last.item_id], "factor": 100}])
+    assert boosted.items[0].item_id == last.item_id
+    buried = shop.ask(user_id=buyer, k=50, bury=[{"item_ids": [first.item_id], "factor": 0}])
+    assert first.item_id not in {item.item_id for item in buried.items}
+    halved = shop.ask(user_id=buyer, k=50, bury=[{"brand": first.brand, "factor": 0.01}])
+    rank_of = {item.item_id: item.rank for item in halved.items}
+    assert rank_of.get(first.item_id, 51) > 1
+
+
+def test_novelty_takes_from_what_is_bought_most(shop: LiveShop, published_once: Published) -> None:
+    bought = published_once.tables["purchase_history"]["item_id"].value_counts()
+    counts = dict(bought.iter_rows())
+
+    def mean_count(novelty: float) -> float:
+        items = shop.ask(k=10, novelty=novelty).items
+        return sum(counts.get(item.item_id, 0) for item in items) / len(items)
+
+    assert mean_count(1.0) < mean_count(0.0)
+
+
+def test_min_relevance_leaves_out_the_rest(shop: LiveShop, buyer: str) -> None:
+    plain = shop.ask(user_id=buyer, k=50)
+    limit = plain.items[9].score
+    assert 0 < limit < 1
+    kept = shop.ask(user_id=buyer, k=50, min_relevance=limit)
+    assert kept.items == [item for item in plain.items if item.score >= limit]
+
+
+def test_preferred_aspects_are_quoted_and_unknown_ones_told(
+    published: Published, tmp_path: Path
+) -> None:
+    quotes = published.tables["quotes"]
+    aspect, item_id = quotes.select("aspect", "item_id").row(0)
+    told = pl.DataFrame(
+        {"item_id": [item_id], "aspect": [aspect], "num_mentions": [9], "polarity": [0.9]}
+    )
+    published.store.overwrite("item_aspects", told)
+    with live_shop(published.store, tmp_path) as shop:
+        plain = {item.item_id: item.score for item in shop.ask(k=100).items}
+        wished = shop.ask(k=100, prefer_aspects=[aspect, "taste of the moon"])
+    assert wished.ignored_aspects == ["taste of the moon"]
+    scores = {item.item_id: item for item in wished.items}
+    assert scores[item_id].score > plain[item_id]
+    reason = scores[item_id].reason
+    assert reason is not None
+    assert reason.quote is not None
+    assert reason.quote.aspect == aspect
+
+
+def test_debug_tells_what_sources_and_features_say(shop: LiveShop, buyer: str) -> None:
+    for item in shop.ask(user_id=buyer, k=3, debug=True).items:
+        assert item.debug is not None
+        assert item.debug.ranker_score is not None
+        ranks = [voice.rank for voice in item.debug.sources.values()]
+        assert any(rank is not None for rank in ranks)
+        assert len(item.debug.features) > 10
+    assert all(item.debug is None for item in shop.ask(user_id=buyer, k=3).items)
+
+
+def test_validate_only_answers_nothing(shop: LiveShop, buyer: str) -> None:
+    answered = shop.ask(user_id=buyer, validate_only=True)
+    assert (answered.items, answered.recommendation_id, answered.next_token) == ([], None, None)
