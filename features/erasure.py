@@ -6,7 +6,8 @@ from every table, and every older version of every table is removed. What was le
 together with others (weights, means of items) holds no id, and is learned anew by the next run.
 """
 
-from contextlib import closing
+import json
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import StoreError
+from features.event_log import EventLog
 from features.event_log.of_store import event_log_of
 from features.personal import PERSONAL, read_personal
 from features.pseudonyms import Pseudonyms, check
@@ -21,6 +23,8 @@ from features.store import QUARANTINE, Store
 from features.tombstones import ERASED, ID_COLUMNS, Tombstones
 from features.traces import Trace, find_traces
 
+EVENT_LOG = "event log"
+"""What the event log is called among the tables of a report."""
 _DELETED_AT_ONCE = 2000
 
 
@@ -40,7 +44,12 @@ class ErasureReport:
 
 
 def erase_user(
-    store: Store, user_id: str, *, now: datetime, pseudonyms: Pseudonyms | None = None
+    store: Store,
+    user_id: str,
+    *,
+    now: datetime,
+    pseudonyms: Pseudonyms | None = None,
+    event_log: str | None = None,
 ) -> ErasureReport:
     """Erase a user from a local store and its event log.
 
@@ -49,6 +58,7 @@ def erase_user(
         user_id: Whom; the plain id, also where the store holds pseudonyms.
         now: The time of the tombstone.
         pseudonyms: Of the store, where it holds any.
+        event_log: Address of the store's event log; None for a file in the store.
 
     Returns:
         What was deleted, and where ids were found before and after.
@@ -58,19 +68,27 @@ def erase_user(
         EventLogError: The event log cannot be written.
     """
     check(store, pseudonyms)
-    report = erase_name(store, user_id if pseudonyms is None else pseudonyms.of(user_id), now=now)
+    name = user_id if pseudonyms is None else pseudonyms.of(user_id)
+    with ExitStack() as held:
+        log = event_log_of(store, event_log, make=False)
+        if log is not None:
+            held.enter_context(closing(log))
+        report = erase_name(store, name, now=now, log=log)
     if report is None:
         raise StoreError(f"nothing is held of the user {user_id!r} in {store.root}")
     return report
 
 
-def erase_name(store: Store, name: str, *, now: datetime) -> ErasureReport | None:
+def erase_name(
+    store: Store, name: str, *, now: datetime, log: EventLog | None
+) -> ErasureReport | None:
     """Erase whom the tables know under a name; what was interrupted goes on when called again.
 
     Args:
         store: Where the tables are.
         name: The plain id, or the pseudonym where the store holds pseudonyms.
         now: The time of the tombstone.
+        log: Of the store; None where there is none.
 
     Returns:
         What was deleted, and where ids were found before and after; None where nothing is held.
@@ -83,17 +101,16 @@ def erase_name(store: Store, name: str, *, now: datetime) -> ErasureReport | Non
     before = find_traces(store.path(), ids)
     tombstones = store.tombstones()
     new = tombstones.rows(ids, now)
-    if not before and len(new):
+    is_in_log = log is not None and bool(log.entries_of(name))
+    if not before and not is_in_log and len(new):
         return None
     if len(new):
         store.append(ERASED, new)
     tombstones = store.tombstones()
     rows = {}
-    log = event_log_of(store, make=False)
     if log is not None:
-        with closing(log):
-            rows["event log"] = log.erase(name, int(now.timestamp() * 1e6))
-            log.complete_erasure(name)
+        rows[EVENT_LOG] = log.erase(name, int(now.timestamp() * 1e6))
+        log.complete_erasure(name)
     for table in store.names():
         if table != ERASED:
             rows[table] = _delete_marked(store, table, tombstones)
@@ -106,14 +123,26 @@ def erase_name(store: Store, name: str, *, now: datetime) -> ErasureReport | Non
 
 
 def export_user(
-    store: Store, user_id: str, *, pseudonyms: Pseudonyms | None = None
+    store: Store,
+    user_id: str,
+    *,
+    pseudonyms: Pseudonyms | None = None,
+    event_log: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return every row that is held on a user, by table; refused rows of sources among them.
 
-    What is sealed is opened.
+    What is sealed is opened. Entries of the event log are there as long as they stand, also those
+    that have been brought into the tables.
+
+    Args:
+        store: Where the tables are.
+        user_id: Whose; the plain id, also where the store holds pseudonyms.
+        pseudonyms: Of the store, where it holds any.
+        event_log: Address of the store's event log; None for a file in the store.
 
     Raises:
         StoreError: Nothing is held of the user.
+        EventLogError: The event log cannot be read.
     """
     check(store, pseudonyms)
     name = user_id if pseudonyms is None else pseudonyms.of(user_id)
@@ -127,9 +156,29 @@ def export_user(
         rows = frame.filter(marks.marked(frame))
         if len(rows):
             held[table] = rows.to_dicts()
+    entries = _logged(store, name, event_log)
+    if entries:
+        held[EVENT_LOG] = entries
     if not held:
         raise StoreError(f"nothing is held of the user {user_id!r} in {store.root}")
     return held
+
+
+def _logged(store: Store, name: str, event_log: str | None) -> list[dict[str, Any]]:
+    log = event_log_of(store, event_log, make=False)
+    if log is None:
+        return []
+    with closing(log):
+        return [
+            {
+                "kind": entry.kind,
+                "key": entry.key,
+                "user_id": entry.user_id,
+                "received_at": entry.received_at,
+                "content": json.loads(entry.content),
+            }
+            for entry in log.entries_of(name)
+        ]
 
 
 def _reviews_of(store: Store, user_id: str) -> list[str]:

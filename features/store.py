@@ -34,11 +34,14 @@ _MADE_BY = {
     "category_satisfaction": "outcomes",
     "user_aspects": "profiles",
     "item_aspects": "profiles",
+    "item_satisfaction": "profiles",
+    "item_needs": "profiles",
     "user_vectors": "profiles",
     "item_vectors": "profiles",
     "purchase_history": "profiles",
     "browse_history": "profiles",
     "quotes": "profiles",
+    "complaints": "profiles",
     "item_texts": "score",
 }
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=256 * 1024)

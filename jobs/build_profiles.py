@@ -8,9 +8,11 @@ import polars as pl
 from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
 from features.event_log.coverage import drained_position, write_coverage
 from features.histories import browse_history, browse_log, purchase_history
+from features.item_needs import item_needs
 from features.kept_state import rebuild, update
 from features.profiles import item_profiles, user_affinities, user_profiles
-from features.quotes import item_quotes
+from features.quotes import item_complaints, item_quotes
+from features.satisfaction_index import satisfaction_index
 from features.store import Store
 from features.taste_vectors import item_vectors, user_taste_vectors
 from features.text_vectors import item_text_vectors
@@ -23,11 +25,14 @@ SIDE_TABLES = (
     "user_affinities",
     "user_aspects",
     "item_aspects",
+    "item_satisfaction",
+    "item_needs",
     "user_vectors",
     "item_vectors",
     "purchase_history",
     "browse_history",
     "quotes",
+    "complaints",
 )
 
 
@@ -39,7 +44,14 @@ class ProfilesReport:
     rows: dict[str, int]
 
 
-def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False) -> ProfilesReport:
+def profiles(
+    store: Store,
+    *,
+    version: str,
+    as_of: datetime,
+    since: bool = False,
+    event_log: str | None = None,
+) -> ProfilesReport:
     """Build and write all side tables from rows strictly before `as_of`.
 
     Args:
@@ -47,16 +59,19 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
         version: Model version of the signals.
         as_of: Nothing at or after this time is used.
         since: Sum up only what came in since the last build, instead of everything.
+        event_log: Address of the store's event log; None for a file in the store.
 
     Raises:
         StoreError: If a table is missing, or what came in cannot be told.
         BadInputError: If reviews lack signals of this version.
+        EventLogError: If the event log cannot be read.
     """
     # Before the tables are read: what is drained meanwhile may be missing from them.
-    drained = drained_position(store)
+    drained = drained_position(store, event_log)
     shop = load_shop(store, version)
     visible = everything(shop.events, shop.reviews, as_of=as_of)
     signals, items = shop.signals.lazy(), shop.items.lazy()
+    reviews = visible.reviews.lazy()
     mentions = aspect_mentions(visible, signals)
     purchases = purchase_history(visible, signals)
     ids = shop.items["item_id"].to_list()
@@ -71,11 +86,14 @@ def profiles(store: Store, *, version: str, as_of: datetime, since: bool = False
         "item_profiles": item_profiles(items, state, as_of),
         "user_aspects": user_aspects(mentions, visible.reviews),
         "item_aspects": item_aspects(mentions),
+        "item_satisfaction": satisfaction_index(items, visible, signals, by=["item_id"]),
+        "item_needs": item_needs(reviews, signals),
         "user_vectors": user_taste_vectors(purchases, visible, signals, vectors),
         "item_vectors": vectors,
         "purchase_history": purchases,
         "browse_history": browse_history(browse_log(visible)),
-        "quotes": item_quotes(visible.reviews.lazy(), signals),
+        "quotes": item_quotes(reviews, signals),
+        "complaints": item_complaints(reviews, signals),
     }
     for name in SIDE_TABLES:
         store.overwrite(name, tables[name])

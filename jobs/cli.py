@@ -86,7 +86,10 @@ def ingest(
         raise BadInputError("nothing to ingest: name files, or say --from-event-log")
     opened, now = Store(store or settings.store.path), datetime.now(UTC)
     pseudonyms = settings.privacy.pseudonyms()
-    drained = drain_store(opened, now=now, pseudonyms=pseudonyms) if from_event_log else None
+    drained = None
+    if from_event_log:
+        address = settings.event_log.resolved()
+        drained = drain_store(opened, now=now, pseudonyms=pseudonyms, event_log=address)
     files = files or []
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     # The bar goes to standard error, so that a table on standard output can be piped.

@@ -9,6 +9,7 @@ from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from features.event_log_section import EventLogSection
 from features.privacy_section import PrivacySection
 from jobs.errors import ConfigError
 from recsys.rerank_section import RerankSection
@@ -81,6 +82,7 @@ class Config(Section):
     train: TrainSection = TrainSection()
     publish: PublishSection = PublishSection()
     privacy: PrivacySection = PrivacySection()
+    event_log: EventLogSection = EventLogSection()
     rerank: RerankSection = RerankSection()
     serve: ServeSection = ServeSection()
 
@@ -121,7 +123,9 @@ def _explain(problem: dict[str, object]) -> str:
     key = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}; allowed there: {', '.join(_allowed(place[:-1]))}"
-    return f"{key}: {problem['msg']}, not {problem['input']!r}"
+    # What stands in place of an address may hold a password.
+    seen = "" if place[0] == "event_log" else f", not {problem['input']!r}"
+    return f"{key}: {problem['msg']}{seen}"
 
 
 def _allowed(place: tuple[int | str, ...]) -> list[str]:

@@ -38,6 +38,12 @@ def demo(
     settings = load_settings(config, device)
     if settings.privacy.pseudonymise:
         raise BadInputError("the demo shows a shop of plain ids: leave out [privacy] pseudonymise")
+    if settings.event_log.resolved() is not None:
+        # Else it would take what users of the real shop did, and leave the shop without it.
+        raise BadInputError(
+            "the demo has an event log of its own: leave out [event_log] address, and unset "
+            "SENTIREC_EVENT_LOG"
+        )
     with StepBars() as bars:
         result = run_demo(
             DemoConfig(

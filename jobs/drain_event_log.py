@@ -70,7 +70,7 @@ def drain(
             run.end_file()
             for entry in entries:
                 if entry.kind == "erasure":
-                    erased = erase_name(store, entry.user_id, now=now)
+                    erased = erase_name(store, entry.user_id, now=now, log=log)
                     left |= {trace.file for trace in erased.after} if erased else set()
             position = entries[-1].position
             log.mark_drained(INGEST, position)
@@ -86,17 +86,28 @@ def drain(
 
 
 def drain_store(
-    store: Store, *, now: datetime, pseudonyms: Pseudonyms | None = None
+    store: Store,
+    *,
+    now: datetime,
+    pseudonyms: Pseudonyms | None = None,
+    event_log: str | None = None,
 ) -> IngestReport:
     """Drain the event log of a store; see `drain`.
+
+    Args:
+        store: Where the tables are.
+        now: The time of this run, with a zone.
+        pseudonyms: Of the store.
+        event_log: Address of its event log; None for a file in the store.
 
     Raises:
         BadInputError: The store has no event log.
     """
-    log = event_log_of(store, make=False)
+    log = event_log_of(store, event_log, make=False)
     if log is None:
+        place = ", in a folder" if event_log is None else " at the address of [event_log]"
         raise BadInputError(
-            f"the store {store.root} has no event log: `sentirec serve` makes one, in a folder"
+            f"the store {store.root} has no event log: `sentirec serve` makes one{place}"
         )
     with closing(log):
         return drain(store, log, now=now, pseudonyms=pseudonyms)

@@ -29,6 +29,7 @@ def erase(
         user,
         now=datetime.now(UTC),
         pseudonyms=settings.privacy.pseudonyms(),
+        event_log=settings.event_log.resolved(),
     )
     for table, count in report.rows.items():
         output.console.print(f"{table}: {count:,} rows deleted")
@@ -54,7 +55,12 @@ def export(
     from jobs.stage_commands import load_settings, open_store
 
     settings, output = load_settings(config), Output(json or "-")
-    held = export_user(open_store(store, settings), user, pseudonyms=settings.privacy.pseudonyms())
+    held = export_user(
+        open_store(store, settings),
+        user,
+        pseudonyms=settings.privacy.pseudonyms(),
+        event_log=settings.event_log.resolved(),
+    )
     for table, rows in held.items():
         output.console.print(f"{table}: {len(rows):,} rows")
     output.write_json({table: [plain_json(row) for row in rows] for table, rows in held.items()})

@@ -42,12 +42,14 @@ class PipelineConfig:
         recommender: What decides the fit.
         gate_tolerance: See `publish`.
         pseudonyms: See `jobs.ingest_tables.ingest`.
+        event_log: Address of the store's event log; None for a file in the store.
     """
 
     score: ScoreConfig
     recommender: RecommenderConfig = field(default_factory=RecommenderConfig)
     gate_tolerance: float = 0.05
     pseudonyms: Pseudonyms | None = None
+    event_log: str | None = field(default=None, repr=False)
 
 
 @dataclass(kw_only=True)
@@ -103,7 +105,7 @@ def run(
     """
     report = PipelineReport()
     with store.lock("run"):
-        log = event_log_of(store, make=False)
+        log = event_log_of(store, config.event_log, make=False)
         if log is not None:
             with report.timed("ingest"), closing(log):
                 progress("event log", 0, 0)
@@ -122,7 +124,9 @@ def run(
             return report
         with report.timed("profiles"):
             progress("profiles", 0, 0)
-            report.profiles = profiles(store, version=version, as_of=moment)
+            report.profiles = profiles(
+                store, version=version, as_of=moment, event_log=config.event_log
+            )
         with report.timed("train"):
             report.train = train(
                 store,

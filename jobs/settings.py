@@ -47,6 +47,7 @@ def pipeline_config(config: Config) -> PipelineConfig:
         recommender=recommender_config(config),
         gate_tolerance=config.publish.tolerance,
         pseudonyms=config.privacy.pseudonyms(),
+        event_log=config.event_log.resolved(),
     )
 
 

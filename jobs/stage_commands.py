@@ -74,7 +74,8 @@ def profiles(
 
     output = Output(json)
     opened, version, moment, _ = open_scored(store, config, as_of)
-    report = build_profiles(opened, version=version, as_of=moment, since=since)
+    event_log = load_settings(config).event_log.resolved()
+    report = build_profiles(opened, version=version, as_of=moment, since=since, event_log=event_log)
     for name, rows in report.rows.items():
         output.console.print(f"{name}: {rows:,} rows as of {report.as_of.isoformat()}")
     output.write_json({"as_of": report.as_of.isoformat(), "rows": report.rows})

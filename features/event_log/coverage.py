@@ -19,9 +19,17 @@ def covered_position(store: Store) -> int:
     return store.scan(LOG_COVERAGE).collect()["position"].item()
 
 
-def drained_position(store: Store) -> int:
-    """Return the position of the last entry that is in the tables of events and reviews."""
-    log = event_log_of(store, make=False)
+def drained_position(store: Store, event_log: str | None = None) -> int:
+    """Return the position of the last entry that is in the tables of events and reviews.
+
+    Args:
+        store: Where the tables are.
+        event_log: Address of its event log; None for a file in the store.
+
+    Raises:
+        EventLogError: The log cannot be read.
+    """
+    log = event_log_of(store, event_log, make=False)
     if log is None:
         return 0
     try:

@@ -109,6 +109,10 @@ class EventLog(Protocol):
         """
         ...
 
+    def entries_of(self, user_id: str) -> list[Entry]:
+        """Return every entry of a user, in order; an `erasure` that is not complete among them."""
+        ...
+
     def drained(self, drain: str) -> int:
         """Return the position up to which a drain has taken everything, 0 for a new one."""
         ...

@@ -9,18 +9,16 @@ The file must lie on a local disk: SQLite's write-ahead log needs shared memory.
 
 import fcntl
 import hashlib
-import queue
 import secrets
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from features.errors import EventLogError
+from features.event_log.group_commit import GroupCommit
 from features.event_log.records import PRUNED, Entry, Outcome, Record
 
 FORMAT = 1
@@ -45,15 +43,8 @@ CREATE TABLE erased (key BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _T = TypeVar("_T")
-
-
-@dataclass
-class _Work:
-    """Something to be done within the next transaction."""
-
-    do: Callable[[sqlite3.Connection], object]
-    weight: int
-    done: "Future[object]" = field(default_factory=Future)
+_Work = Callable[[sqlite3.Connection], object]
+"""Something to be done within the next transaction."""
 
 
 class SqliteEventLog:
@@ -75,11 +66,9 @@ class SqliteEventLog:
         with self._turn(), _reported(path):
             self._salt = _prepare(path)
         self._connection: sqlite3.Connection | None = None
-        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._closing = threading.Lock()
-        self._is_closed = False
-        self._writer = threading.Thread(target=self._write, name="event-log", daemon=True)
-        self._writer.start()
+        self._writer = GroupCommit[_Work](
+            str(path), self._commit, max_weight=MAX_GROUP, finish=self._disconnect
+        )
 
     def submit(self, records: Sequence[Record]) -> "Future[list[Outcome]]":
         """Append records in one piece; the result comes once they are on the disk."""
@@ -142,6 +131,12 @@ class SqliteEventLog:
             )
         )
 
+    def entries_of(self, user_id: str) -> list[Entry]:
+        """Return every entry of a user, in order."""
+        return self._read(
+            lambda connection: _selected(connection, "user_id = ? ORDER BY position", (user_id,))
+        )
+
     def drained(self, drain: str) -> int:
         """Return the position up to which a drain has taken everything, 0 for a new one."""
 
@@ -183,20 +178,10 @@ class SqliteEventLog:
 
     def close(self) -> None:
         """Finish what was submitted, then give back what it holds; safe to repeat."""
-        with self._closing:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            self._work.put(None)
-        self._writer.join()
+        self._writer.close()
 
     def _enqueue(self, do: Callable[[sqlite3.Connection], _T], weight: int = 1) -> "Future[_T]":
-        work = _Work(do, weight)
-        with self._closing:
-            if self._is_closed:
-                raise EventLogError(f"the event log {self._path} is closed")
-            self._work.put(work)
-        return work.done  # type: ignore[return-value]
+        return self._writer.put(do, weight)
 
     def _and_truncate(self, do: Callable[[sqlite3.Connection], int]) -> int:
         """Do it, then empty the write-ahead log, in which deleted rows would lie on."""
@@ -240,59 +225,24 @@ class SqliteEventLog:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
 
-    def _write(self) -> None:
-        """Write group after group until closed; the thread of the log."""
-        is_last = False
-        while not is_last:
-            group, is_last = self._next_group()
-            # Who does not want the result any more may have been told that it failed.
-            group = [work for work in group if work.done.set_running_or_notify_cancel()]
-            if group:
-                self._commit(group)
+    def _commit(self, group: list[_Work]) -> list[object]:
+        with self._turn():
+            if self._connection is None:
+                self._connection = _connect(self._path)
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                results = [do(connection) for do in group]
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        return results
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
-
-    def _next_group(self) -> tuple[list[_Work], bool]:
-        group: list[_Work] = []
-        num_records = 0
-        work = self._work.get()
-        while work is not None:
-            group.append(work)
-            num_records += work.weight
-            if num_records >= MAX_GROUP:
-                return group, False
-            try:
-                work = self._work.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
-
-    def _commit(self, group: list[_Work]) -> None:
-        try:
-            with self._turn():
-                results = self._transaction(group)
-        except Exception as error:
-            told = EventLogError(f"cannot write the event log {self._path}: {error}")
-            told.__cause__ = error
-            for work in group:
-                work.done.set_exception(told)
-            return
-        for work, result in zip(group, results, strict=True):
-            work.done.set_result(result)
-
-    def _transaction(self, group: list[_Work]) -> list[object]:
-        if self._connection is None:
-            self._connection = _connect(self._path)
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            results = [work.do(connection) for work in group]
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return results
 
 
 class SqliteTail:

@@ -1,6 +1,7 @@
 """The contract of every event log."""
 
 import json
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ import pytest
 
 from features.errors import EventLogError
 from features.event_log import EventLog, Record, SqliteEventLog
+from features.event_log.redis_address import RedisAddress
+from features.event_log.redis_log import RedisEventLog
 
 Open = Callable[[], EventLog]
 DAY_US = 86_400_000_000
@@ -21,13 +24,17 @@ def record(key: str, user_id: str = "u1", kind: str = "event", at: int = 1) -> R
     return Record(kind=kind, key=key, user_id=user_id, received_at=at, content=content)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def open_log(tmp_path: Path) -> Iterator[Open]:
+@pytest.fixture(params=["sqlite", "redis"])
+def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open the same log as often as wanted, as several processes would."""
     opened: list[EventLog] = []
+    address = None
+    if request.param == "redis":
+        address = RedisAddress.parse(request.getfixturevalue("redis_log_address"))
 
     def open_once() -> EventLog:
-        opened.append(SqliteEventLog(tmp_path / "shop" / "events.db"))
+        path = tmp_path / "shop" / "events.db"
+        opened.append(SqliteEventLog(path) if address is None else RedisEventLog(address))
         return opened[-1]
 
     yield open_once
@@ -195,6 +202,47 @@ def test_a_position_is_never_given_twice(open_log: Open) -> None:
 def test_an_erasure_is_not_appended_by_hand(open_log: Open) -> None:
     with pytest.raises(ValueError, match="erase"):
         open_log().append([record("u1", kind="erasure")])
+
+
+def test_many_entries_of_all_kinds_are_read_in_order(open_log: Open) -> None:
+    log = open_log()
+    rng = random.Random(0)
+    # Runs of one kind, longer and shorter than what is read at once.
+    kinds = [
+        kind
+        for length in (3, 2500, 1, 4100, 700)
+        for kind in rng.choices(["event", "review", "feedback", "exposure"], k=1) * length
+    ]
+    kinds += rng.choices(["event", "review", "feedback", "exposure"], k=3000)
+    log.append([record(f"e{place}", kind=kind) for place, kind in enumerate(kinds)])
+    tail = log.tail()
+
+    found = log.read(0, 100_000)
+
+    assert [entry.key for entry in found] == [f"e{place}" for place in range(len(kinds))]
+    assert [entry.kind for entry in found] == kinds
+    assert log.read(found[99].position, 5000) == found[100:5100]
+    assert tail.poll() == [entry for entry in found if entry.kind != "exposure"]
+    assert log.feedback(found[9000].position) == [
+        entry for entry in found[:9001] if entry.kind == "feedback"
+    ]
+    assert log.prune(found[-1].position, before=DAY_US) == len(kinds) - kinds.count("feedback")
+    assert {entry.kind for entry in log.read(0, 100_000)} == {"feedback"}
+    tail.close()
+
+
+def test_all_of_a_user_is_found(open_log: Open) -> None:
+    log = open_log()
+    log.append([record("a", "u1"), record("b", "u2"), record("c", "u1", "review")])
+
+    assert [(entry.kind, entry.key) for entry in log.entries_of("u1")] == [
+        ("event", "a"),
+        ("review", "c"),
+    ]
+    log.erase("u1", 5)
+    assert [entry.kind for entry in log.entries_of("u1")] == ["erasure"]
+    log.complete_erasure("u1")
+    assert log.entries_of("u1") == log.entries_of("nobody") == []
 
 
 def test_a_closed_log_takes_nothing(open_log: Open) -> None:

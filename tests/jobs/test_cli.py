@@ -79,7 +79,7 @@ def test_the_store_may_come_from_the_configuration(monkeypatch: pytest.MonkeyPat
         ),
         (
             "[shop]\n",
-            "unknown key shop; allowed there: ingest, privacy, publish, rerank, score, serve",
+            "unknown key shop; allowed there: event_log, ingest, privacy, publish, rerank, score",
         ),
         ("[store]\npath = 3\n", r"store\.path: Input should be a valid string, not 3"),
         ("store = 3\n", r"store: Input should be a valid dictionary"),
@@ -91,6 +91,31 @@ def test_a_wrong_configuration_names_the_key(content: str, message: str) -> None
     path.write_text(content)
     with pytest.raises(ConfigError, match=rf"other\.toml.*{message}"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('event_log = "redis://:hunter2@host"\n', "event_log: Input should be a valid dict"),
+        ('[event_log]\naddress = ["redis://:hunter2@host"]\n', r"event_log\.address: Input should"),
+    ],
+)
+def test_a_wrong_address_is_not_shown(content: str, message: str) -> None:
+    path = Path("other.toml")
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as raised:
+        load_config(path)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_demo_keeps_away_from_the_event_log_of_a_shop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("sentirec.toml").write_text('[event_log]\naddress = "redis://:hunter2@host"\n')
+    assert run("demo", monkeypatch=monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert "the demo has an event log of its own" in told
+    assert "hunter2" not in told
 
 
 def test_a_missing_configuration_is_an_error_only_where_it_was_named() -> None:

@@ -8,16 +8,20 @@ from typing import Any
 
 import polars as pl
 import pytest
+from table_rows import rows
 from typer.testing import CliRunner
 
+from features.contracts import CONTRACTS
+from features.errors import EventLogError
 from features.event_log import EventLog, Record
 from features.event_log.coverage import covered_position
 from features.event_log.of_store import INGEST, event_log_of
+from features.event_log_section import ADDRESS_VARIABLE, EventLogSection
 from features.pseudonyms import Pseudonyms
 from features.store import Store
 from features.traces import find_traces
 from jobs import drain_event_log
-from jobs.cli import app
+from jobs.cli import app, exit_code_of
 from jobs.drain_event_log import drain
 from jobs.errors import BadInputError
 from jobs.ingest_tables import ingest
@@ -29,6 +33,15 @@ NOW_US = int(NOW.timestamp() * 1e6)
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "shop")
+
+
+@pytest.fixture(autouse=True, params=["file", "redis"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the log is: the commands read it from the environment."""
+    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    if request.param == "redis":
+        monkeypatch.setenv(ADDRESS_VARIABLE, request.getfixturevalue("redis_log_address"))
+    return request.param
 
 
 def record(kind: str, key: str, user_id: str, /, **content: Any) -> Record:
@@ -48,7 +61,7 @@ def review(key: str, user_id: str, item_id: str, text: str) -> Record:
 
 
 def opened(store: Store) -> EventLog:
-    return event_log_of(store)
+    return event_log_of(store, EventLogSection().resolved())
 
 
 def drained(store: Store, **options: Any) -> dict[str, Any]:
@@ -167,6 +180,23 @@ def test_an_erasure_asked_of_the_server_is_carried_out_everywhere(store: Store) 
         assert log.append([event("e10", "anna")]) == ["erased"]
 
 
+def test_who_is_in_the_log_alone_is_exported_and_erased(store: Store) -> None:
+    with closing(opened(store)) as log:
+        log.append([event("e1", "anna"), event("e2", "bert")])
+    store.append("events", pl.DataFrame(schema=CONTRACTS["events"].create_empty().schema))
+
+    asked = ["--user", "anna", "--store", store.root, "--json", "-"]
+    held = CliRunner().invoke(app, ["export", *asked])
+    erased = CliRunner().invoke(app, ["erase", *asked])
+
+    (entry,) = json.loads(held.stdout)["event log"]
+    assert (entry["kind"], entry["content"]["event_id"]) == ("event", "e1")
+    assert json.loads(erased.stdout)["rows"] == {"event log": 1}
+    with closing(opened(store)) as log:
+        assert [entry.user_id for entry in log.read(0, 100)] == ["bert"]
+        assert log.append([event("e3", "anna")]) == ["erased"]
+
+
 def test_erasing_one_user_does_not_find_a_longer_name_in_the_log(store: Store) -> None:
     with closing(opened(store)) as log:
         log.append([event("e1", "anna"), event("e2", "annabel")])
@@ -205,6 +235,32 @@ def test_old_entries_leave_the_log_once_the_profiles_know_them(store: Store) -> 
         drain(store, log, now=late)
 
         assert [entry.kind for entry in log.read(0, 100)] == ["feedback"]
+
+
+def test_profiles_cover_what_was_drained_before(store: Store) -> None:
+    with closing(opened(store)) as log:
+        log.append([event("e1", "anna"), event("e2", "bert")])
+        drained(store)
+        log.append([event("e3", "anna")])
+        store.append("items", rows("items", {"item_id": "i1", "categories": []}))
+
+        result = CliRunner().invoke(app, ["profiles", "--store", store.root])
+
+        assert result.exit_code == 0, result.output
+        assert covered_position(store) == log.drained(INGEST) > 0
+        assert [entry.key for entry in log.read(covered_position(store), 10)] == ["e3"]
+
+
+def test_an_address_that_leads_nowhere_is_told_without_its_password(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain_it = ["ingest", "--from-event-log", "--store", store.root]
+    for address in ("redis://:hunter2@127.0.0.1:1/0", "hunter2", "redis://:hunter2/@host"):
+        monkeypatch.setenv(ADDRESS_VARIABLE, address)
+        result = CliRunner().invoke(app, drain_it)
+        assert isinstance(result.exception, EventLogError)
+        assert "hunter2" not in str(result.exception)
+        assert exit_code_of(result.exception) == 2
 
 
 def test_the_command_says_what_it_brought_in(store: Store, tmp_path: Path) -> None:

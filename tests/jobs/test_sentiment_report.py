@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -17,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from programs import needed
 from typer.testing import CliRunner
 
 from jobs import sentiment_commands
@@ -239,8 +239,8 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
 def test_a_browser_shows_every_drawing(tmp_path: Path) -> None:
+    chromium = needed("chromium")
     page = page_of(scored_texts(200, [0, 1, 2]))
     # Not in the report itself: its policy forbids scripts.
     probe = re.sub(r"<meta http-equiv=[^>]*>", "", page).replace(
@@ -252,6 +252,6 @@ def test_a_browser_shows_every_drawing(tmp_path: Path) -> None:
     options: list[Any] = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     options += [f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path / 'r.html'}"]
     done = subprocess.run(
-        ["chromium", *options], check=True, capture_output=True, text=True, timeout=120
+        [chromium, *options], check=True, capture_output=True, text=True, timeout=120
     )
     assert "<title>true,true,true</title>" in done.stdout
