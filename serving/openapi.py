@@ -51,7 +51,10 @@ def needs(scope: Scope) -> dict[str, Any]:
 def request_body(model: type[BaseModel]) -> dict[str, Any]:
     """Return the part of a route's description that names the body, which it reads by itself."""
     schema = {"$ref": _REF.format(model=model.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    # Where every field may be left out, so may the body.
+    is_required = any(field.is_required() for field in model.model_fields.values())
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": is_required, "content": content}}
 
 
 def document(app: FastAPI, *models: type[BaseModel]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from serving.problems import FieldProblem, ProblemError
+from serving.problems import ProblemError
 
 HASH_BYTES = 5
 _MAC_BYTES = 16
@@ -53,7 +53,7 @@ def read_token(token: str, key: bytes) -> Page:
     """Read a token that `write_token` wrote with the same key.
 
     Raises:
-        ProblemError: 422 where it was not.
+        ProblemError: 404 where it was not.
     """
     try:
         signed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -85,6 +85,8 @@ def _mac(packed: bytes, key: bytes) -> bytes:
 
 
 def _unreadable() -> ProblemError:
-    message = "not a token of this server: give the next_token of the page before as it is"
-    problem = FieldProblem(field="token", message=message)
-    return ProblemError(422, "invalid-request", f"token: {message}", errors=[problem])
+    return ProblemError(
+        404,
+        "unknown-page",
+        "the token is none of this server: give the next_token of the page before as it is",
+    )

@@ -1,11 +1,16 @@
 """Ids in paths, under the rules of ids in bodies."""
 
+from typing import Annotated
+
+from fastapi import Path
 from pydantic import TypeAdapter, ValidationError
 
 from serving.problems import FieldProblem, ProblemError
-from serving.schema_types import Id
+from serving.schema_types import ID_SCHEMA, Id
 
 _ID = TypeAdapter(Id)
+PathId = Annotated[str, Path(json_schema_extra=ID_SCHEMA)]
+"""An id in the path of a route: described here, checked by `path_id`."""
 
 
 def path_id(value: str, name: str) -> str:

@@ -32,6 +32,7 @@ _TITLES = {
     "unauthorized": "A key is needed",
     "unknown-bundle": "There is no such bundle",
     "unknown-item": "There is no such item",
+    "unknown-page": "There is no such page",
     "unknown-user": "Nothing is known of this user",
     "unsupported-media-type": "The body has the wrong media type",
 }

@@ -16,7 +16,8 @@ from serving.exposures import exposure
 from serving.json_body import read_json
 from serving.openapi import STATUSES, needs, problems, request_body
 from serving.paging import Page, read_token, write_token
-from serving.problems import FieldProblem, ProblemError
+from serving.path_ids import PathId
+from serving.problems import ProblemError
 from serving.ranking import Budget
 from serving.schema import (
     BatchRequest,
@@ -83,10 +84,10 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/recommendations/{recommendation_id}/next",
         summary="The next page of an answer",
-        responses={200: {"model": RecommendationResponse}, **problems(*STATUSES)},
+        responses={200: {"model": RecommendationResponse}, **problems(404, *STATUSES)},
         openapi_extra=needs("read") | request_body(NextRequest),
     )
-    async def following(recommendation_id: str, request: Request) -> Response:
+    async def following(recommendation_id: PathId, request: Request) -> Response:
         """More items, none of which was on a page before; any replica can answer.
 
         The question is that of the first page. What has happened since counts: an item that was
@@ -96,15 +97,15 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
         token = (await read_json(request, NextRequest)).token
         page = read_token(token, service.token_key)
         if page.recommendation_id != recommendation_id:
-            message = f"the token is of {page.recommendation_id}"
-            problem = FieldProblem(field="token", message=message)
-            raise ProblemError(422, "invalid-request", f"token: {message}", errors=[problem])
+            raise ProblemError(
+                404, "unknown-page", f"the token is of the answer {page.recommendation_id}"
+            )
         try:
             asked = RecommendationRequest.model_validate(page.request)
         except ValidationError as error:
             # Signed by us: of a version that knew other fields.
             raise ProblemError(
-                422, "invalid-request", "the token is of another version: start with a first page"
+                404, "unknown-page", "the token is of another version: start with a first page"
             ) from error
         caller.check_user(asked.user_id)
         state = request.state

@@ -1,12 +1,13 @@
 """What goes over the wire for recommendations: requests and answers, version 1."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from serving.schema_types import (
     DEFAULT_K,
     MAX_K,
+    WHOLE,
     AnswerModel,
     Id,
     Ids,
@@ -14,6 +15,7 @@ from serving.schema_types import (
     PriceCents,
     RequestModel,
     Share,
+    some_of,
 )
 
 MAX_SESSION_ITEMS = 100
@@ -85,8 +87,16 @@ class Session(RequestModel):
     )
 
 
+_SOME_ITEMS: Any = [
+    *some_of(item_ids="array", brand="string", category="string"),
+    *some_of(brand="array", category="array"),
+]
+
+
 class Wish(RequestModel):
     """Which items are to be moved, and how far; an item that any of the three names."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": _SOME_ITEMS})
 
     item_ids: Ids | None = None
     brand: Names | None = None
@@ -136,7 +146,7 @@ class RecommendationRequest(RequestModel):
         None, description="The shop's id of the user; left out for a visitor nobody knows."
     )
     session: Session | None = None
-    k: Annotated[int, Field(ge=1, le=MAX_K)] = Field(
+    k: Annotated[int, Field(ge=1, le=MAX_K), WHOLE] = Field(
         DEFAULT_K, description="How many items at most."
     )
     surface: Id | None = Field(

@@ -1,11 +1,18 @@
 """What goes over the wire when something happened: events and reviews."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from serving.schema_types import AnswerModel, Id, PriceCents, RequestModel
+from serving.schema_types import (
+    WHOLE,
+    AnswerModel,
+    Id,
+    PriceCents,
+    RequestModel,
+    some_of,
+)
 
 MAX_EVENTS = 1000
 MAX_TEXT_CHARACTERS = 20_000
@@ -43,13 +50,31 @@ def _microseconds(value: object) -> object:
 
 
 Time = Annotated[
-    int, BeforeValidator(_microseconds), WithJsonSchema({"type": "string", "format": "date-time"})
+    int,
+    BeforeValidator(_microseconds),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"^(199|20\d)\d-"}),
 ]
 _TIME_HELP = "When it happened, RFC 3339 with a zone; default: now."
 
 
+def _if_type(event_type: str, then: dict[str, Any], **other: dict[str, Any]) -> dict[str, Any]:
+    kind = {"properties": {"event_type": {"const": event_type}}}
+    return {"if": kind, "then": then, **other}
+
+
+_RULES: Any = [
+    _if_type("search", some_of(query="string")[0], **{"else": some_of(item_id="string")[0]}),
+    _if_type(
+        "reason_feedback",
+        {"anyOf": some_of(because_item_id="string", quoted_review_id="string")},
+    ),
+]
+
+
 class Event(RequestModel):
     """One thing a user did, or said of a recommendation."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": _RULES})
 
     event_id: Id = Field(description="Of the shop; sent again, the event counts once.")
     user_id: Id
@@ -60,10 +85,10 @@ class Event(RequestModel):
     query: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
         None, description="The words of a search."
     )
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] | None = None
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY), WHOLE] | None = None
     price_cents: PriceCents | None = Field(None, description="Of one unit.")
     surface: Id | None = None
-    rank: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    rank: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = None
     experiment: Id | None = None
     variant: Id | None = None
     propensity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
@@ -124,11 +149,15 @@ class EventsResponse(AnswerModel):
     erased: int = Field(description="Of people who were erased; nothing is kept of them.")
 
 
+_SAYS_SOMETHING: Any = some_of(rating="number", title="string", text="string")
+
+
 class ReviewRequest(RequestModel):
     """A review, or another text a user wrote."""
 
     model_config = ConfigDict(
         json_schema_extra={
+            "anyOf": _SAYS_SOMETHING,
             "examples": [
                 {
                     "review_id": "r-77",
@@ -137,7 +166,7 @@ class ReviewRequest(RequestModel):
                     "rating": 5,
                     "text": "Holds the pitch for a whole evening.",
                 }
-            ]
+            ],
         }
     )
 

@@ -4,7 +4,7 @@ Requests are strict: an unknown field, a number in quotes or a control character
 """
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -30,17 +30,31 @@ def _without_control_characters(text: str) -> str:
     return text
 
 
+def _whole_number(value: object) -> object:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_PRICE_CENTS:
+        return int(value)
+    return value
+
+
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+_NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+ID_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID_CHARACTERS,
+    "pattern": _NO_CONTROL_CHARACTERS,
+}
+"""How ids are described; pydantic says it in words of its own."""
 Id = Annotated[
     str,
     Field(min_length=1, max_length=MAX_ID_CHARACTERS),
     AfterValidator(_without_control_characters),
+    WithJsonSchema(ID_SCHEMA),
 ]
 Ids = Annotated[list[Id], Field(max_length=MAX_FILTER_IDS)]
-_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}
 Names = Annotated[
     list[Id],
     Field(min_length=1, max_length=MAX_FILTER_NAMES),
@@ -48,10 +62,10 @@ Names = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                _NAME_SCHEMA,
+                ID_SCHEMA,
                 {
                     "type": "array",
-                    "items": _NAME_SCHEMA,
+                    "items": ID_SCHEMA,
                     "minItems": 1,
                     "maxItems": MAX_FILTER_NAMES,
                 },
@@ -59,8 +73,24 @@ Names = Annotated[
         }
     ),
 ]
+WHOLE = BeforeValidator(_whole_number)
+"""Of an integer, after its limits: 3.0 is one, too, as in JSON Schema."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS)]
+PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS), WHOLE]
+
+
+def some_of(**kinds: str) -> list[dict[str, Any]]:
+    """Return the choices of a JSON schema of which one at least must hold.
+
+    Args:
+        kinds: JSON type by name of a field that must not be null; an array must not be empty, a
+            text not blank.
+    """
+    more: dict[str, dict[str, Any]] = {"array": {"minItems": 1}, "string": {"pattern": r"\S"}}
+    return [
+        {"required": [name], "properties": {name: {"type": kind, **more.get(kind, {})}}}
+        for name, kind in kinds.items()
+    ]
 
 
 class RequestModel(BaseModel):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from recsys.bundle_versions import promote, rollback
 from recsys.errors import BundleError
@@ -34,7 +35,11 @@ def add_service_routes(app: FastAPI, service: Service) -> None:
         return json_response({"status": "ready"})
 
     @app.get(
-        "/metrics", summary="What is measured", responses=problems(500), openapi_extra=needs("read")
+        "/metrics",
+        summary="What is measured",
+        response_class=PlainTextResponse,
+        responses=problems(500),
+        openapi_extra=needs("read"),
     )
     async def metrics(request: Request) -> Response:
         """Counts and times of all processes of this machine, for Prometheus."""

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from features.errors import EventLogError
 from recsys.interactions import Histories
 from serving.openapi import needs, problems
-from serving.path_ids import path_id
+from serving.path_ids import PathId, path_id
 from serving.problems import ProblemError
 from serving.schema_users import Erasure, UserProfile
 from serving.service import Service, json_response, microseconds, not_written
@@ -30,7 +30,7 @@ def add_user_routes(app: FastAPI, service: Service) -> None:
         responses=problems(404, 422, 500, 503),
         openapi_extra=needs("read"),
     )
-    async def profile(user_id: str, request: Request) -> Response:
+    async def profile(user_id: PathId, request: Request) -> Response:
         """The user's past as the next answer sees it, and the profile of the last build."""
         caller = service.caller(request, "read")
         user_id = path_id(user_id, "user_id")
@@ -54,7 +54,7 @@ def add_user_routes(app: FastAPI, service: Service) -> None:
         responses=problems(422, 500, 503),
         openapi_extra=needs("admin"),
     )
-    async def erase(user_id: str, request: Request) -> Response:
+    async def erase(user_id: PathId, request: Request) -> Response:
         """Forget a user at once in every answer; what is sent of them later is not kept.
 
         Tables and their older versions follow with the next `sentirec ingest --from-event-log`.
