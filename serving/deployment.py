@@ -153,9 +153,10 @@ def settings_of(options: ServeOptions, token_key: bytes) -> Settings:
 
 def _scoring() -> ReviewScoring:
     """Return what asks the sentiment endpoint for the signals of a review."""
-    handle = serve.get_app_handle(SENTIMENT_APP_NAME)
 
     async def score(text: str) -> Mapping[str, Any]:
+        # Asked for each time: on a cluster it may come up later.
+        handle = serve.get_app_handle(SENTIMENT_APP_NAME)
         return await asyncio.wait_for(handle.signals.remote(text), SCORING_LIMIT_S)
 
     return score
