@@ -5,6 +5,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from serving.event_routes import add_event_routes
+from serving.item_routes import ANSWERS as ITEM_ANSWERS
+from serving.item_routes import add_item_routes
 from serving.openapi import document
 from serving.problems import ProblemDetails, ProblemError, on_http_exception, on_problem
 from serving.recommend_routes import add_recommend_routes
@@ -65,8 +67,9 @@ def build_app(service: Service) -> FastAPI:
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(HTTPException, on_http_exception)
     add_recommend_routes(app, service)
+    add_item_routes(app, service)
     add_event_routes(app, service)
     add_user_routes(app, service)
     add_service_routes(app, service)
-    document(app, *_BY_THEMSELVES)
+    document(app, *_BY_THEMSELVES, *ITEM_ANSWERS)
     return app
