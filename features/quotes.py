@@ -98,7 +98,8 @@ def item_quotes(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> pl.DataFrame:
         it, at least `MIN_ASPECT_POLARITY`.
     """
     positive = (
-        reviews.select("review_id", "user_id", "item_id", "title", "text", "helpful_votes")
+        reviews.filter(pl.col("source").is_in(JUDGING_SOURCES))
+        .select("review_id", "user_id", "item_id", "title", "text", "helpful_votes")
         .drop_nulls(["item_id", "text"])
         .join(
             signals.select("review_id", "polarity", "language", "aspects").filter(

@@ -69,9 +69,17 @@ def test_the_most_positive_reviews_are_quoted_once_each() -> None:
             "day": 1,
         },
         {"review_id": "shop", "user_id": "z", "item_id": None, "text": good.format(1), "day": 1},
+        {
+            "review_id": "help",
+            "user_id": "h",
+            "item_id": "a",
+            "text": good.format(9),
+            "source": "support",
+            "day": 1,
+        },
     )
     polarity = {f"r{n}": 0.5 + n / 10 for n in range(5)}
-    polarity |= {"copy": 0.85, "sad": MIN_POLARITY - 0.01, "mixed": 0.9, "shop": 1.0}
+    polarity |= {"copy": 0.85, "sad": MIN_POLARITY - 0.01, "mixed": 0.9, "shop": 1.0, "help": 1.0}
     felt = signals(polarity, aspects={name: [opinion("strap", 15)] for name in polarity})
     quotes = item_quotes(texts.lazy(), felt.lazy())
     assert quotes["item_id"].to_list() == ["a"] * QUOTES_PER_ITEM
