@@ -64,7 +64,7 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Published:
         "item_needs": item_needs(reviews, felt),
         "item_satisfaction": satisfaction_index(shop.items.lazy(), visible, felt, by=["item_id"]),
     }
-    published = Published(root=root, shop=shop, fitted=fitted, tables=tables)
+    published = Published(root=root, shop=shop, fitted=fitted, tables=tables, signals=signals)
     for name, frame in tables.items():
         published.store.overwrite(name, frame)
     published.bundles.mkdir()

@@ -32,6 +32,7 @@ class Published:
     shop: Shop
     fitted: Fitted
     tables: dict[str, pl.DataFrame]
+    signals: pl.DataFrame
 
     @property
     def store(self) -> Store:
