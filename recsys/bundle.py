@@ -3,6 +3,7 @@
     manifest.json                 schema version, hashes of files, metrics, config, data versions
     query_tower.safetensors       two-tower query weights
     index.faiss                   item vectors for search
+    text_index.faiss              text vectors for search, where there are many
     ranker.txt, ranker.json       LightGBM model, its blend and feature names
     items.arrow                   item profiles in index order
     arrays/*.npy                  item features and source tables, row-major, memory-mapped
@@ -50,6 +51,7 @@ from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
 SCHEMA_VERSION = 5
 MANIFEST = "manifest.json"
+_TEXT_INDEX = "text_index.faiss"
 _CONFIG_PARTS = {
     "history": HistoryWeights,
     "candidates": CandidateConfig,
@@ -229,6 +231,9 @@ def _write_parts(folder: Path, r: Recommender) -> None:
         elif isinstance(source, CategorySource):
             arrays |= _table_arrays(f"{source.name}.of_items", source.categories)
             arrays |= _table_arrays(f"{source.name}.popular", source.popular)
+        elif isinstance(source, TextSource):
+            if source.index is not None:
+                save_index(source.index, folder / _TEXT_INDEX)
         elif isinstance(source, PopularSource):
             arrays[f"{source.name}.popularity"] = source.popularity
     for name, array in arrays.items():
@@ -267,7 +272,11 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
     index = load_index(folder / "index.faiss")
     ranker = json.loads((folder / "ranker.json").read_text())
     order = json.loads((folder / "sources.json").read_text())
-    sources = [_read_source(entry, arrays, config, features, towers, index) for entry in order]
+    has_text_index = (folder / _TEXT_INDEX).exists()
+    text_index = load_index(folder / _TEXT_INDEX) if has_text_index else None
+    sources = [
+        _read_source(entry, arrays, config, features, towers, index, text_index) for entry in order
+    ]
     return Recommender(
         items=IdMap(ids=profiles["item_id"].to_numpy()),
         item_profiles=profiles,
@@ -288,6 +297,7 @@ def _read_source(
     features: ItemFeatures,
     towers: TrainedTowers,
     index: Any,
+    text_index: Any,
 ) -> CandidateSource:
     name, kind = entry["name"], entry["kind"]
 
@@ -314,7 +324,7 @@ def _read_source(
             return PopularSource(name=name, popularity=arrays[f"{name}.popularity"])
         case "TextSource":
             weights = HistoryWeights(**entry["weights"])
-            return TextSource(name=name, vectors=arrays["text"], weights=weights)
+            return TextSource(name=name, vectors=arrays["text"], weights=weights, index=text_index)
         case "TwoTowerSource":
             return TwoTowerSource(
                 name=name,

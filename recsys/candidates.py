@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from recsys import kernels
 from recsys.query import Query
 from recsys.sources import CandidateSource, NeighbourSource
 
@@ -88,17 +89,13 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
     """
     depth = config.depth
     rankings = [source.rank(query, depth) for source in sources]
-    base = 1 + max(ranking.item_idx.max(initial=0) for ranking in rankings)
-    ranked = [_Ranked.of(ranking.item_idx, base) for ranking in rankings]
-    votes = [
-        config.weights.get(source.name, 1.0) / (config.constant + of_source.place)
-        for source, of_source in zip(sources, ranked, strict=True)
-    ]
-    item_idx, fused = _most_voted(
-        np.concatenate([of_source.key for of_source in ranked]),
-        np.concatenate(votes),
-        base,
-        (len(query), config.num_candidates),
+    ranked = np.stack([ranking.item_idx for ranking in rankings])
+    weights = [config.weights.get(source.name, 1.0) for source in sources]
+    item_idx, fused, rank = kernels.most_voted(
+        ranked,
+        np.divide.outer(weights, config.constant + np.arange(ranked.shape[2])),
+        config.num_candidates,
+        kernels.scratch(int(ranked.max(initial=0)) + 1),
     )
     known = np.maximum(item_idx, 0)
     nothing = np.zeros(item_idx.shape, dtype=np.float32)
@@ -106,7 +103,7 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
         item_idx=item_idx,
         fused=fused,
         score=np.stack([ranking.score_of(known) for ranking in rankings], axis=2),
-        rank=np.stack([of_source.places_of(item_idx, base, depth) for of_source in ranked], axis=2),
+        rank=rank,
         last=np.stack(
             [
                 source.by_last(query, known) if isinstance(source, NeighbourSource) else nothing
@@ -116,43 +113,3 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
         ),
         sources=tuple(source.name for source in sources),
     )
-
-
-@dataclass(frozen=True)
-class _Ranked:
-    """One source's ranked items of all users: ascending keys of user and item, and their places."""
-
-    key: np.ndarray
-    place: np.ndarray
-
-    @classmethod
-    def of(cls, item_idx: np.ndarray, base: int) -> "_Ranked":
-        user, place = np.nonzero(item_idx >= 0)
-        key = user * base + item_idx[user, place]
-        order = np.argsort(key)
-        return cls(key[order], place[order])
-
-    def places_of(self, item_idx: np.ndarray, base: int, depth: int) -> np.ndarray:
-        """Return the place of each item (B, K) in its user's ranking, `depth` where beyond it."""
-        wanted = np.arange(len(item_idx))[:, None] * base + item_idx
-        if not len(self.key):
-            return np.full(item_idx.shape, depth, dtype=np.int32)
-        found = np.searchsorted(self.key, wanted).clip(max=len(self.key) - 1)
-        hit = (self.key[found] == wanted) & (item_idx >= 0)
-        return np.where(hit, self.place[found], depth).astype(np.int32)
-
-
-def _most_voted(
-    keys: np.ndarray, votes: np.ndarray, base: int, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Add up votes and return items, -1 for padding, and sums, most voted first, both (B, K)."""
-    distinct, place = np.unique(keys, return_inverse=True)
-    sums = np.bincount(place, votes, minlength=len(distinct)).astype(np.float32)
-    user, item = np.divmod(distinct, base)
-    # Keys ascend, so a stable sort gives ties to the lower item.
-    order = np.lexsort((-sums, user))
-    nth = np.arange(len(order)) - np.searchsorted(user, user[order])
-    order, nth = order[nth < shape[1]], nth[nth < shape[1]]
-    item_idx, fused = np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.float32)
-    item_idx[user[order], nth], fused[user[order], nth] = item[order], sums[order]
-    return item_idx, fused

@@ -1,4 +1,4 @@
-"""Small trees answered for a few hundred rows at once, in NumPy; equal to LightGBM's to the bit.
+"""Small trees answered for a few hundred rows at once; equal to LightGBM's to the bit.
 
 A tree of a few leaves is a handful of comparisons. LightGBM walks from node to node, and most of
 its time goes to guessing the next one wrong. Here each row is compared with all nodes; a node that
@@ -15,6 +15,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from recsys import kernels
+
 _MOST_LEAVES = 16
 # So many rows at once: what is computed of them stays in the processor's cache.
 _ROWS_AT_ONCE = 512
@@ -28,10 +30,10 @@ class FlatTrees:
     Attributes:
         columns: Feature, and what stands for a missing value, of each distinct pair in use.
         column_NT: Which of the columns a node compares, intp.
-        threshold_NT1: A row whose value is at most this goes left, float32: the greatest that is
+        threshold_NT: A row whose value is at most this goes left, float32: the greatest that is
             not above the model's, as values are float32, too.
-        kept_NT1: Bits of the leaves that remain where a row goes right, bit 0 the leftmost leaf.
-        first_T1: Where a tree's values start among all.
+        kept_NT: Bits of the leaves that remain where a row goes right, bit 0 the leftmost leaf.
+        first_T: Where a tree's values start among all.
         place: Place of a tree's first remaining leaf by the bits that remain; empty where values
             are looked up by the bits themselves.
         values: Leaf values of all trees, float64.
@@ -39,9 +41,9 @@ class FlatTrees:
 
     columns: tuple[tuple[int, float], ...]
     column_NT: np.ndarray
-    threshold_NT1: np.ndarray
-    kept_NT1: np.ndarray
-    first_T1: np.ndarray
+    threshold_NT: np.ndarray
+    kept_NT: np.ndarray
+    first_T: np.ndarray
     place: np.ndarray
     values: np.ndarray
 
@@ -80,18 +82,15 @@ class FlatTrees:
         return cls(
             columns=tuple(columns),
             column_NT=column_NT,
-            threshold_NT1=threshold_NT[:, :, None],
-            kept_NT1=kept_NT[:, :, None],
-            first_T1=np.arange(len(flat))[:, None] * values.shape[1],
+            threshold_NT=threshold_NT,
+            kept_NT=kept_NT,
+            first_T=np.arange(len(flat)) * values.shape[1],
             place=first_left[:0] if is_small else first_left,
             values=values.ravel(),
         )
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Return the raw scores of float32 rows (R, F), float64, shape (R,)."""
-        if len(rows) == 1:
-            # NumPy adds up a single column in another order, pairwise.
-            return self._predict(np.repeat(rows, 2, axis=0))[:1]
         parts = [
             self._predict(rows[start : start + _ROWS_AT_ONCE])
             for start in range(0, len(rows), _ROWS_AT_ONCE)
@@ -102,17 +101,15 @@ class FlatTrees:
         columns_CR = np.stack([rows[:, feature] for feature, _ in self.columns])
         for column_R, (_, missing) in zip(columns_CR, self.columns, strict=True):
             np.copyto(column_R, missing, where=np.isnan(column_R))
-        bits = self.kept_NT1.dtype
-        left_TR = np.full((self.column_NT.shape[1], len(rows)), np.iinfo(bits).max, dtype=bits)
-        for column_T, threshold_T1, kept_T1 in zip(
-            self.column_NT, self.threshold_NT1, self.kept_NT1, strict=True
-        ):
-            goes_left_TR = columns_CR.take(column_T, axis=0) <= threshold_T1
-            # All bits where a row goes left, else those of the leaves that remain.
-            left_TR &= np.negative(goes_left_TR.view(np.int8)).astype(bits) | kept_T1
-        at_TR = self.place.take(left_TR) if len(self.place) else left_TR
-        # One tree after the other, as LightGBM adds them up.
-        return np.add.reduce(self.values.take(at_TR + self.first_T1), axis=0)
+        return kernels.tree_scores(
+            columns_CR,
+            self.column_NT,
+            self.threshold_NT,
+            self.kept_NT,
+            self.first_T,
+            self.place,
+            self.values,
+        )
 
 
 @dataclass(frozen=True)
@@ -132,8 +129,7 @@ class _Tree:
         leaves: list[float] = []
         nodes: list[_Node] = []
         try:
-            for node in _walk(structure, leaves):
-                nodes.append(node)
+            nodes.extend(_walk(structure, leaves))
         except _OtherKindError:
             return None
         return cls(nodes, leaves)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys import kernels
 from recsys.interactions import Histories
 
 BROWSE_DECAY = 0.9
@@ -37,9 +38,9 @@ class HistoryWeights:
 
     def of(self, histories: Histories) -> np.ndarray:
         """Return the weight of every history row, float32, shape (H,)."""
-        recency = self.decay ** histories.steps_back.astype(np.float32)
-        felt = 1.0 + self.sentiment_strength * np.nan_to_num(histories.sentiment)
-        return (recency * felt).astype(np.float32)
+        return kernels.history_weights(
+            histories.indptr, histories.sentiment, self.decay, self.sentiment_strength
+        )
 
 
 def browse_weights(browsed: Histories, decay: float = BROWSE_DECAY) -> np.ndarray:

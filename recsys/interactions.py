@@ -68,17 +68,17 @@ class Histories:
         """Return the number of users B."""
         return len(self.indptr) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Rows of each user, int64, shape (B,)."""
         return np.diff(self.indptr)
 
-    @property
+    @cached_property
     def row(self) -> np.ndarray:
         """Batch row of each history row, int64, shape (H,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    @property
+    @cached_property
     def steps_back(self) -> np.ndarray:
         """How many rows lie between a row and the user's last one, int64, shape (H,)."""
         return self.indptr[self.row + 1] - 1 - np.arange(len(self.item_idx))

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.linalg as sl
 import scipy.sparse as sp
 
-from recsys.interactions import Interactions, concat_ranges
+from recsys import kernels
+from recsys.interactions import Interactions
 
 _STRONGEST_STEPS = 50
 
@@ -105,17 +106,7 @@ def entries(table: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.n
         rows: Row of each b, -1 for none, shape (B,).
         columns: Shape (B, K).
     """
-    num_items = table.shape[1]  # type: ignore[index]
-    taken = np.maximum(rows, 0)
-    starts, lengths = table.indptr[taken], np.diff(table.indptr)[taken] * (rows >= 0)
-    places = concat_ranges(starts, starts + lengths)
-    base = np.arange(len(rows), dtype=np.int64)[:, None] * num_items
-    keys = np.repeat(base[:, 0], lengths) + table.indices[places]
-    wanted = base + columns
-    if not len(keys):
-        return np.zeros(wanted.shape, dtype=np.float32)
-    found = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[found] == wanted, table.data[places[found]], 0.0).astype(np.float32)
+    return kernels.row_entries(table.indptr, table.indices, table.data, rows, columns)
 
 
 def keep_strongest(table: sp.csr_matrix, max_neighbours: int) -> sp.csr_matrix:

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.item_similarity import entries
+from recsys import kernels
+from recsys.interactions import Histories
 from recsys.query import Query
 
+# Allows all of them.
+_EVERYTHING = np.zeros(0, dtype=bool)
 ScoreOf = Callable[[np.ndarray], np.ndarray]
 
 
@@ -32,26 +35,85 @@ class Ranking:
     score_of: ScoreOf
 
 
-def ranked_sparse(scores: sp.csr_matrix, query: Query, depth: int) -> Ranking:
-    """Rank by the entries of a sparse (B, I) matrix; the scale is the user's largest entry."""
-    scores.sort_indices()
-    items, values, indptr = scores.indices, scores.data, scores.indptr
-    size = depth + most_bought(query)
-    best = np.full((len(query), size), -1, dtype=np.int32)
-    for b in range(len(query)):
-        row = slice(indptr[b], indptr[b + 1])
-        found = _best_entries(items[row], values[row], size, query.allowed)
-        best[b, : len(found)] = found
-    largest = np.zeros(len(query), dtype=np.float32)
-    filled = np.flatnonzero(np.diff(indptr))
-    if len(filled):
-        largest[filled] = np.maximum.reduceat(np.abs(values), indptr[filled])
-    rows = np.arange(len(query))
-    scale = np.maximum(largest, 1e-9)[:, None]
-    return Ranking(
-        item_idx=without_bought(query, best, depth),
-        score_of=lambda item_idx: entries(scores, rows, item_idx) / scale,
+@dataclass(frozen=True)
+class Sums:
+    """Weighted sums of table rows of B users, sparse.
+
+    Attributes:
+        indptr: Sums of user b are indptr[b]:indptr[b + 1], int64, shape (B + 1,).
+        column: Distinct within a user, in no order, int32.
+        value: float32.
+        num_columns: Of the table.
+    """
+
+    indptr: np.ndarray
+    column: np.ndarray
+    value: np.ndarray
+    num_columns: int
+
+    @classmethod
+    def of(
+        cls,
+        histories: Histories,
+        weights: np.ndarray,
+        table: sp.csr_matrix,
+        *,
+        with_self: bool = False,
+    ) -> "Sums":
+        """Return the sums of the table rows of each user's history, each times its weight.
+
+        Args:
+            histories: Of B users.
+            weights: Of history rows, float32, shape (H,).
+            table: Sorted indices.
+            with_self: Whether a row's own column gets the row's weight, too.
+        """
+        return cls._of_rows(histories.indptr, histories.item_idx, weights, table, with_self)
+
+    def through(self, table: sp.csr_matrix) -> "Sums":
+        """Return the sums of the rows of another table that the columns name."""
+        return self._of_rows(self.indptr, self.column, self.value, table, False)
+
+    @classmethod
+    def _of_rows(
+        cls,
+        indptr: np.ndarray,
+        rows: np.ndarray,
+        weights: np.ndarray,
+        table: sp.csr_matrix,
+        with_self: bool,
+    ) -> "Sums":
+        parts = (table.indptr, table.indices, table.data)
+        num_columns = table.shape[1]  # type: ignore[index]
+        place = kernels.scratch(num_columns)
+        sums = kernels.spread(indptr, rows, weights, *parts, with_self, place)
+        return cls(sums[0], sums[1], sums[2], num_columns)
+
+    def matrix(self) -> sp.csr_matrix:
+        """Return the same as a sparse (B, columns) matrix."""
+        shape = (len(self.indptr) - 1, self.num_columns)
+        return sp.csr_matrix((self.value, self.column, self.indptr), shape=shape)
+
+    def at(self, columns: np.ndarray) -> np.ndarray:
+        """Return the sums of columns (B, K), 0 where there is none, float32."""
+        place = kernels.scratch(self.num_columns)
+        return kernels.values_at(self.indptr, self.column, self.value, columns, place)
+
+
+def ranked_sparse(sums: Sums, query: Query, depth: int) -> Ranking:
+    """Rank by sparse sums; the scale is the user's largest one."""
+    best, largest = kernels.best_columns(
+        sums.indptr,
+        sums.column,
+        sums.value,
+        query.bought.indptr,
+        query.bought.item_idx,
+        _EVERYTHING if query.allowed is None else query.allowed,
+        depth,
+        kernels.scratch(sums.num_columns),
     )
+    scale = np.maximum(largest, 1e-9)[:, None]
+    return Ranking(item_idx=best, score_of=lambda item_idx: sums.at(item_idx) / scale)
 
 
 def ranked_dense(scores: np.ndarray, query: Query, depth: int) -> Ranking:
@@ -95,14 +157,10 @@ def without_bought(query: Query, item_idx: np.ndarray, depth: int) -> np.ndarray
         item_idx: Ranked items, -1 for padding, shape (B, L).
         depth: Items wanted; fewer are padded with -1.
     """
-    base = 1 + max(item_idx.max(initial=0), query.bought.item_idx.max(initial=0))
-    rows = np.arange(len(query), dtype=np.int64)[:, None]
-    bought = query.bought.row * base + query.bought.item_idx
-    gone = (item_idx < 0) | np.isin(rows * base + item_idx, bought)
-    kept = np.argsort(gone, axis=1, kind="stable")[:, :depth]
-    left = np.where(np.take_along_axis(gone, kept, 1), -1, np.take_along_axis(item_idx, kept, 1))
-    padding = np.full((len(query), depth - left.shape[1]), -1)
-    return np.concatenate([left, padding], axis=1).astype(np.int32)
+    bought = query.bought
+    most = max(item_idx.max(initial=0), bought.item_idx.max(initial=0))
+    place = kernels.scratch(int(most) + 1)
+    return kernels.first_of(item_idx, bought.indptr, bought.item_idx, depth, place)
 
 
 def best_first(scores: np.ndarray, k: int) -> np.ndarray:
@@ -124,22 +182,6 @@ def best_first(scores: np.ndarray, k: int) -> np.ndarray:
     values = np.take_along_axis(scores, part, 1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(part, order, 1)
-
-
-def _best_entries(
-    items: np.ndarray, values: np.ndarray, size: int, allowed: np.ndarray | None
-) -> np.ndarray:
-    """Return the items of the `size` largest positive values; ties go to the lower item."""
-    says = values > 0
-    if allowed is not None:
-        says &= allowed[items]
-    items, values = items[says], values[says]
-    if len(values) > size:
-        least = np.partition(values, len(values) - size)[len(values) - size]
-        among = values >= least
-        items, values = items[among], values[among]
-    # The items ascend, so a stable sort leaves ties in their order.
-    return items[np.argsort(-values, kind="stable")[:size]]
 
 
 def most_bought(query: Query) -> int:

@@ -13,6 +13,7 @@ import polars as pl
 from recsys.candidates import Candidates, fuse
 from recsys.interactions import IdMap
 from recsys.item_features import ItemFeatures
+from recsys.item_similarity import entries
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.ranker import Ranker
@@ -191,8 +192,9 @@ class Recommender:
         if not len(liked) or not len(item_idx):
             return np.full(len(item_idx), -1, dtype=np.int32)
         strength = np.zeros((len(liked), len(item_idx)), dtype=np.float32)
+        wanted = np.broadcast_to(item_idx, strength.shape)
         for source in self.sources:
             if isinstance(source, NeighbourSource):
-                strength += source.table[liked][:, item_idx].toarray()
+                strength += entries(source.table, liked, wanted)
         best = strength.argmax(0)
         return np.where(strength.max(0) > 0, liked[best], -1).astype(np.int32)

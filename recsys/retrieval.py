@@ -29,6 +29,7 @@ from recsys.sources import (
     TextSource,
     TwoTowerSource,
 )
+from recsys.text_index import build_text_index
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.world import World
 
@@ -150,7 +151,14 @@ def fit_sources(world: World, towers: TrainedTowers, config: RecommenderConfig) 
     if len(world.features.category_idx):
         sources.append(popular_in_categories(world, config))
     if world.features.text.any():
-        sources.append(TextSource(name="text", vectors=world.text, weights=config.history))
+        sources.append(
+            TextSource(
+                name="text",
+                vectors=world.text,
+                weights=config.history,
+                index=build_text_index(world.text),
+            )
+        )
     if bought.num_items <= config.linear_max_items:
         table = linear_autoencoder(bought, l2=config.linear_l2, max_neighbours=bought.num_items)
         sources.append(NeighbourSource(name="linear", table=table, weights=config.history))

@@ -69,7 +69,7 @@ def recall_at_100(index: faiss.Index, vectors: np.ndarray, num_queries: int = 25
 
 
 def _exact(vectors: np.ndarray, num_queries: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Return sampled item vectors (Q, D) and the indices of their exact 100 best (Q, 100)."""
+    """Return sampled vectors (Q, D) and the indices of their exact 100 best (Q, 100)."""
     rows = np.random.default_rng(0).choice(len(vectors), min(num_queries, len(vectors)), False)
     queries = np.ascontiguousarray(vectors[rows])
     k = min(100, len(vectors))

@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 import scipy.sparse as sp
 
+from recsys import kernels
 from recsys.history_weights import HistoryWeights, browse_weights, normalised
 from recsys.interactions import Histories
 from recsys.item_similarity import entries
@@ -22,6 +23,7 @@ from recsys.query import Query
 from recsys.query_tower import QueryTower
 from recsys.rankings import (
     Ranking,
+    Sums,
     most_bought,
     ranked_alike,
     ranked_dense,
@@ -29,6 +31,7 @@ from recsys.rankings import (
     without_bought,
 )
 from recsys.retrieval_index import search
+from recsys.text_index import DEPTH as TEXT_DEPTH
 
 
 class CandidateSource(Protocol):
@@ -63,15 +66,14 @@ class NeighbourSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
-        return _dense(self._scores(query))
+        return _dense(self._sums(query).matrix())
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_sparse(self._scores(query), query, depth)
+        return ranked_sparse(self._sums(query), query, depth)
 
-    def _scores(self, query: Query) -> sp.csr_matrix:
-        weights = self.weights.of(query.bought)
-        return sp.csr_matrix(query.bought.matrix(weights, self.num_items) @ self.table)
+    def _sums(self, query: Query) -> Sums:
+        return Sums.of(query.bought, self.weights.of(query.bought), self.table)
 
     def by_last(self, query: Query, item_idx: np.ndarray) -> np.ndarray:
         """Return what the last thing bought alone says of items, float32, shape (B, K).
@@ -101,16 +103,15 @@ class BrowseSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
-        return _dense(self._scores(query))
+        return _dense(self._sums(query).matrix())
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_sparse(self._scores(query), query, depth)
+        return ranked_sparse(self._sums(query), query, depth)
 
-    def _scores(self, query: Query) -> sp.csr_matrix:
-        browsed = query.browsed
-        seen = browsed.matrix(browse_weights(browsed), self.num_items)
-        return sp.csr_matrix(seen @ self.table + seen)
+    def _sums(self, query: Query) -> Sums:
+        weights = browse_weights(query.browsed)
+        return Sums.of(query.browsed, weights, self.table, with_self=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,26 +157,28 @@ class CategorySource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
-        return _dense(self._scores(query))
+        return _dense(self._sums(query).matrix())
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_sparse(self._scores(query), query, depth)
+        return ranked_sparse(self._sums(query), query, depth)
 
-    def _scores(self, query: Query) -> sp.csr_matrix:
-        weights = self.weights.of(query.bought)
-        num_items = len(self.categories.indptr) - 1
-        past = query.bought.matrix(weights, num_items) @ self.categories
-        return sp.csr_matrix(past @ self.popular)
+    def _sums(self, query: Query) -> Sums:
+        past = Sums.of(query.bought, self.weights.of(query.bought), self.categories)
+        return past.through(self.popular)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextSource:
-    """Inner product of the user's text taste and each item's centred text vector."""
+    """Inner product of the user's text taste and each item's centred text vector.
+
+    Best items come from the index, told by exact products; without one, from every item's score.
+    """
 
     name: str
     vectors: np.ndarray
     weights: HistoryWeights
+    index: faiss.Index | None = None
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
@@ -183,7 +186,23 @@ class TextSource:
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_dense(self.score(query), query, depth)
+        if self.index is None:
+            return ranked_dense(self.score(query), query, depth)
+        taste = text_taste(query.bought, self.vectors, self.weights)
+        looked_at = max(TEXT_DEPTH, depth + most_bought(query))
+        _, near = search(self.index, taste, looked_at, query.allowed)
+
+        def products(item_idx: np.ndarray) -> np.ndarray:
+            return np.einsum("bd,bkd->bk", taste, self.vectors[item_idx])
+
+        told = np.where(near < 0, -np.inf, products(np.maximum(near, 0)))
+        order = np.argsort(-told, axis=1, kind="stable")
+        near, told = np.take_along_axis(near, order, 1), np.take_along_axis(told, order, 1)
+        scale = np.maximum(told[:, :1], 1e-9)
+        return Ranking(
+            item_idx=without_bought(query, np.where(told > 0, near, -1), depth),
+            score_of=lambda item_idx: (products(item_idx) / scale).astype(np.float32),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,8 +245,8 @@ class TwoTowerSource:
 
 def text_taste(bought: Histories, vectors: np.ndarray, weights: HistoryWeights) -> np.ndarray:
     """Return the weighted mean of the text vectors of what was bought, float32, shape (B, D)."""
-    rows = bought.matrix(normalised(weights.of(bought), bought), len(vectors))
-    return np.asarray(rows @ vectors, dtype=np.float32)
+    shares = normalised(weights.of(bought), bought)
+    return kernels.bag_sums(vectors, bought.item_idx, bought.lengths, shares)
 
 
 def _dense(scores: sp.spmatrix | np.ndarray) -> np.ndarray:

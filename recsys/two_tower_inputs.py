@@ -9,8 +9,8 @@ features, Q query features, P inputs of attention.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
+from recsys import kernels
 from recsys.history_weights import HistoryWeights, browse_weights, normalised
 from recsys.interactions import Histories, concat_ranges
 from recsys.item_features import ItemFeatures
@@ -160,6 +160,4 @@ def bag_sum(
         lengths: Indices per bag, shape (R,).
         weights: A weight an index, float32.
     """
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    bags = sp.csr_matrix((weights, values, indptr), shape=(len(lengths), len(table)))
-    return np.asarray(bags @ table, dtype=np.float32)
+    return kernels.bag_sums(table, values, lengths, weights)
