@@ -122,14 +122,17 @@ def search(
     if allowed is None:
         return index.search(vectors, depth)
     selector = _faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-    return index.search(vectors, depth, params=_search_parameters(index, selector))
+    # Of a tenth of the items, ten times as many cells hold as many.
+    wider = round(len(allowed) / max(1, np.count_nonzero(allowed)))
+    return index.search(vectors, depth, params=_search_parameters(index, selector, wider))
 
 
-def _search_parameters(index: faiss.Index, selector: Any) -> Any:
+def _search_parameters(index: faiss.Index, selector: Any, wider: int) -> Any:
     """Return the parameter class that this kind of index takes; others refuse the base class."""
     inner = _faiss.downcast_index(index)
     if isinstance(inner, _faiss.IndexIVF):
-        return _faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
+        nprobe = min(inner.nlist, inner.nprobe * max(1, wider))
+        return _faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
     if isinstance(inner, _faiss.IndexHNSW):
         return _faiss.SearchParametersHNSW(sel=selector, efSearch=inner.hnsw.efSearch)
     return _faiss.SearchParameters(sel=selector)

@@ -28,8 +28,7 @@ def texts(seed: int = 0) -> np.ndarray:
 
 def question(seed: int = 1) -> Query:
     rng = np.random.default_rng(seed)
-    # As many unlike things as the index is made for.
-    lengths = rng.integers(0, 4, NUM_USERS)
+    lengths = rng.integers(0, 6, NUM_USERS)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     items = np.concatenate([rng.choice(NUM_ITEMS, n, replace=False) for n in lengths])
     bought = Histories(
