@@ -89,9 +89,17 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
     if seen := _session_items(request, snapshot):
         query = with_session(query or Query.of_stranger(), seen, now)
     degraded = _degraded(request.user_id, query)
+    is_personal = degraded not in _IMPERSONAL
     hidden = _hidden(asked, snapshot, live)
-    allowed = within(allowed_items(request.filters, catalogue), hidden, len(catalogue))
+    # Not only of the candidates: others are to take their places.
+    is_wanted = None if factor is None or factor.all() else factor > 0
     seed = int.from_bytes(hashlib.sha256(asked.request_id.encode()).digest()[:8])
+
+    def left_of(passed: np.ndarray | None) -> np.ndarray | None:
+        left = within(passed, hidden, len(catalogue))
+        if is_wanted is None:
+            return left
+        return is_wanted if left is None else left & is_wanted
 
     def found_among(allowed: np.ndarray | None) -> Found | None:
         found = snapshot.recommend(
@@ -106,6 +114,7 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
         )
         return found if len(found.shown.item_idx) else None
 
+    allowed = left_of(allowed_items(request.filters, catalogue))
     found = None
     page = None if request.session is None or degraded is None else request.session.category
     if page:
@@ -114,10 +123,11 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
         found = found_among(allowed)
     if found is None and request.filters is not None and not request.strict_filters:
         wider = allowed_items(relaxed(request.filters), catalogue)
-        found, degraded = found_among(within(wider, hidden, len(catalogue))), "filters_relaxed"
+        found, degraded = found_among(left_of(wider)), "filters_relaxed"
     if found is None:
         is_filtered = request.filters is not None and bool(request.filters.model_fields_set)
-        degraded = "no_item_matches_filters" if is_filtered else "everything_bought"
+        is_left_out = is_filtered or is_wanted is not None
+        degraded = "no_item_matches_filters" if is_left_out else "everything_bought"
         return _answered(asked, snapshot, None, degraded, [], ignored=ignored)
     # That a part failed says more than that nothing was known of the user.
     degraded = found.ranked.lacking or degraded
@@ -126,7 +136,6 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
     with asked.budget.times.stage(WRITE):
         items = _items(shown, snapshot, asked)
         if request.explain:
-            is_personal = degraded not in _IMPERSONAL
             _add_reasons(items, shown, query, snapshot, name, live, asked, is_personal=is_personal)
         if request.debug:
             _add_debug(items, shown, query, snapshot)

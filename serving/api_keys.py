@@ -5,13 +5,15 @@ as it is: nobody finds such a secret by trying. The file is replaced as a whole;
 change over within a second.
 """
 
+import fcntl
 import hashlib
 import hmac
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,6 +138,23 @@ def write_keys(path: Path, keys: list[ApiKey]) -> None:
         staging.replace(path)
     except OSError as error:
         raise KeysError(f"cannot write the keys to {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def changing_keys(path: Path) -> Iterator[None]:
+    """Keep others from changing a file of keys: what is read in the block is what is replaced.
+
+    Raises:
+        KeysError: If the lock beside the file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as error:
+        raise KeysError(f"cannot lock the keys in {path}: {error.strerror or error}") from error
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving.api_keys import ApiKey, KeyRing, Scope
 from serving.problems import ProblemError
@@ -20,7 +20,7 @@ class Caller:
     """
 
     key: ApiKey | None = None
-    given: str = ""
+    given: str = field(default="", repr=False)
 
     def check_user(self, user_id: str | None) -> None:
         """Make sure that a user may be seen and written for; None is about nobody.
@@ -33,7 +33,7 @@ class Caller:
         raise ProblemError(403, "forbidden", "the key is of another user")
 
     def check_any_user(self) -> None:
-        """Make sure that everybody may be seen.
+        """Make sure that the whole shop may be seen.
 
         Raises:
             ProblemError: 403 where the key is of one user.

@@ -3,6 +3,7 @@
 import orjson
 
 from features.event_log import Record
+from features.pseudonyms import Pseudonyms
 from serving.answering import Answered, Asked
 from serving.catalogue import Catalogue
 
@@ -10,7 +11,11 @@ _KEPT = ("item_id", "rank", "score", "propensity")
 
 
 def exposure(
-    asked: Asked, answered: Answered, catalogue: Catalogue, user: str | None
+    asked: Asked,
+    answered: Answered,
+    catalogue: Catalogue,
+    user: str | None,
+    pseudonyms: Pseudonyms | None = None,
 ) -> Record | None:
     """Return what is to be kept of an answer; None where it shows nothing.
 
@@ -19,11 +24,15 @@ def exposure(
         answered: The answer to it.
         catalogue: What the answer is from.
         user: The user's name in the tables; None for a visitor nobody knows.
+        pseudonyms: Under which the tables know sessions; None for plain ids.
     """
     body, found = answered.body, answered.found
     if body["recommendation_id"] is None or found is None:
         return None
     request, assignment = asked.request, asked.assignment
+    session = None if request.session is None else request.session.session_id
+    if session is not None and pseudonyms is not None:
+        session = pseudonyms.named_values({"session_id": session})["session_id"]
     scores = found.ranked.scores[0]
     order = (-scores).argsort(kind="stable")[: int((scores > float("-inf")).sum())]
     candidates = found.ranked.candidates.item_idx[0, order].tolist()
@@ -31,7 +40,7 @@ def exposure(
     content = {
         "recommendation_id": body["recommendation_id"],
         "user_id": user,
-        "session_id": None if request.session is None else request.session.session_id,
+        "session_id": session,
         "surface": request.surface,
         "experiment": body["experiment"],
         "variant": body["variant"],

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from serving.api_keys import FILE, SCOPES, new_key, read_keys, write_keys
+from serving.api_keys import FILE, SCOPES, changing_keys, new_key, read_keys, write_keys
 from serving.config import load_serve_file
 from serving.errors import KeysError
 
@@ -56,7 +56,8 @@ def create(
         per_second=per_second,
         expires_at=None if days is None else now + timedelta(days=days),
     )
-    write_keys(path, [*read_keys(path), kept])
+    with changing_keys(path):
+        write_keys(path, [*read_keys(path), kept])
     typer.echo(key)
 
 
@@ -89,12 +90,13 @@ def revoke(
 ) -> None:
     """End a key; running servers refuse it within a second."""
     path = _path(store, config)
-    found = read_keys(path)
-    left = [key for key in found if key.key_id != key_id]
-    if len(left) == len(found):
-        known = ", ".join(key.key_id for key in found) or "none"
-        raise KeysError(f"there is no key {key_id} in {path}; there are: {known}")
-    write_keys(path, left)
+    with changing_keys(path):
+        found = read_keys(path)
+        left = [key for key in found if key.key_id != key_id]
+        if len(left) == len(found):
+            known = ", ".join(key.key_id for key in found) or "none"
+            raise KeysError(f"there is no key {key_id} in {path}; there are: {known}")
+        write_keys(path, left)
 
 
 def _path(store: Path | None, config: Path | None) -> Path:

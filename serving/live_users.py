@@ -32,7 +32,7 @@ class LiveUser:
         dismissed: Items the user does not want to be shown.
         wrong_causes: Items that must not be given as a reason, nor count as the user's taste.
         wrong_quotes: Reviews that must not be quoted.
-        counts: Sums of what profile columns count; see `added_profile`.
+        counts: Sums of what profile columns count; see `live_query.with_live`.
     """
 
     bought: dict[str, int] = field(default_factory=dict)

@@ -19,7 +19,8 @@ from serving.problems import ProblemError
 
 HASH_BYTES = 5
 _MAC_BYTES = 16
-_MAX_CONTENT_BYTES = 256 * 1024
+# No request is longer, see `serving.request_guard`.
+_MAX_CONTENT_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from serving.path_ids import PathId
 from serving.problems import ProblemError
 from serving.ranking import Budget
 from serving.schema import (
+    MAX_TOKEN_CHARACTERS,
     BatchRequest,
     BatchResponse,
     NextRequest,
@@ -155,7 +156,8 @@ class _Recommending:
         self._keep(asked, answered, chosen, name)
         body = answered.body
         if answered.page is not None:
-            body["next_token"] = write_token(answered.page, service.token_key)
+            token = write_token(answered.page, service.token_key)
+            body["next_token"] = token if len(token) <= MAX_TOKEN_CHARACTERS else None
         return body
 
     def _variant(
@@ -194,7 +196,7 @@ class _Recommending:
         is_by_chance = bool((answered.found.shown.propensity < 1).any())
         if kept == "experiments" and asked.assignment is None and not is_by_chance:
             return
-        record = exposure(asked, answered, snapshot.catalogue, name)
+        record = exposure(asked, answered, snapshot.catalogue, name, self.service.pseudonyms)
         if record is not None:
             log.submit([record]).add_done_callback(_report)
 

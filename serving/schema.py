@@ -23,7 +23,7 @@ MAX_QUERY_CHARACTERS = 500
 MAX_WISHES = 20
 GREATEST_BOOST = 100.0
 MAX_BATCH = 100
-MAX_TOKEN_CHARACTERS = 16_384
+MAX_TOKEN_CHARACTERS = 65_536
 
 Degraded = Literal[
     "no_user_id",
@@ -317,7 +317,7 @@ class RecommendationResponse(AnswerModel):
     )
     next_token: str | None = Field(
         description="For the next page, which repeats none of these items; null where there is "
-        "none."
+        "none, or where the request names more ids than a token can hold."
     )
     items: list[RecommendedItem]
 

@@ -43,7 +43,7 @@ def add_service_routes(app: FastAPI, service: Service) -> None:
     )
     async def metrics(request: Request) -> Response:
         """Counts and times of all processes of this machine, for Prometheus."""
-        service.caller(request, "read")
+        service.caller(request, "read").check_any_user()
         content, media_type = service.metrics.page(service.state.snapshot)
         return Response(content, media_type=media_type)
 
@@ -56,7 +56,7 @@ def add_service_routes(app: FastAPI, service: Service) -> None:
     )
     async def model(request: Request) -> Response:
         """The live bundle, its metrics, and the versions of the side tables."""
-        service.caller(request, "read")
+        service.caller(request, "read").check_any_user()
         snapshot = service.ready()
         manifest = snapshot.manifest
         return json_response(

@@ -15,6 +15,7 @@ from live_shop import LiveShop, live_shop
 from published_shop import Published
 
 from serving.api_keys import ApiKey, KeyRing, Scope, new_key, read_keys, write_keys
+from serving.callers import Caller
 from serving.errors import KeysError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -131,6 +132,18 @@ def test_a_key_of_one_user_sees_that_user_alone(
     refused = send("bob")
     assert refused.status_code == 403
     assert "another user" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/v1/model"])
+def test_a_key_of_one_user_does_not_see_how_the_shop_does(guarded: Guarded, path: str) -> None:
+    refused = guarded.send("GET", path, "anna")
+    assert refused.status_code == 403
+    assert "of one user alone" in refused.json()["detail"]
+
+
+def test_no_trace_tells_a_key() -> None:
+    kept, key = key_of("read")
+    assert key not in repr(Caller(kept, key))
 
 
 def test_a_key_of_one_user_gets_no_page_of_another(guarded: Guarded) -> None:

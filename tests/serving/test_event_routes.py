@@ -273,12 +273,16 @@ def test_no_plain_id_reaches_the_log_of_a_pseudonymised_store(
     published.store.append(PSEUDONYM_KEY, key)
     for table, frame in published.tables.items():
         published.store.overwrite(table, names.named(frame))
-    with live_shop(published.store, tmp_path, pseudonyms=names) as shop:
+    with live_shop(published.store, tmp_path, pseudonyms=names, exposures="all") as shop:
+        shop.ask(user_id="u00001", session={"session_id": "s-plain"})
         first = shop.items_for("u00001")[0]
         shop.tell(event("e-plain", "u00001", "dismiss", first, session_id="s-plain"))
         shop.review(review_id="r-plain", user_id="u00001", item_id=first, rating=2)
         assert first not in shop.items_for("u00001")
         entries = shop.log.read(0, 10)
     kept = b"".join(each.content + f"{each.key} {each.user_id}".encode() for each in entries)
-    assert len(entries) == 2
+    kinds = [entry.kind for entry in entries]
+    assert kinds == ["exposure", "exposure", "feedback", "review", "exposure"]
+    shown, told = orjson.loads(entries[0].content), orjson.loads(entries[2].content)
+    assert shown["session_id"] == told["session_id"], "or nobody could join them"
     assert not any(plain in kept for plain in (b"u00001", b"e-plain", b"s-plain", b"r-plain"))

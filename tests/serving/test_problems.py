@@ -186,6 +186,29 @@ def test_a_body_too_long_to_be_read_ends_the_connection(client: TestClient, decl
     assert answered.headers["connection"] == "close"
 
 
+def test_a_body_that_comes_too_slowly_is_a_408() -> None:
+    pieces = [b"{", b" "]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if not pieces:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": pieces.pop(), "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def unreachable(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    guard = RequestGuard(unreachable, body_limit_s=0.05)
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-length", b"20")]}
+    asyncio.run(guard(scope, receive, send))
+    problem = json.loads(sent[1]["body"])
+    assert (sent[0]["status"], problem["type"]) == (408, "urn:sentirec:problem:timeout")
+    assert dict(sent[0]["headers"])[b"connection"] == b"close"
+
+
 def test_a_body_of_the_greatest_length_is_read(client: TestClient) -> None:
     body = b"{}".ljust(MAX_BODY_BYTES)
     problem_of(client.post(PATH, content=body, headers=JSON), 503)

@@ -1,6 +1,8 @@
 """Pages, batches, wishes and sessions, asked over HTTP."""
 
+import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -80,6 +82,25 @@ def test_a_token_is_of_this_server_and_of_that_answer(shop: LiveShop, buyer: str
         assert answered.json()["type"] == "urn:sentirec:problem:unknown-page"
 
 
+def test_a_request_of_many_ids_has_a_next_page(shop: LiveShop, buyer: str) -> None:
+    alike, unlike = (
+        [f"{'x' * 240}{n}" for n in range(1000)],
+        [secrets.token_hex(16) for _ in range(500)],
+    )
+    for ids in (alike, unlike):
+        filters = {"exclude_item_ids": ids}
+        first = shop.ask(user_id=buyer, k=3, filters=filters, boost=[{"item_ids": ids}])
+        second = next_page(shop, first)
+        assert not {i.item_id for i in first.items} & {i.item_id for i in second.items}
+
+
+def test_a_request_of_more_ids_than_a_token_holds_has_none(shop: LiveShop, buyer: str) -> None:
+    ids = [secrets.token_hex(64) for _ in range(1000)]
+    answered = shop.ask(user_id=buyer, k=3, filters={"exclude_item_ids": ids})
+    assert len(answered.items) == 3
+    assert answered.next_token is None
+
+
 def test_a_batch_is_answered_in_order(shop: LiveShop, buyer: str) -> None:
     requests = [{"user_id": buyer, "k": 3}, {"k": 4}, {"user_id": "nobody", "k": 5}]
     answered = shop.client.post("/v1/recommendations:batch", json={"requests": requests})
@@ -140,6 +161,34 @@ def test_wishes_move_items(shop: LiveShop, buyer: str) -> None:
     halved = shop.ask(user_id=buyer, k=50, bury=[{"brand": first.brand, "factor": 0.01}])
     rank_of = {item.item_id: item.rank for item in halved.items}
     assert rank_of.get(first.item_id, 51) > 1
+
+
+def test_others_take_the_places_of_what_is_buried_whole(
+    published_once: Published, tmp_path: Path, buyer: str
+) -> None:
+    with live_shop(published_once.store, tmp_path) as shop:
+        snapshot = shop.state.snapshot
+        assert snapshot is not None
+        # So that not all of the catalogue are candidates.
+        config = snapshot.deep.config
+        few = replace(config.candidates, num_candidates=10, depth=10)
+        deep = replace(snapshot.deep, config=replace(config, candidates=few))
+        shop.state._snapshot = replace(snapshot, deep=deep)
+        best = [item.item_id for item in shop.ask(user_id=buyer, k=10, novelty=0.01).items]
+        left = shop.ask(user_id=buyer, k=10, bury=[{"item_ids": best, "factor": 0}])
+        ids = list(snapshot.catalogue.item_ids)
+        nothing = shop.ask(user_id=buyer, bury=[{"item_ids": ids, "factor": 0}])
+    assert len(left.items) == 10
+    assert not {item.item_id for item in left.items} & set(best)
+    assert (nothing.items, nothing.degraded) == ([], "no_item_matches_filters")
+
+
+def test_a_stranger_has_no_taste_also_where_filters_are_relaxed(shop: LiveShop) -> None:
+    answered = shop.ask(k=3, filters={"brand": "no such brand"})
+    assert answered.degraded == "filters_relaxed"
+    texts = {item.reason.text for item in answered.items if item.reason is not None}
+    plain = {item.reason.text for item in shop.ask(k=3).items if item.reason is not None}
+    assert texts == plain
 
 
 def test_novelty_takes_from_what_is_bought_most(shop: LiveShop, published_once: Published) -> None:
