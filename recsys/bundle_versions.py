@@ -60,16 +60,25 @@ def check_gate(
         )
 
 
+def bundle_folder(bundles: Path, version: str) -> Path:
+    """Return the folder of a version, which may not exist.
+
+    Raises:
+        BundleError: If it is no name of a version.
+    """
+    is_name = bool(version) and Path(version).name == version and version.isprintable()
+    if not is_name or version.startswith(".") or version in (CURRENT, _HISTORY):
+        raise BundleError(f"{version!r} is no bundle version")
+    return bundles / version
+
+
 def promote(bundles: Path, version: str) -> None:
     """Make a version live, after checking its hashes.
 
     Raises:
         BundleError: If the version is missing or damaged; the live bundle stays.
     """
-    is_name = bool(version) and Path(version).name == version and version.isprintable()
-    if not is_name or version.startswith(".") or version in (CURRENT, _HISTORY):
-        raise BundleError(f"{version!r} is no bundle version")
-    verify_bundle(bundles / version)
+    verify_bundle(bundle_folder(bundles, version))
     _append_history(bundles, version)
     _switch(bundles, version)
 
@@ -80,14 +89,23 @@ def rollback(bundles: Path) -> str:
     Raises:
         BundleError: If there is no earlier version, or it is damaged.
     """
+    version = earlier_version(bundles)
+    verify_bundle(bundles / version)
+    _switch(bundles, version)
+    _write_history(bundles, read_history(bundles)[:-1])
+    return version
+
+
+def earlier_version(bundles: Path) -> str:
+    """Return the version that was live before the current one.
+
+    Raises:
+        BundleError: If there is none.
+    """
     history = read_history(bundles)
     if len(history) < 2:
         raise BundleError("there is no earlier bundle to roll back to")
-    version = history[-2]
-    verify_bundle(bundles / version)
-    _switch(bundles, version)
-    _write_history(bundles, history[:-1])
-    return version
+    return history[-2]
 
 
 def read_history(bundles: Path) -> list[str]:

@@ -53,6 +53,7 @@ class Candidates:
         last: What the last thing bought alone says in each source that asks neighbours, 0 in the
             others, float32, shape (B, K, S).
         sources: Names of the S sources.
+        depth: How far down its ranking a source was asked.
     """
 
     item_idx: np.ndarray
@@ -61,6 +62,7 @@ class Candidates:
     rank: np.ndarray
     last: np.ndarray
     sources: tuple[str, ...]
+    depth: int = 0
 
     def of_users(self, users: np.ndarray) -> "Candidates":
         """Return the candidates of some users, in the order given."""
@@ -73,7 +75,7 @@ _BY_USER = ("item_idx", "fused", "score", "rank", "last")
 def joined_candidates(parts: Sequence[Candidates]) -> Candidates:
     """Return the candidates of all users of one or more batches, of the same sources."""
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _BY_USER}
-    return Candidates(**columns, sources=parts[0].sources)
+    return Candidates(**columns, sources=parts[0].sources, depth=parts[0].depth)
 
 
 def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) -> Candidates:
@@ -112,4 +114,5 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
             axis=2,
         ),
         sources=tuple(source.name for source in sources),
+        depth=depth,
     )

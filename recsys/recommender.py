@@ -69,12 +69,14 @@ class Reranking:
         shelf: What is known of the catalogue.
         now: The moment of asking, microseconds since the epoch.
         seed: Of the exploration.
+        min_relevance: Items that are left with less relevance are not shown, nor explored.
     """
 
     config: RerankConfig
     shelf: Shelf
     now: int
     seed: int = 0
+    min_relevance: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,7 @@ class Recommender:
                 Experience(bought=query.bought, now=reranking.now),
                 reranking.config,
                 explorable=self._explorable(query, reranking),
+                min_relevance=reranking.min_relevance,
                 seed=reranking.seed,
             )
             item_idx, score = found.item_idx.astype(np.int32), found.relevance
@@ -178,7 +181,7 @@ class Recommender:
 
     def _explorable(self, query: Query, reranking: Reranking) -> np.ndarray | None:
         """Return the fresh items that a user may be offered; None where nothing is explored."""
-        if not reranking.config.exploration:
+        if not reranking.config.exploration or reranking.min_relevance:
             return None
         offered = reranking.shelf.fresh(reranking.now, reranking.config.fresh_days)
         offered[query.bought.item_idx] = False

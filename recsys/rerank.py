@@ -137,6 +137,7 @@ def rerank(
     config: RerankConfig,
     *,
     explorable: np.ndarray | None = None,
+    min_relevance: float = 0.0,
     seed: int | Sequence[int] = 0,
 ) -> Reranked:
     """Rearrange one user's candidates.
@@ -155,11 +156,13 @@ def rerank(
         config: What is wanted.
         explorable: Items that may be explored if they are fresh and nothing speaks against them;
             None for the candidates.
+        min_relevance: Items that are left with less relevance are not shown.
         seed: Of the exploration: the same seed shows the same list.
     """
     kept = kept_relevance(item_idx, shelf, experience, config)
-    offered = shelf.factor[item_idx] > 0
-    item_idx, relevance = item_idx[offered].astype(np.int64), (_relevance(score) * kept)[offered]
+    relevance = _relevance(score) * kept
+    offered = (shelf.factor[item_idx] > 0) & (relevance >= min_relevance)
+    item_idx, relevance = item_idx[offered].astype(np.int64), relevance[offered]
     fresh = np.zeros(0, dtype=np.int64)
     if config.exploration > 0:
         pool = item_idx if explorable is None else explorable

@@ -5,7 +5,8 @@ Answers are built as plain values, which are written as JSON at once; their shap
 """
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from serving.filters import allowed_items, relaxed, within
 from serving.live_query import hidden_items, with_session
 from serving.live_users import LiveUser
 from serving.paging import Page, hidden_by, item_hash
-from serving.ranking import WRITE, Budget
+from serving.ranking import DEBUG, WRITE, Budget
 from serving.reasons import quote_from_another, reason_text
 from serving.schema import Degraded, RecommendationRequest
 from serving.schema_types import MAX_K
@@ -44,6 +45,7 @@ class Asked:
         before: The page before, where this is a later one.
         assignment: To a variant of an experiment; None where the user is in none.
         budget: The time it may take.
+        is_stale: Whether what happened just now could not be asked for.
     """
 
     request: RecommendationRequest
@@ -52,6 +54,7 @@ class Asked:
     before: Page | None = None
     assignment: Assignment | None = None
     budget: Budget = field(default_factory=Budget)
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,17 +86,20 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
     live = snapshot.live_user(name) or _NOTHING_LIVE
     factor, ignored = wished_factors(request, catalogue, snapshot.aspects)
     if request.validate_only:
-        return _answered(asked, snapshot, None, None, [], ignored=ignored)
+        return _answered(asked, snapshot, None, [], [], ignored=ignored)
     query = snapshot.query(name)
     now = int(asked.now.timestamp() * 1e6)
+    notes: list[Degraded] = list(_unknown(request.user_id, query))
     if seen := _session_items(request, snapshot):
         query = with_session(query or Query.of_stranger(), seen, now)
-    degraded = _degraded(request.user_id, query)
-    is_personal = degraded not in _IMPERSONAL
+        notes = ["session_only"] if notes else []
+    is_personal = not set(notes) & set(_IMPERSONAL)
+    is_known = not notes
+    if asked.is_stale:
+        notes.append("stale")
     hidden = _hidden(asked, snapshot, live)
     # Not only of the candidates: others are to take their places.
     is_wanted = None if factor is None or factor.all() else factor > 0
-    seed = int.from_bytes(hashlib.sha256(asked.request_id.encode()).digest()[:8])
 
     def left_of(passed: np.ndarray | None) -> np.ndarray | None:
         left = within(passed, hidden, len(catalogue))
@@ -108,38 +114,61 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
             allowed,
             diversity=request.diversity,
             factor=factor,
+            min_relevance=request.min_relevance,
             now=now,
-            seed=seed,
+            seed=_seed(asked, name),
             budget=asked.budget,
         )
         return found if len(found.shown.item_idx) else None
 
     allowed = left_of(allowed_items(request.filters, catalogue))
     found = None
-    page = None if request.session is None or degraded is None else request.session.category
+    page = None if request.session is None or is_known else request.session.category
     if page:
         found = found_among(catalogue.only_of(page, allowed))
     if found is None:
         found = found_among(allowed)
-    if found is None and request.filters is not None and not request.strict_filters:
-        wider = allowed_items(relaxed(request.filters), catalogue)
-        found, degraded = found_among(left_of(wider)), "filters_relaxed"
+    # A later page goes on with what the first one was about.
+    may_relax = not request.strict_filters and asked.before is None
+    if found is None and request.filters is not None and may_relax:
+        found = found_among(left_of(allowed_items(relaxed(request.filters), catalogue)))
+        notes.insert(0, "filters_relaxed")
     if found is None:
-        is_filtered = request.filters is not None and bool(request.filters.model_fields_set)
-        is_left_out = is_filtered or is_wanted is not None
-        degraded = "no_item_matches_filters" if is_left_out else "everything_bought"
-        return _answered(asked, snapshot, None, degraded, [], ignored=ignored)
-    # That a part failed says more than that nothing was known of the user.
-    degraded = found.ranked.lacking or degraded
-    shown = _at_least(found.shown, request.min_relevance)
-    found = replace(found, shown=shown)
+        notes = [_why_nothing(request, is_left_out=is_wanted is not None), *_still(notes)]
+        return _answered(asked, snapshot, None, notes, [], ignored=ignored)
+    if found.ranked.lacking is not None:
+        # Where the filters do not hold, that says more.
+        notes.insert(int("filters_relaxed" in notes), found.ranked.lacking)
     with asked.budget.times.stage(WRITE):
-        items = _items(shown, snapshot, asked)
+        items = _items(found.shown, snapshot, asked)
         if request.explain:
-            _add_reasons(items, shown, query, snapshot, name, live, asked, is_personal=is_personal)
-        if request.debug:
-            _add_debug(items, shown, query, snapshot)
-    return _answered(asked, snapshot, found, degraded, items, ignored=ignored)
+            _add_reasons(
+                items, found.shown, query, snapshot, name, live, asked, is_personal=is_personal
+            )
+    if request.debug:
+        with asked.budget.times.stage(DEBUG):
+            _add_debug(items, found, query, snapshot)
+    return _answered(asked, snapshot, found, notes, items, ignored=ignored)
+
+
+def _why_nothing(request: RecommendationRequest, *, is_left_out: bool) -> Degraded:
+    is_filtered = request.filters is not None and bool(request.filters.model_fields_set)
+    if is_filtered or is_left_out:
+        return "no_item_matches_filters"
+    return "nothing_relevant" if request.min_relevance else "everything_bought"
+
+
+def _still(notes: Iterable[Degraded]) -> list[Degraded]:
+    """Return what is to be said beside an empty list."""
+    return [note for note in notes if note == "stale"]
+
+
+def _seed(asked: Asked, name: str | None) -> int:
+    """Return the seed of the exploration: of the request, who asks, and the day."""
+    session = asked.request.session
+    visitor = name or (session.session_id if session is not None else None)
+    told = f"{asked.request_id}\x00{visitor}\x00{asked.now.date()}"
+    return int.from_bytes(hashlib.sha256(told.encode()).digest()[:8])
 
 
 def _hidden(asked: Asked, snapshot: Snapshot, live: LiveUser) -> list[int]:
@@ -160,33 +189,20 @@ def _session_items(request: RecommendationRequest, snapshot: Snapshot) -> list[i
     return list(reversed(latest_first))
 
 
-def _degraded(user_id: str | None, query: Query | None) -> Degraded | None:
+def _unknown(user_id: str | None, query: Query | None) -> Iterator[Degraded]:
     if query is not None and (len(query.bought.item_idx) or len(query.browsed.item_idx)):
-        return None
+        return
     if user_id is None:
-        return "no_user_id"
-    return "unknown_user" if query is None else "no_history"
-
-
-def _at_least(found: Recommended, relevance: float) -> Recommended:
-    if not relevance:
-        return found
-    keep = np.flatnonzero(found.score >= relevance)
-    return replace(
-        found,
-        item_idx=found.item_idx[keep],
-        score=found.score[keep],
-        source=[found.source[place] for place in keep],
-        because=found.because[keep],
-        propensity=found.propensity[keep],
-    )
+        yield "no_user_id"
+    else:
+        yield "unknown_user" if query is None else "no_history"
 
 
 def _answered(
     asked: Asked,
     snapshot: Snapshot,
     found: Found | None,
-    degraded: str | None,
+    notes: Sequence[Degraded],
     items: list[dict[str, Any]],
     *,
     ignored: list[str],
@@ -200,14 +216,17 @@ def _answered(
         "user_id": request.user_id,
         "experiment": None if assignment is None else assignment.experiment,
         "variant": None if assignment is None else assignment.variant,
-        "degraded": degraded,
+        "degraded": notes[0] if notes else None,
+        "degradations": list(notes),
         "ignored_aspects": ignored,
         "next_token": None,
         "items": items,
     }
     page = None
     before = () if asked.before is None else asked.before.shown
-    if recommendation_id is not None and len(before) + len(items) < MAX_K:
+    # Relevance is comparable within one answer: a least one holds for one page alone.
+    has_more = not request.min_relevance and len(before) + len(items) < MAX_K
+    if recommendation_id is not None and has_more:
         page = Page(
             recommendation_id=recommendation_id,
             request=request.model_dump(exclude_defaults=True),
@@ -288,9 +307,9 @@ def _add_reasons(
 
 
 def _add_debug(
-    items: list[dict[str, Any]], found: Recommended, query: Query | None, snapshot: Snapshot
+    items: list[dict[str, Any]], found: Found, query: Query | None, snapshot: Snapshot
 ) -> None:
-    asked = query or Query.of_stranger(snapshot.offered)
-    told = debug_items(snapshot.deep, asked, found.item_idx)
+    asked = query or Query.of_stranger()
+    told = debug_items(snapshot.recommender, asked, found.ranked, found.shown.item_idx)
     for item, debug in zip(items, told, strict=True):
         item["debug"] = debug

@@ -222,6 +222,11 @@ class KeyRing:
         bucket.tokens -= 1.0
         return 0.0
 
+    def charge(self, key: ApiKey, more: int) -> None:
+        """Count a request as `more` than one: the next ones wait for longer."""
+        if key.per_second is not None and key.key_id in self._buckets:
+            self._buckets[key.key_id].tokens -= more
+
     def _keep_up(self) -> None:
         now = time.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:

@@ -17,10 +17,17 @@ class Caller:
     Attributes:
         key: As it is kept; None where no keys are asked for.
         given: As it came.
+        ring: Where the key is from.
     """
 
     key: ApiKey | None = None
     given: str = field(default="", repr=False)
+    ring: KeyRing | None = field(default=None, repr=False)
+
+    def charge(self, more: int) -> None:
+        """Count as more than one request; later ones wait for it."""
+        if self.ring is not None and self.key is not None:
+            self.ring.charge(self.key, more)
 
     def check_user(self, user_id: str | None) -> None:
         """Make sure that a user may be seen and written for; None is about nobody.
@@ -73,7 +80,7 @@ def identify(headers: Mapping[str, str], keys: KeyRing | None, scope: Scope) -> 
             f"the key may ask {key.per_second:g} times a second",
             headers={"Retry-After": str(math.ceil(wait_s))},
         )
-    return Caller(key, given)
+    return Caller(key, given, keys)
 
 
 def _unknown(detail: str) -> ProblemError:

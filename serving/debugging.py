@@ -8,23 +8,27 @@ import numpy as np
 from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.recommender import Recommender
+from serving.ranking import Ranked
 
 
 def debug_items(
-    recommender: Recommender, query: Query, item_idx: np.ndarray
+    recommender: Recommender, query: Query, ranked: Ranked, item_idx: np.ndarray
 ) -> list[dict[str, Any]]:
     """Explain items of one user's list, in the shape of `serving.schema.Debug`.
 
     Args:
-        recommender: Of the live bundle, with candidates enough.
+        recommender: Of the live bundle.
         query: Of the user.
-        item_idx: What was shown, shape (k,). An item that is no candidate was explored: of it only
-            this is known.
+        ranked: What the list was made of.
+        item_idx: What was shown, shape (k,). An item that is no candidate was explored: of it
+            nothing is known. Without the ranker there are no features.
     """
-    candidates, scores = recommender.rank(query)
-    features = pair_features(query, candidates, recommender.features, recommender.text)[0]
+    candidates, scores = ranked.candidates, ranked.scores
     names = recommender.ranker.feature_names
-    depth = recommender.config.candidates.depth
+    features = None
+    if ranked.lacking is None:
+        features = pair_features(query, candidates, recommender.features, recommender.text)[0]
+    depth = candidates.depth
     places = {item: place for place, item in enumerate(candidates.item_idx[0].tolist())}
     told = []
     for item in item_idx.tolist():
@@ -40,12 +44,14 @@ def debug_items(
         )
         told.append(
             {
-                "ranker_score": float(scores[0, place]),
+                "ranker_score": None if features is None else float(scores[0, place]),
                 "sources": {
                     source: {"rank": None if rank >= depth else rank + 1, "score": score or 0.0}
                     for source, rank, score in voices
                 },
-                "features": dict(zip(names, _finite(features[place]), strict=True)),
+                "features": {}
+                if features is None
+                else dict(zip(names, _finite(features[place]), strict=True)),
             }
         )
     return told

@@ -126,7 +126,8 @@ def application(settings: Settings) -> Application:
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         graceful_shutdown_timeout_s=10.0,
         graceful_shutdown_wait_loop_s=0.2,
-        health_check_period_s=5.0,
+        # A killed replica is noticed, and begins anew, at the next check.
+        health_check_period_s=1.0,
     )(Recommendations)
     return deployment.bind(replace(settings, pseudonyms=naming))
 

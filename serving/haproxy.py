@@ -12,17 +12,35 @@ from pathlib import Path
 import orjson
 
 from serving.processes import free_port
-from serving.request_guard import ARRIVAL_HEADER
+from serving.request_guard import ARRIVAL_HEADER, DRAINED_BYTES
 
 _WRAPPER = "haproxy.sh"
 _CONFIG = "haproxy.cfg"
 _PROBLEMS = {
     400: ("Bad Request", "bad-request", "The request cannot be read", 400),
     408: ("Request Timeout", "timeout", "The request came too slowly", 408),
+    413: ("Content Too Large", "body-too-large", "The body is too large", 413),
     502: ("Service Unavailable", "unavailable", "No replica answers", 503),
     503: ("Service Unavailable", "unavailable", "No replica answers", 503),
     504: ("Service Unavailable", "unavailable", "No replica answers", 503),
 }
+_METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT"
+_IN_FRONT = r"\n".join(
+    f"    http-request {line}"
+    for line in (
+        # The first leads to no replica, the second is answered by them without problem details.
+        "return status 400 default-errorfiles if !{ path_beg / }",
+        f"return status 400 default-errorfiles if !{{ method {_METHODS} }}",
+        # Nobody would read such a body to its end; more digits are no number for HAProxy.
+        "return status 413 default-errorfiles"
+        f" if {{ req.hdr_val(content-length) gt {DRAINED_BYTES} }}"
+        " or { req.hdr(content-length),length gt 9 }",
+        # A body that comes slowly takes no replica's time; and only what is here can be replayed.
+        "wait-for-body time 10s",
+        # Replicas count from here on how long a request took.
+        f"set-header {ARRIVAL_HEADER} %[date(0,us)]",
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +80,7 @@ def prepare_haproxy(folder: Path, binary: str, limits: Limits) -> dict[str, str]
         r"/^ *option httplog$/d",
         r"/^ *option log-health-checks$/d",
         rf"s|^\( *server [^ ]* [^ ]* check\)|\1 maxconn {limits.in_flight}|",
-        # Replicas count from here on how long a request took.
-        rf"s|^frontend http_frontend$|&\n    http-request set-header {ARRIVAL_HEADER} "
-        r"%[date(0,us)]|",
+        rf"s|^frontend http_frontend$|&\n{_IN_FRONT}|",
     ]
     pages = []
     for status in _PROBLEMS:
@@ -73,7 +89,7 @@ def prepare_haproxy(folder: Path, binary: str, limits: Limits) -> dict[str, str]
         edits.append(f"/^ *errorfile {status} /d")
         pages.append(f"    errorfile {status} {page}")
     joined = r"\n".join(pages)
-    # A client that sends its request a byte a minute must not hold a connection for an hour.
+    # Of what is buffered; a replica sees to it that the rest of a long body comes in time.
     limited = rf"timeout http-request 10s\n    timeout queue {limits.wait_ms}ms"
     edits.append(rf"s|^defaults$|defaults\n    {limited}\n{joined}|")
     wrapper = folder / _WRAPPER

@@ -100,7 +100,7 @@ def add_item_routes(app: FastAPI, service: Service) -> None:
         """
         service.caller(request, "read")
         asked = read_query(request, TrendingQuery)
-        snapshot = service.ready()
+        snapshot = service.fresh()
         return _answered(request, snapshot, trending_items(asked, snapshot))
 
 
@@ -112,7 +112,7 @@ def _item(service: Service, item_id: str) -> tuple[Snapshot, int]:
             anything is loaded.
     """
     item_id = path_id(item_id, "item_id")
-    snapshot = service.ready()
+    snapshot = service.fresh()
     item = snapshot.catalogue.index.get(item_id)
     if item is None:
         raise ProblemError(404, "unknown-item", "the live bundle knows no item of this id")

@@ -9,15 +9,21 @@ Not for several threads at once, but for `of`.
 """
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from features.errors import EventLogError
 from features.event_log import Entry, EventLog, Kind
 from features.histories import BROWSE_WEIGHTS
 from features.opinion import NEGATIVE_BELOW
 
+_RETRY_AFTER_S = 1.0
+_HASHES_KEPT = 65_536
 _logger = logging.getLogger(__name__)
 
 
@@ -48,6 +54,26 @@ class LiveUser:
         self.counts[name] = self.counts.get(name, 0.0) + value
 
 
+class ErasedNames:
+    """Who was erased, as a container of names that holds no name.
+
+    Args:
+        name_hash: See `features.event_log.EventLog`.
+    """
+
+    def __init__(self, name_hash: Callable[[str], str]) -> None:
+        self._hash = lru_cache(_HASHES_KEPT)(name_hash)
+        self._hashes: set[str] = set()
+
+    def add(self, name_hash: str) -> None:
+        """Take in the hash of a name."""
+        self._hashes.add(name_hash)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a user was erased, by the name that the tables know."""
+        return bool(self._hashes) and isinstance(name, str) and self._hash(name) in self._hashes
+
+
 class LiveUsers:
     """What all users did since the side tables were made.
 
@@ -64,8 +90,13 @@ class LiveUsers:
         self.position = covered
         self.received_at = 0
         """When the newest entry was received, microseconds since the epoch; 0 before any."""
+        self.is_stale = False
+        """Whether the log could not be asked at the last try."""
+        self._failed_at = 0.0
         self._users: dict[str, LiveUser] = {}
-        self._erased: set[str] = set()
+        self._name_hash = log.name_hash
+        self.erased = ErasedNames(log.name_hash)
+        """Users that were erased since the side tables were made."""
         for entry in log.feedback(covered):
             self._apply(entry)
         self._tail = log.tail(covered)
@@ -77,8 +108,30 @@ class LiveUsers:
         Raises:
             EventLogError: If the log cannot be read; what was known stays.
         """
-        for entry in self._tail.poll():
+        found = self._tail.poll()
+        for entry in found:
             self._apply(entry)
+        if any(entry.kind == "erased" for entry in found):
+            self._users = {
+                name: user for name, user in self._users.items() if name not in self.erased
+            }
+
+    def keep_up(self) -> None:
+        """Take in what was acknowledged since the last call, as far as the log can be asked.
+
+        A log that failed is left alone for a second: a server that does not answer must not hold up
+        every request. `is_stale` tells.
+        """
+        if self.is_stale and time.monotonic() - self._failed_at < _RETRY_AFTER_S:
+            return
+        try:
+            self.refresh()
+        except EventLogError:
+            if not self.is_stale:
+                _logger.exception("the event log cannot be read: answers may be stale")
+            self.is_stale, self._failed_at = True, time.monotonic()
+        else:
+            self.is_stale = False
 
     def of(self, user_id: str | None) -> LiveUser | None:
         """Return what a user did, by the name that the tables know; None for nothing."""
@@ -86,12 +139,7 @@ class LiveUsers:
 
     def is_erased(self, user_id: str) -> bool:
         """Tell whether a user was erased since the side tables were made."""
-        return user_id in self._erased
-
-    @property
-    def erased(self) -> frozenset[str]:
-        """Users that were erased since the side tables were made."""
-        return frozenset(self._erased)
+        return user_id in self.erased
 
     def close(self) -> None:
         """Stop reading."""
@@ -101,8 +149,11 @@ class LiveUsers:
         self.position = max(self.position, entry.position)
         self.received_at = max(self.received_at, entry.received_at)
         if entry.kind == "erasure":
-            self._erased.add(entry.user_id)
+            self.erased.add(self._name_hash(entry.user_id))
             self._users.pop(entry.user_id, None)
+            return
+        if entry.kind == "erased":
+            self.erased.add(entry.key)
             return
         try:
             _APPLY[entry.kind](

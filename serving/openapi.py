@@ -15,6 +15,7 @@ _MEANINGS = {
     401: "There is no valid key.",
     403: "The key has not the scope, or is of another user.",
     404: "There is nothing of that name.",
+    408: "The body came too slowly.",
     409: "The bundle is damaged, or there is none before; nothing was switched.",
     413: "The body is longer than 1 MiB.",
     415: "The body is not declared as JSON.",
@@ -23,7 +24,7 @@ _MEANINGS = {
     500: "The server failed.",
     503: "No bundle is loaded yet, or too much is asked; Retry-After says when to come again.",
 }
-STATUSES = (400, 413, 415, 422, 500, 503)
+STATUSES = (400, 408, 413, 415, 422, 500, 503)
 """Of a route that reads a body."""
 _KEY = (401, 403, 429)
 _SCHEME = "key"

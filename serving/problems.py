@@ -28,6 +28,7 @@ _TITLES = {
     "not-taking": "The server takes nothing in",
     "not-written": "Nothing was kept",
     "not-ready": "The server cannot answer yet",
+    "timeout": "The request came too slowly",
     "too-many-requests": "The key asks too often",
     "unauthorized": "A key is needed",
     "unknown-bundle": "There is no such bundle",

@@ -19,6 +19,8 @@ from serving.metrics import StageTimes
 from serving.schema import Degraded
 
 RETRIEVE, FEATURES, RANK, RERANK, WRITE = "retrieve", "features", "rank", "rerank", "write"
+DEBUG = "debug"
+"""Beside the others: nobody's deadline counts on it."""
 _STAGES = (RETRIEVE, FEATURES, RANK, RERANK, WRITE)
 _SMOOTHING = 0.1
 

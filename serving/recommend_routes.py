@@ -30,6 +30,8 @@ from serving.schema import (
 from serving.service import Service, json_response
 from serving.snapshot import Snapshot
 
+# Longer lists say nothing of what the usual ones take.
+_USUAL_ITEMS = 50
 _logger = logging.getLogger(__name__)
 
 
@@ -62,13 +64,14 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
         openapi_extra=needs("read") | request_body(BatchRequest),
     )
     async def batch(request: Request) -> Response:
-        """Answers to several requests, in their order, all by the same model."""
+        """Answers to several requests, in their order."""
         caller = service.caller(request, "read")
         asked = await read_json(request, BatchRequest)
         for each in asked.requests:
             caller.check_user(each.user_id)
+        caller.charge(len(asked.requests) - 1)
         request_id = request.state.request_id
-        snapshot = service.ready()
+        snapshot = service.fresh()
         answers = []
         for number, each in enumerate(asked.requests):
             answers.append(recommending.of(each, f"{request_id}.{number}", snapshot))
@@ -137,7 +140,7 @@ class _Recommending:
             started: When the request arrived, by `time.perf_counter`; None for now.
         """
         service = self.service
-        live = service.ready() if snapshot is None else snapshot
+        live = service.fresh() if snapshot is None else snapshot
         name = live.known_as(request.user_id)
         chosen, assignment = self._variant(request, live, name)
         budget = Budget(seconds=service.deadline_s, costs=service.costs)
@@ -150,6 +153,7 @@ class _Recommending:
             before=before,
             assignment=assignment,
             budget=budget,
+            is_stale=live.live is not None and live.live.is_stale,
         )
         answered = answer(asked, chosen)
         self._count(answered, budget)
@@ -180,7 +184,7 @@ class _Recommending:
         if found is None:
             return
         is_ranked = not found.is_ready_made
-        if is_ranked:
+        if is_ranked and len(answered.body["items"]) <= _USUAL_ITEMS:
             self.service.costs.learn(budget.times.seconds)
         self.service.metrics.recommended(
             answered.body["degraded"],

@@ -1,5 +1,6 @@
 """What every request passes first: an id, a limit to its body, a net for unforeseen errors."""
 
+import asyncio
 import logging
 import re
 import time
@@ -17,6 +18,8 @@ OTHER = "other"
 MAX_BODY_BYTES = 1024 * 1024
 # Of a body that is too long, read and thrown away so that the connection can be used again.
 DRAINED_BYTES = 16 * MAX_BODY_BYTES
+BODY_LIMIT_S = 10.0
+"""A body that takes longer to come is not waited for."""
 # Of the proxy in front: microseconds since the epoch at which it had the request.
 ARRIVAL_HEADER = "x-sentirec-arrival-us"
 _MOST_WAITED_S = 10.0
@@ -39,6 +42,7 @@ class RequestGuard:
     Args:
         app: The application behind.
         max_body_bytes: Longer bodies are refused with 413.
+        body_limit_s: Bodies that take longer to come are refused with 408.
         on_answer: Told method, route, status and seconds of every answer.
     """
 
@@ -46,9 +50,11 @@ class RequestGuard:
         self,
         app: ASGIApp,
         max_body_bytes: int = MAX_BODY_BYTES,
+        body_limit_s: float = BODY_LIMIT_S,
         on_answer: Callable[[str, str, int, float], None] | None = None,
     ) -> None:
         self._app = app
+        self._body_limit_s = body_limit_s
         self._on_answer = on_answer
         self._max_body_bytes = max_body_bytes
 
@@ -92,6 +98,27 @@ class RequestGuard:
         if "content-length" not in headers and "transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
+        try:
+            async with asyncio.timeout(self._body_limit_s):
+                body = await self._read(headers, receive)
+        except TimeoutError:
+            raise ProblemError(
+                408,
+                "timeout",
+                f"the body was not there within {self._body_limit_s:g} s",
+                headers={"Connection": "close"},
+            ) from None
+        if body is None:
+            return
+        pending: list[Message] = [{"type": "http.request", "body": body}]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
+        """Return the whole body, None where the client has gone."""
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > DRAINED_BYTES:
             raise self._too_large(headers={"Connection": "close"})
@@ -100,7 +127,7 @@ class RequestGuard:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return
+                return None
             piece = message.get("body", b"")
             num_bytes += len(piece)
             if num_bytes > DRAINED_BYTES:
@@ -111,12 +138,7 @@ class RequestGuard:
                 break
         if num_bytes > self._max_body_bytes:
             raise self._too_large()
-        pending: list[Message] = [{"type": "http.request", "body": bytes(body)}]
-
-        async def replay() -> Message:
-            return pending.pop() if pending else await receive()
-
-        await self._app(scope, replay, send)
+        return bytes(body)
 
     def _too_large(self, headers: dict[str, str] | None = None) -> ProblemError:
         return ProblemError(

@@ -23,6 +23,7 @@ MAX_QUERY_CHARACTERS = 500
 MAX_WISHES = 20
 GREATEST_BOOST = 100.0
 MAX_BATCH = 100
+MAX_BATCH_ITEMS = 5000
 MAX_TOKEN_CHARACTERS = 65_536
 
 Degraded = Literal[
@@ -35,6 +36,9 @@ Degraded = Literal[
     "no_ranker",
     "no_index",
     "deadline",
+    "session_only",
+    "stale",
+    "nothing_relevant",
 ]
 
 
@@ -166,7 +170,9 @@ class RecommendationRequest(RequestModel):
         0.0, description="How much of its relevance the most bought item of all loses."
     )
     min_relevance: Share = Field(
-        0.0, description="Items whose score is below it are left out, of 0..1 before boosts."
+        0.0,
+        description="Items whose score is below it are left out; there is no next page then, as "
+        "scores are comparable within one answer only.",
     )
     prefer_aspects: AspectWishes | None = Field(
         None, description='What matters to the user, such as "durability".'
@@ -184,9 +190,18 @@ class RecommendationRequest(RequestModel):
 
 
 class BatchRequest(RequestModel):
-    """Several requests at once."""
+    """Several requests at once. Each counts as one for the limit of a key."""
 
     requests: Annotated[list[RecommendationRequest], Field(min_length=1, max_length=MAX_BATCH)]
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "BatchRequest":
+        total = sum(request.k for request in self.requests)
+        if total > MAX_BATCH_ITEMS:
+            raise ValueError(f"the k of all requests add up to {total}, above {MAX_BATCH_ITEMS}")
+        if any(request.debug for request in self.requests):
+            raise ValueError("debug is for single requests")
+        return self
 
 
 class NextRequest(RequestModel):
@@ -262,6 +277,7 @@ _EXAMPLE_ANSWER = {
     "experiment": None,
     "variant": None,
     "degraded": None,
+    "degradations": [],
     "ignored_aspects": [],
     "next_token": None,
     "items": [
@@ -308,9 +324,14 @@ class RecommendationResponse(AnswerModel):
             "Null for a personal answer. `no_user_id`, `unknown_user` and `no_history`: what is "
             "popular instead. `filters_relaxed`: nothing passed the filters. "
             "`no_item_matches_filters` and `everything_bought`: nothing is left to recommend and "
-            "`items` is empty. `no_ranker`, `no_index`, `deadline`: a part failed or took too "
-            "long, and a simpler one answered."
+            "`items` is empty; `nothing_relevant`: nothing has `min_relevance`. `session_only`: "
+            "nothing but the session is known. `no_ranker`, `no_index`, `deadline`: a part failed "
+            "or took too long, and a simpler one answered. `stale`: what happened just now could "
+            "not be read, and may be missing."
         )
+    )
+    degradations: list[Degraded] = Field(
+        description="All that apply, the gravest first, which is `degraded`."
     )
     ignored_aspects: list[str] = Field(
         description="Of prefer_aspects and avoid_aspects, those that no buyer here speaks of."

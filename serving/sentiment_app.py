@@ -3,14 +3,13 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentiment.cleaning import clean_text
-from sentiment.scorer import ReviewScorer
 from serving.api_keys import KeyRing
 from serving.callers import identify
 from serving.json_body import read_json
@@ -20,11 +19,15 @@ from serving.problems import ProblemDetails, ProblemError, on_http_exception, on
 from serving.request_guard import RequestGuard
 from serving.sentiment_schema import SentimentRequest, SentimentResponse
 
+if TYPE_CHECKING:
+    # Whoever only needs to know of this application need not wait for torch.
+    from sentiment.scorer import ReviewScorer
+
 PATH = "/v1/sentiment"
 
 
 def build_sentiment_app(
-    scorer: ReviewScorer, thread: ThreadPoolExecutor | None = None, keys: KeyRing | None = None
+    scorer: "ReviewScorer", thread: ThreadPoolExecutor | None = None, keys: KeyRing | None = None
 ) -> FastAPI:
     """Build the application.
 
@@ -83,7 +86,7 @@ class _WholePath:
 
 
 def answer_sentiment(
-    asked: SentimentRequest, scorer: ReviewScorer, *, request_id: str
+    asked: SentimentRequest, scorer: "ReviewScorer", *, request_id: str
 ) -> SentimentResponse:
     """Score one text.
 

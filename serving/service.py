@@ -74,8 +74,21 @@ class Service:
         """
         return identify(request.headers, self.keys, scope)
 
-    def ready(self) -> Snapshot:
+    def fresh(self) -> Snapshot:
         """Return what to answer from, with all that was acknowledged so far.
+
+        Where the event log cannot be asked, it goes without and `live.is_stale` says so.
+
+        Raises:
+            ProblemError: 503 before anything is loaded.
+        """
+        snapshot = self.ready()
+        if snapshot.live is not None:
+            snapshot.live.keep_up()
+        return snapshot
+
+    def ready(self) -> Snapshot:
+        """Return what to answer from.
 
         Raises:
             ProblemError: 503 before anything is loaded.
@@ -88,8 +101,6 @@ class Service:
                 "no bundle is loaded yet: ask again in a moment",
                 headers={"Retry-After": "1"},
             )
-        if snapshot.live is not None:
-            snapshot.live.refresh()
         return snapshot
 
     def taking(self) -> EventLog:

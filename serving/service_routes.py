@@ -1,13 +1,14 @@
 """The service itself: whether it lives, what it answers with, what it measures."""
 
 import asyncio
-from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from recsys.bundle_versions import promote, rollback
+from features.errors import FeaturesError
+from recsys.bundle_versions import earlier_version, promote, rollback
 from recsys.errors import BundleError
+from serving.errors import ServingError
 from serving.json_body import read_json
 from serving.openapi import STATUSES, needs, problems, request_body
 from serving.problems import ProblemError
@@ -87,7 +88,7 @@ def add_service_routes(app: FastAPI, service: Service) -> None:
         version = (await read_json(request, PromoteRequest)).version
         if not (service.state.bundles / version / "manifest.json").is_file():
             raise ProblemError(404, "unknown-bundle", f"there is no bundle {version!r} here")
-        return await _switch(service, request, lambda: promote(service.state.bundles, version))
+        return await _switch(service, request, version)
 
     @app.post(
         "/v1/model/rollback",
@@ -99,25 +100,44 @@ def add_service_routes(app: FastAPI, service: Service) -> None:
     async def rollback_bundle(request: Request) -> Response:
         """Switch back to what was live before the present bundle."""
         service.caller(request, "admin")
-        return await _switch(service, request, lambda: rollback(service.state.bundles))
+        return await _switch(service, request, None)
 
 
-async def _switch(service: Service, request: Request, switch: Callable[[], object]) -> Response:
-    """Switch the link, then take it over here.
+async def _switch(service: Service, request: Request, version: str | None) -> Response:
+    """Try a bundle out, switch the link to it, then answer with it here.
+
+    Args:
+        service: Of this process.
+        request: Asks for it.
+        version: None for the one before the live one.
 
     Raises:
-        ProblemError: 409 where the bundle is damaged or there is none before.
+        ProblemError: 409 where the bundle cannot answer, or there is none before.
     """
-    previous = service.model_version()
+    state, previous = service.state, service.model_version()
+
+    def switch() -> str:
+        wanted = version or earlier_version(state.bundles)
+        state.try_out(wanted)
+        if version is None:
+            rollback(state.bundles)
+        else:
+            promote(state.bundles, version)
+        state.refresh()
+        return wanted
+
     try:
-        await asyncio.to_thread(switch)
-    except BundleError as error:
+        wanted = await asyncio.to_thread(switch)
+    except (BundleError, FeaturesError, ServingError) as error:
         raise ProblemError(409, "bundle-refused", f"nothing was switched: {error}") from error
-    await asyncio.to_thread(service.state.refresh)
+    if service.model_version() != wanted:
+        raise ProblemError(
+            409, "bundle-refused", f"{wanted} is live, and not in use here: {state.reload_error}"
+        )
     return json_response(
         {
             "request_id": request.state.request_id,
-            "model_version": service.ready().manifest.version,
+            "model_version": wanted,
             "previous_version": previous,
         }
     )

@@ -99,14 +99,20 @@ class Snapshot:
         pseudonyms: Pseudonyms | None = None,
         rerank: RerankSection = RERANK_DEFAULTS,
         live: LiveUsers | None = None,
+        before: "Snapshot | None" = None,
     ) -> "Snapshot":
-        """Join a bundle with side tables and what happened since they were made."""
+        """Join a bundle with side tables and what happened since they were made.
+
+        What depends on the bundle alone is taken over from a snapshot of the same one: while it is
+        made anew, other requests wait.
+        """
+        same = before if before is not None and before.recommender is recommender else None
         user_ids = (tables.purchases, tables.browsing, tables.profiles)
         users = IdMap.of(
             user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
         )
         items = recommender.items
-        shelf = recommender.shelf(rerank.shop_rules())
+        shelf = recommender.shelf(rerank.shop_rules()) if same is None else same.shelf
         offered = None if shelf.factor.all() else shelf.factor > 0
         deep = _deepened(recommender)
         catalogue = Catalogue.of(items, recommender.item_profiles, tables.in_stock)
@@ -122,18 +128,22 @@ class Snapshot:
             user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
             quotes=quotes_by_item(tables.quotes),
             versions=tables.versions,
-            popular=rank_within(deep, Query.of_stranger(offered), Budget()),
+            popular=(
+                rank_within(deep, Query.of_stranger(offered), Budget())
+                if same is None
+                else same.popular
+            ),
             shelf=shelf,
             aspects=ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load()),
-            item_hashes=_hashes(catalogue.item_ids),
+            item_hashes=_hashes(catalogue.item_ids) if same is None else same.item_hashes,
             offered=offered,
             rerank=rerank.rerank_config(),
             polarity_mean=_mean(tables.profiles["polarity_mean"]),
-            search=TitleSearch.of(recommender.item_profiles),
+            search=TitleSearch.of(recommender.item_profiles) if same is None else same.search,
             profiles=tables.profiles,
             profile_row_U=_rows_of(users.index(tables.profiles["user_id"]), len(users)),
             facts=ItemFacts.of(items, recommender.item_profiles, tables),
-            similar=SimilarItems.of(recommender),
+            similar=SimilarItems.of(recommender) if same is None else same.similar,
             together=BoughtTogether.of(recommender, population.bought),
             trends=item_trends(population.bought),
             pseudonyms=pseudonyms,
@@ -211,6 +221,7 @@ class Snapshot:
         *,
         diversity: float | None = None,
         factor: np.ndarray | None = None,
+        min_relevance: float = 0.0,
         now: int,
         seed: int,
         budget: Budget | None = None,
@@ -223,6 +234,7 @@ class Snapshot:
             allowed: Which items may be offered, bool, shape (I,); None for all.
             diversity: Of this answer, 0 to 1; None as the shop wants it.
             factor: What the request makes of each item's relevance, shape (I,); None for nothing.
+            min_relevance: Items that are left with less are not shown.
             now: The moment of asking, microseconds since the epoch.
             seed: Of the exploration.
             budget: The time it may take; None for any.
@@ -232,7 +244,9 @@ class Snapshot:
         shelf = self.shelf
         if factor is not None:
             shelf = replace(shelf, factor=np.minimum(shelf.factor * factor, GREATEST_FACTOR))
-        reranking = Reranking(config=config, shelf=shelf, now=now, seed=seed)
+        reranking = Reranking(
+            config=config, shelf=shelf, now=now, seed=seed, min_relevance=min_relevance
+        )
         if self.offered is not None:
             allowed = self.offered if allowed is None else self.offered & allowed
         asked = replace(query or Query.of_stranger(), allowed=allowed)

@@ -7,8 +7,8 @@ answering and the error is kept for whoever asks.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.errors import FeaturesError
@@ -16,7 +16,7 @@ from features.event_log import EventLog
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import Manifest, load_bundle
-from recsys.bundle_versions import current_bundle
+from recsys.bundle_versions import bundle_folder, current_bundle, read_history
 from recsys.errors import RecsysError
 from recsys.recommender import Recommender
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
@@ -38,6 +38,14 @@ class _Seen:
 
     bundle: Path
     versions: Versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answering:
+    """What is answered from, swapped as one."""
+
+    snapshot: Snapshot | None = None
+    variants: Mapping[tuple[str, str], Snapshot] = field(default_factory=dict)
 
 
 class ServingState:
@@ -67,8 +75,7 @@ class ServingState:
         self._pseudonyms = pseudonyms
         self._bundles = store.path(BUNDLES) if bundles is None else bundles
         self._experiments = experiments
-        self._snapshot: Snapshot | None = None
-        self._variants: dict[tuple[str, str], Snapshot] = {}
+        self._answering = _Answering()
         self._live: _Seen | None = None
         self._failed: tuple[_Seen | None, float] | None = None
         self._reload_error: str | None = None
@@ -79,16 +86,16 @@ class ServingState:
     @property
     def snapshot(self) -> Snapshot | None:
         """What to answer from; None until the first load has succeeded."""
-        return self._snapshot
+        return self._answering.snapshot
 
     def variant(self, assignment: Assignment) -> Snapshot | None:
         """Return what a variant answers from; None where its bundle cannot be used."""
-        return self._variants.get((assignment.experiment, assignment.variant))
+        return self._answering.variants.get((assignment.experiment, assignment.variant))
 
     def experiments(self) -> dict[str, list[str]]:
         """Return the variants that can be shown, by experiment."""
         found: dict[str, list[str]] = {each.name: [] for each in self._experiments}
-        for experiment, variant in self._variants:
+        for experiment, variant in self._answering.variants:
             found[experiment].append(variant)
         return found
 
@@ -102,8 +109,20 @@ class ServingState:
         """Why the last look at the store could not be taken over, or None."""
         return self._reload_error
 
+    def try_out(self, version: str) -> None:
+        """Make sure that a bundle of the folder can answer with the tables as they are.
+
+        Raises:
+            RecsysError: If it is damaged, or no bundle.
+            ServingError: If it cannot answer.
+            FeaturesError: If a side table is damaged.
+        """
+        recommender, manifest = load_bundle(bundle_folder(self._bundles, version))
+        tables = read_side_tables(self._store)
+        Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank)
+
     def load(self) -> None:
-        """Load what is live now.
+        """Load what is live now; where that cannot answer, the newest bundle before it that can.
 
         Raises:
             NothingToServeError: If no bundle was published, or a side table is missing.
@@ -114,8 +133,26 @@ class ServingState:
         check(self._store, self._pseudonyms)
         with self._lock:
             seen = self._look()
-            recommender, manifest = load_bundle(seen.bundle)
-            self._swap(recommender, manifest, seen.bundle)
+            try:
+                self._swap(*load_bundle(seen.bundle), seen.bundle)
+            except (RecsysError, ServingError) as error:
+                if not self._load_earlier(seen):
+                    raise
+                self._fail(seen, error)
+
+    def _load_earlier(self, seen: _Seen) -> bool:
+        """Load the newest bundle before the live one that can answer; tell whether there is one."""
+        for version in reversed(read_history(self._bundles)[:-1]):
+            folder = self._bundles / version
+            if folder == seen.bundle:
+                continue
+            try:
+                self._swap(*load_bundle(folder), folder)
+            except (RecsysError, ServingError) as error:
+                _logger.warning("bundle %s cannot answer either: %s", version, error)
+            else:
+                return True
+        return False
 
     def refresh(self) -> bool:
         """Take over what changed since the last load.
@@ -170,7 +207,7 @@ class ServingState:
         return _Seen(bundle=bundle, versions=table_versions(self._store))
 
     def _take_over(self, seen: _Seen) -> bool:
-        live, snapshot = self._live, self._snapshot
+        live, snapshot = self._live, self._answering.snapshot
         if live is None or snapshot is None or seen.bundle != live.bundle:
             try:
                 recommender, manifest = load_bundle(seen.bundle)
@@ -191,11 +228,14 @@ class ServingState:
         live = self._live_users(tables.covered)
 
         def snapshot_of(recommender: Recommender, manifest: Manifest) -> Snapshot:
-            return Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank, live)
+            before = self._answering.snapshot
+            return Snapshot.of(
+                recommender, manifest, tables, self._pseudonyms, self._rerank, live, before
+            )
 
         snapshot = snapshot_of(recommender, manifest)
-        self._variants = self._load_variants(snapshot, snapshot_of)
-        self._snapshot = snapshot
+        variants = self._load_variants(snapshot, snapshot_of)
+        self._answering = _Answering(snapshot=snapshot, variants=variants)
         self._live = _Seen(bundle=bundle, versions=tables.versions)
         _logger.info("serving bundle %s with tables %s", manifest.version, tables.versions)
 
@@ -210,7 +250,8 @@ class ServingState:
                 version = variant.bundle or live.manifest.version
                 try:
                     if version not in of_bundle:
-                        of_bundle[version] = snapshot_of(*load_bundle(self._bundles / version))
+                        folder = bundle_folder(self._bundles, version)
+                        of_bundle[version] = snapshot_of(*load_bundle(folder))
                 except (RecsysError, ServingError) as error:
                     _logger.warning(
                         "variant %s of %s is not shown: %s", variant.name, experiment.name, error
@@ -226,7 +267,8 @@ class ServingState:
         """Return what happened since the tables were made; anew where they now know more."""
         if self._log is None:
             return None
-        live = None if self._snapshot is None else self._snapshot.live
+        snapshot = self._answering.snapshot
+        live = None if snapshot is None else snapshot.live
         if live is not None and live.covered == covered:
             return live
         return LiveUsers(self._log, covered)

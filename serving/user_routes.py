@@ -35,7 +35,7 @@ def add_user_routes(app: FastAPI, service: Service) -> None:
         caller = service.caller(request, "read")
         user_id = path_id(user_id, "user_id")
         caller.check_user(user_id)
-        snapshot = service.ready()
+        snapshot = service.fresh()
         told = _profile(snapshot, user_id)
         if told is None:
             raise ProblemError(404, "unknown-user", "nothing is known of this user")

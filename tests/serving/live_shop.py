@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sentiment.scorer import ReviewScorer
 from serving.experiments import ExperimentSection
 from serving.schema import RecommendationResponse
 from serving.service import ReviewScoring
+from serving.snapshot import Snapshot
 from serving.state import ServingState
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -30,6 +31,10 @@ class LiveShop:
     state: ServingState
     log: EventLog
     headers: dict[str, str] = field(default_factory=dict)
+
+    def answer_from(self, snapshot: Snapshot) -> None:
+        """Put another state in the place of what was loaded."""
+        self.state._answering = replace(self.state._answering, snapshot=snapshot)
 
     def ask(self, **request: object) -> RecommendationResponse:
         answered = self.client.post("/v1/recommendations", json=request, headers=self.headers)

@@ -158,7 +158,7 @@ def test_which_answers_are_kept(
             section = RerankSection(exploration=0.9, fresh_days=100_000)
             snapshot = shop.state.snapshot
             assert snapshot is not None
-            shop.state._snapshot = snapshot.rearranged(section)
+            shop.answer_from(snapshot.rearranged(section))
         shop.ask(user_id="u00001", k=10)
         shop.log.append([])
         assert len(shop.log.read(0, 10)) == expected

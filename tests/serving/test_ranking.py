@@ -20,7 +20,7 @@ def with_parts(shop: LiveShop, **parts: object) -> None:
     assert snapshot is not None
     recommender = replace(snapshot.recommender, **parts)
     deep = replace(snapshot.deep, **parts)
-    shop.state._snapshot = replace(snapshot, recommender=recommender, deep=deep)
+    shop.answer_from(replace(snapshot, recommender=recommender, deep=deep))
 
 
 def buyer(published: Published) -> str:
@@ -101,6 +101,27 @@ def test_the_time_in_front_of_the_server_counts(published_once: Published, tmp_p
             assert shop.ask(user_id=user, k=5).degraded is None
     assert waited.degraded == "deadline"
     assert len(waited.items) == 5
+
+
+def test_debug_tells_what_the_list_was_made_of(published_once: Published, tmp_path: Path) -> None:
+    user = buyer(published_once)
+    with live_shop(published_once.store, tmp_path) as shop:
+        plain = shop.ask(user_id=user, k=30)
+        gone = [item.item_id for item in plain.items[:20]]
+        filtered = shop.ask(user_id=user, k=9, debug=True, filters={"exclude_item_ids": gone})
+        recommender = recommender_of(shop)
+        features = replace(recommender.features, text=recommender.features.text[:, :3])
+        with_parts(shop, features=features, text=recommender.text[:0])
+        broken = shop.ask(user_id=user, k=5, debug=True)
+    for item in filtered.items:
+        assert item.debug is not None
+        assert item.debug.ranker_score is not None
+        assert item.debug.features
+    assert broken.degraded == "no_ranker"
+    for item in broken.items:
+        assert item.debug is not None
+        assert (item.debug.ranker_score, item.debug.features) == (None, {})
+        assert any(voice.rank is not None for voice in item.debug.sources.values())
 
 
 def test_costs_follow_what_stages_take() -> None:

@@ -4,12 +4,15 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from live_shop import LiveShop, live_shop
+from live_shop import NOW, LiveShop, live_shop
 from published_shop import Published
 
+from recsys.rerank_section import RerankSection
+from serving.api_keys import KeyRing, new_key, write_keys
 from serving.schema import RecommendationResponse
 
 
@@ -124,7 +127,7 @@ def test_a_session_makes_an_answer_personal(shop: LiveShop, published_once: Publ
         return sum(same) / len(same)
 
     answered = shop.ask(session={"item_ids": [looked_at, "unheard of"]}, k=100)
-    assert answered.degraded is None
+    assert answered.degraded == "session_only"
     assert mean_rank(answered) < mean_rank(shop.ask(k=100))
 
 
@@ -133,7 +136,7 @@ def test_a_search_counts_as_looking_at_what_it_is_about(
 ) -> None:
     row = published_once.shop.items.row(7, named=True)
     answered = shop.ask(session={"query": row["title"]}, k=5)
-    assert answered.degraded is None
+    assert answered.degraded == "session_only"
     assert row["item_id"] in {item.item_id for item in answered.items}
     nonsense = shop.ask(session={"query": "zzzz qqqq"}, k=5)
     assert nonsense.degraded == "no_user_id"
@@ -173,7 +176,7 @@ def test_others_take_the_places_of_what_is_buried_whole(
         config = snapshot.deep.config
         few = replace(config.candidates, num_candidates=10, depth=10)
         deep = replace(snapshot.deep, config=replace(config, candidates=few))
-        shop.state._snapshot = replace(snapshot, deep=deep)
+        shop.answer_from(replace(snapshot, deep=deep))
         best = [item.item_id for item in shop.ask(user_id=buyer, k=10, novelty=0.01).items]
         left = shop.ask(user_id=buyer, k=10, bury=[{"item_ids": best, "factor": 0}])
         ids = list(snapshot.catalogue.item_ids)
@@ -208,6 +211,92 @@ def test_min_relevance_leaves_out_the_rest(shop: LiveShop, buyer: str) -> None:
     assert 0 < limit < 1
     kept = shop.ask(user_id=buyer, k=50, min_relevance=limit)
     assert kept.items == [item for item in plain.items if item.score >= limit]
+    assert kept.next_token is None, "relevance is comparable within one answer only"
+    nothing = shop.ask(
+        user_id=buyer, min_relevance=1, bury=[{"category": ["no such"], "factor": 0.5}]
+    )
+    assert all(item.score >= 1 for item in nothing.items)
+
+
+def test_what_has_least_relevance_is_not_explored_either(
+    published_once: Published, tmp_path: Path, buyer: str
+) -> None:
+    with live_shop(published_once.store, tmp_path) as shop:
+        snapshot = shop.state.snapshot
+        assert snapshot is not None
+        shop.answer_from(snapshot.rearranged(RerankSection(exploration=0.3, fresh_days=100_000)))
+        first: list[str] = []
+        told: list[float] = []
+        for n in range(400):
+            headers = {"X-Request-ID": f"r{n}"}
+            asked = {"user_id": buyer, "k": 5, "min_relevance": 0.5, "explain": False}
+            body = shop.client.post("/v1/recommendations", json=asked, headers=headers).json()
+            first.append(body["items"][0]["item_id"])
+            told.append(body["items"][0]["propensity"])
+            assert all(item["score"] >= 0.5 for item in body["items"])
+    # What is told of each item at the first place is how often it came there.
+    for item in set(first):
+        chances = {chance for chance, shown in zip(told, first, strict=True) if shown == item}
+        assert len(chances) == 1
+        chance, share = chances.pop(), first.count(item) / len(first)
+        assert abs(share - chance) < 4 * (chance * (1 - chance) / len(first)) ** 0.5 + 1e-9
+
+
+def test_a_constant_request_id_does_not_show_everybody_the_same_luck(
+    published_once: Published, tmp_path: Path
+) -> None:
+    users = published_once.tables["user_profiles"]["user_id"].head(30).to_list()
+    with live_shop(published_once.store, tmp_path) as shop:
+        snapshot = shop.state.snapshot
+        assert snapshot is not None
+        shop.answer_from(snapshot.rearranged(RerankSection(exploration=0.5, fresh_days=100_000)))
+        shop.headers["X-Request-ID"] = "always the same"
+        places = {
+            tuple(item.rank for item in shop.ask(user_id=user, k=10).items if item.propensity < 0.4)
+            for user in users
+        }
+    assert len(places) > 5
+
+
+def test_a_later_page_does_not_leave_its_filter(shop: LiveShop, published_once: Published) -> None:
+    counts = published_once.shop.items["brand"].drop_nulls().value_counts(sort=True)
+    brand = counts["brand"][0]
+    first = shop.ask(k=100, filters={"brand": brand})
+    assert first.degraded == "no_user_id"
+    second = next_page(shop, first)
+    assert (second.items, second.degraded) == ([], "no_item_matches_filters")
+
+
+def test_all_that_is_missing_is_told(published_once: Published, tmp_path: Path, buyer: str) -> None:
+    with live_shop(published_once.store, tmp_path, deadline_s=1e-6) as shop:
+        answered = shop.ask(user_id=buyer, filters={"brand": "no such"}, k=5)
+    assert answered.degraded == "filters_relaxed"
+    assert answered.degradations == ["filters_relaxed", "deadline"]
+
+
+def test_a_batch_counts_as_many_requests_and_is_bounded(
+    published_once: Published, tmp_path: Path
+) -> None:
+    kept, key = new_key(frozenset({"read"}), now=NOW, per_second=10.0)
+    write_keys(tmp_path / "keys.json", [kept])
+    with live_shop(published_once.store, tmp_path, keys=KeyRing(tmp_path / "keys.json")) as shop:
+        shop.headers["Authorization"] = f"Bearer {key}"
+
+        def batch(*requests: dict[str, object]) -> Any:
+            return shop.client.post(
+                "/v1/recommendations:batch", json={"requests": requests}, headers=shop.headers
+            )
+
+        assert batch(*[{"k": 1}] * 60).status_code == 200
+        refused = batch({"k": 1})
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 4
+    with live_shop(published_once.store, tmp_path / "open") as shop:
+        long = shop.client.post("/v1/recommendations:batch", json={"requests": [{"k": 500}] * 11})
+        assert long.status_code == 422
+        assert "add up to 5500" in long.json()["detail"]
+        debug = shop.client.post("/v1/recommendations:batch", json={"requests": [{"debug": True}]})
+        assert "debug is for single requests" in debug.json()["detail"]
 
 
 def test_preferred_aspects_are_quoted_and_unknown_ones_told(

@@ -1,12 +1,19 @@
 """The live model, switched over HTTP, and what is measured."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import faiss
 import pytest
 from live_shop import LiveShop, live_shop
 from published_shop import Published
 
+from recsys.bundle import Manifest
+from recsys.bundle_versions import promote
+from recsys.retrieval_index import save_index
 from serving.schema_service import Switched
 
 
@@ -44,6 +51,44 @@ def test_a_damaged_bundle_is_refused_and_nothing_changes(
     assert "ranker.txt has SHA-256" in answered.json()["detail"]
     assert shop.ask().model_version == "v1"
     assert (published.bundles / "current").resolve().name == "v1"
+
+
+def narrow_index(folder: Path) -> None:
+    """Give a bundle an index that its own vectors do not fit, and hashes that are right."""
+    save_index(faiss.IndexFlatIP(3), folder / "index.faiss")
+    manifest = read_json(folder)
+    manifest["files"]["index.faiss"] = hashlib.sha256(
+        (folder / "index.faiss").read_bytes()
+    ).hexdigest()
+    manifest["digest"] = Manifest(**manifest).computed_digest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def test_a_bundle_that_cannot_answer_is_not_switched_to(
+    shop: LiveShop, published: Published
+) -> None:
+    narrow_index(published.add_bundle("v2"))
+    answered = shop.client.post("/v1/model/promote", json={"version": "v2"})
+    assert answered.status_code == 409
+    assert "cannot answer whole" in answered.json()["detail"]
+    assert (published.bundles / "current").resolve().name == "v1"
+    assert shop.ask().model_version == "v1"
+
+
+def test_a_server_that_starts_beside_a_broken_bundle_answers_with_the_one_before(
+    published: Published, tmp_path: Path
+) -> None:
+    folder = published.add_bundle("v2")
+    promote(published.bundles, "v2")
+    narrow_index(folder)
+    with live_shop(published.store, tmp_path) as shop:
+        assert shop.ask(user_id="u00001").model_version == "v1"
+        error = shop.client.get("/v1/model").json()["reload_error"]
+    assert "v2 cannot answer whole" in error
 
 
 @pytest.mark.parametrize("version", ["v9", "../bundles/v1", "/etc", "v1\u0000", ".", "current"])

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from live_shop import LiveShop, live_shop
+from live_shop import NOW, LiveShop, live_shop
 from published_shop import Published
 
+from features.erasure import erase_name
 from serving.schema_users import Erasure, UserProfile
 
 
@@ -100,3 +101,30 @@ def test_who_wants_to_be_forgotten_is_forgotten_at_once(
     assert told["outcome"] == "erased"
     assert shop.ask(user_id=author).degraded == "unknown_user"
     assert [e.key for e in shop.log.read(0, 99) if e.kind != "erasure"] == ["e2"]
+
+
+def test_who_is_erased_by_the_command_is_forgotten_by_running_servers(
+    published: Published, author: str, tmp_path: Path
+) -> None:
+    quotes = published.tables["quotes"]
+    own = set(quotes.filter(pl.col("user_id") == author)["review_id"])
+    with (
+        live_shop(published.store, tmp_path) as shop,
+        live_shop(published.store, tmp_path) as replica,
+    ):
+        shop.tell(event("e1", author, "view", "i00001"), event("e2", "new", "view", "i00001"))
+        assert replica.ask(user_id=author).degraded is None
+        assert own & quoted_reviews(replica)
+        for name in (author, "new"):
+            assert erase_name(published.store, name, now=NOW, log=shop.log)
+
+        for one in (replica, shop):
+            for name in (author, "new"):
+                assert one.ask(user_id=name).degraded == "unknown_user"
+                assert one.client.get(f"/v1/users/{name}/profile").status_code == 404
+            assert not own & quoted_reviews(one)
+            live = one.state.snapshot and one.state.snapshot.live
+            assert live is not None
+            assert author in live.erased
+            assert "u00001" not in live.erased
+            assert live.of("new") is None
