@@ -64,6 +64,7 @@ def live_shop(
     pseudonyms: Pseudonyms | None = None,
     score_review: ReviewScoring | None = None,
     experiments: tuple[ExperimentSection, ...] = (),
+    now: datetime = NOW,
     **service: Any,
 ) -> Iterator[LiveShop]:
     """Answer from a store, and take in what happens into a log in a folder."""
@@ -76,7 +77,7 @@ def live_shop(
         pseudonyms=pseudonyms,
         score_review=score_review,
         experiments=experiments,
-        clock=lambda: NOW,
+        clock=lambda: now,
         **service,
     )
     try:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ def event(
     return {**told, **more}
 
 
+def kept(shop: LiveShop) -> list[tuple[str, dict[str, Any]]]:
+    return [(entry.kind, orjson.loads(entry.content)) for entry in shop.log.read(0, 100)]
+
+
 @pytest.mark.parametrize("kind", ["purchase", "dismiss"])
 def test_what_was_bought_or_dismissed_is_not_in_the_next_answer(
     shop: LiveShop, buyer: str, kind: str
@@ -66,7 +70,22 @@ def test_an_event_counts_once_however_often_it_is_sent(shop: LiveShop, buyer: st
     assert shop.tell(view, view)["added"] == 1
     told = shop.tell(view, event("e2", buyer, "view", "i00002"))
     assert (told["added"], told["known"]) == (1, 1)
-    assert [entry.key for entry in shop.log.read(0, 10)] == ["e1", "e2"]
+    assert [said["event_id"] for _, said in kept(shop)] == ["e1", "e2"]
+
+
+def test_nobody_takes_or_finds_the_ids_of_another(shop: LiveShop, buyer: str) -> None:
+    first = shop.items_for(buyer)[0]
+    assert shop.tell(event("e1", "eve", "view", "i00001"))["added"] == 1
+    assert shop.tell(event("e1", buyer, "purchase", first))["added"] == 1
+    assert first not in shop.items_for(buyer)
+    assert shop.review(review_id="r1", user_id="eve", rating=1)["outcome"] == "added"
+    assert shop.review(review_id="r1", user_id=buyer, rating=5)["outcome"] == "added"
+    assert shop.review(review_id="r1", user_id=buyer, rating=5)["outcome"] == "known"
+    # Two ids that read the same when put one behind the other.
+    assert (
+        shop.tell(event("2", "user1", "view", "i1"), event("12", "user", "view", "i1"))["added"]
+        == 2
+    )
 
 
 def test_a_visitor_nobody_knows_is_known_by_the_first_click(shop: LiveShop) -> None:
@@ -146,6 +165,32 @@ def test_times_are_kept_as_they_were_told_else_as_they_came(shop: LiveShop, buye
     assert times == [round(told.timestamp() * 1e6), round(NOW.timestamp() * 1e6)]
 
 
+def test_what_is_told_of_the_future_is_refused_unless_a_clock_is_fast(
+    shop: LiveShop, buyer: str
+) -> None:
+    def at(seconds: int) -> str:
+        return (NOW + timedelta(seconds=seconds)).isoformat()
+
+    late = [event(f"e{n}", buyer, "view", "i00001", event_time=at(n)) for n in (0, 301, 999)]
+    refused = shop.client.post("/v1/events", json={"events": late})
+    review = {"review_id": "r1", "user_id": buyer, "rating": 4.0}
+    refused_too = shop.client.post("/v1/reviews", json=review | {"event_time": at(301)})
+
+    assert (refused.status_code, refused_too.status_code) == (422, 422)
+    fields = [problem["field"] for problem in refused.json()["errors"]]
+    assert fields == ["events.1.event_time", "events.2.event_time"]
+    assert (
+        "more than 5 minutes ahead of the server's clock, 2026-01-02T12:00:00+00:00"
+        in (refused.json()["detail"])
+    )
+    assert refused_too.json()["errors"][0]["field"] == "event_time"
+    assert shop.log.read(0, 10) == []
+
+    shop.tell(event("e1", buyer, "view", "i00001", event_time=at(300)))
+    shop.review(**review, event_time=at(300))
+    assert {said["event_time"] for _, said in kept(shop)} == {round(NOW.timestamp() * 1e6)}
+
+
 def test_nothing_is_acknowledged_that_could_not_be_written(
     shop: LiveShop, buyer: str, tmp_path: Path
 ) -> None:
@@ -222,13 +267,78 @@ def test_a_review_that_cannot_be_scored_is_kept_and_says_so(
         assert told["degraded"] == "not_scored"
         rated = shop.review(review_id="r2", user_id="u", item_id="i00001", rating=4)
         assert (rated["polarity"], rated["degraded"]) == (None, None)
-        assert [(entry.kind, entry.key) for entry in shop.log.read(0, 10)] == [
+        assert [(kind, said["review_id"]) for kind, said in kept(shop)] == [
             ("review", "r1"),
             ("review", "r2"),
         ]
         answered = shop.client.post("/v1/reviews", json={"review_id": "r3", "user_id": "u"})
         assert answered.status_code == 422
         assert "a rating, a title or a text" in answered.json()["detail"]
+
+
+class Told:
+    """Reads the polarity that stands in the text, unless it is out of order."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.is_broken = False
+
+    async def __call__(self, text: str) -> dict[str, Any]:
+        self.texts.append(text)
+        if self.is_broken:
+            raise RuntimeError("no model here")
+        return {"polarity": float(text), "model_version": "v"}
+
+
+def num_scored(shop: LiveShop) -> float:
+    lines = shop.client.get("/metrics").text.splitlines()
+    return next(
+        float(x.split()[1]) for x in lines if x.startswith("sentirec_review_polarity_count")
+    )
+
+
+def test_a_review_that_is_sent_again_is_read_once(
+    published_once: Published, tmp_path: Path
+) -> None:
+    told = Told()
+    review = {"review_id": "r1", "user_id": "u", "item_id": "i00001", "text": "0.5"}
+    with live_shop(published_once.store, tmp_path, score_review=told) as shop:
+        first, again = shop.review(**review), shop.review(**review)
+        other = shop.review(**review | {"text": "-0.9"})
+        stranger = shop.review(**review | {"user_id": "v", "text": "-0.2"})
+        signals = [said["polarity"] for kind, said in kept(shop) if kind == "signals"]
+        assert num_scored(shop) == 2
+
+    assert (first["outcome"], first["polarity"]) == ("added", 0.5)
+    assert (again["outcome"], again["polarity"], again["degraded"]) == ("known", 0.5, None)
+    assert (other["outcome"], other["polarity"], other["degraded"]) == ("known", None, None)
+    assert (stranger["outcome"], stranger["polarity"]) == ("added", -0.2)
+    assert signals == [0.5, -0.2]
+    assert told.texts == ["0.5", "-0.2"]
+
+
+def test_a_review_that_could_not_be_read_is_read_when_the_same_comes_again(
+    published: Published, tmp_path: Path
+) -> None:
+    told = Told()
+    told.is_broken = True
+    review = {"review_id": "r1", "user_id": "u", "item_id": "i00001", "text": "0.5"}
+    with live_shop(published.store, tmp_path, score_review=told) as shop:
+        assert shop.review(**review)["degraded"] == "not_scored"
+        assert shop.review(**review)["degraded"] == "not_scored"
+        told.is_broken = False
+        assert shop.review(**review | {"text": "-0.9"})["polarity"] is None
+        assert shop.review(**review)["polarity"] == 0.5
+        assert [kind for kind, _ in kept(shop)] == ["review", "signals"]
+
+        told.is_broken = True
+        shop.review(**review | {"review_id": "r2"})
+        told.is_broken = False
+        # By now the batch has read it.
+        write_coverage(published.store, shop.log.read(0, 10)[-1].position)
+        assert shop.state.refresh()
+        assert shop.review(**review | {"review_id": "r2"})["polarity"] is None
+        assert [kind for kind, _ in kept(shop)] == ["review", "signals", "review"]
 
 
 def test_what_the_tables_know_by_now_is_not_counted_twice(
@@ -268,11 +378,7 @@ def test_what_the_tables_know_by_now_is_not_counted_twice(
 def test_no_plain_id_reaches_the_log_of_a_pseudonymised_store(
     published: Published, tmp_path: Path
 ) -> None:
-    names = Pseudonyms.of_secret(bytes(range(32)))
-    key = pl.DataFrame({"fingerprint": [names.fingerprint]})
-    published.store.append(PSEUDONYM_KEY, key)
-    for table, frame in published.tables.items():
-        published.store.overwrite(table, names.named(frame))
+    names = pseudonymised(published)
     with live_shop(published.store, tmp_path, pseudonyms=names, exposures="all") as shop:
         shop.ask(user_id="u00001", session={"session_id": "s-plain"})
         first = shop.items_for("u00001")[0]
@@ -280,9 +386,45 @@ def test_no_plain_id_reaches_the_log_of_a_pseudonymised_store(
         shop.review(review_id="r-plain", user_id="u00001", item_id=first, rating=2)
         assert first not in shop.items_for("u00001")
         entries = shop.log.read(0, 10)
-    kept = b"".join(each.content + f"{each.key} {each.user_id}".encode() for each in entries)
+    whole = b"".join(each.content + f"{each.key} {each.user_id}".encode() for each in entries)
     kinds = [entry.kind for entry in entries]
     assert kinds == ["exposure", "exposure", "feedback", "review", "exposure"]
     shown, told = orjson.loads(entries[0].content), orjson.loads(entries[2].content)
     assert shown["session_id"] == told["session_id"], "or nobody could join them"
-    assert not any(plain in kept for plain in (b"u00001", b"e-plain", b"s-plain", b"r-plain"))
+    assert not any(plain in whole for plain in (b"u00001", b"e-plain", b"s-plain", b"r-plain"))
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_a_quote_that_was_wrong_is_known_by_its_id_as_by_its_pseudonym(
+    published: Published, tmp_path: Path, buyer: str, is_plain: bool
+) -> None:
+    plain_ids = published.tables["quotes"]["review_id"].to_list()
+    names = pseudonymised(published)
+    plain_of = {names.named_values({"review_id": each})["review_id"]: each for each in plain_ids}
+
+    def quotes(shop: LiveShop) -> set[str]:
+        reasons = [item.reason for item in shop.ask(user_id=buyer, k=100).items]
+        return {r.quote.review_id for r in reasons if r is not None and r.quote is not None}
+
+    with live_shop(published.store, tmp_path, pseudonyms=names) as shop:
+        wrong = min(quotes(shop))
+        # Neither is known: one looks like a pseudonym.
+        unknown = ["r-unknown", "f" * 32]
+        told = [plain_of[wrong] if is_plain else wrong, *unknown]
+        for number, review_id in enumerate(told):
+            fields = {"quoted_review_id": review_id}
+            shop.tell(event(f"f{number}", buyer, "reason_feedback", "i00001", **fields))
+        assert wrong not in quotes(shop)
+        logged = [said["quoted_review_id"] for _, said in kept(shop)]
+    named = [names.named_values({"review_id": each})["review_id"] for each in unknown]
+    assert logged == [wrong, *named]
+
+
+def pseudonymised(published: Published) -> Pseudonyms:
+    """Rename everybody in a store, as an ingest would have."""
+    names = Pseudonyms.of_secret(bytes(range(32)))
+    key = pl.DataFrame({"fingerprint": [names.fingerprint]})
+    published.store.append(PSEUDONYM_KEY, key)
+    for table, frame in published.tables.items():
+        published.store.overwrite(table, names.named(frame))
+    return names

@@ -130,7 +130,7 @@ def test_an_overlay_is_what_the_batch_would_say(
     events = {user: drawn_events(user, items, rng) for user in users}
     reviews = {user: drawn_reviews(user, items, rng) for user in users}
 
-    with live_shop(published_once.store, tmp_path, score_review=told_polarity) as shop:
+    with live_shop(published_once.store, tmp_path, score_review=told_polarity, now=LATER) as shop:
         for user in users:
             tell(shop, events[user], reviews[user])
         shop.ask()

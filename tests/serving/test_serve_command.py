@@ -15,7 +15,9 @@ import pytest
 from published_shop import Published
 
 from recsys.bundle_versions import promote
+from serving.config import ServeSection
 from serving.processes import check_port, free_port, our_processes
+from serving.request_guard import ARRIVAL_HEADER
 
 COMMAND = [sys.executable, "-m", "jobs.cli", "serve"]
 START_LIMIT_S = 180
@@ -69,6 +71,7 @@ def test_from_start_to_stop(published: Published, tmp_path: Path) -> None:
         assert json.loads(line) == {"url": url, "model_version": "v1", "replicas": 1}
         ours = {found for found in our_processes("no mark") if is_below(found.pid, process.pid)}
         assert {"haproxy", "raylet", "gcs_server"} <= names_of({found.pid for found in ours})
+        check_haproxy({found.pid for found in ours})
 
         with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
             check_answers(client)
@@ -92,6 +95,22 @@ def is_below(pid: int, ancestor: int) -> bool:
         if pid == ancestor:
             return True
     return False
+
+
+def check_haproxy(pids: set[int]) -> None:
+    """Ray writes the configuration; what we change in it must be there with this version of it."""
+    (pid, *_) = [pid for pid in pids if names_of({pid}) == {"haproxy"}]
+    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    config = Path(arguments[arguments.index(b"-f") + 1].decode()).read_text()
+    section = ServeSection()
+    servers = [line.split() for line in config.splitlines() if line.strip().startswith("server ")]
+    assert servers
+    for server in servers:
+        assert server[server.index("maxconn") + 1] == str(section.max_in_flight)
+    assert f"timeout queue {section.max_wait_ms}ms" in config
+    assert f"set-header {ARRIVAL_HEADER} %[date(0,us)]" in config
+    assert "bind *:" not in config
+    assert "bind :" not in config
 
 
 def check_answers(client: httpx.Client) -> None:
