@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from features.event_log_section import EventLogSection
 from features.privacy_section import PrivacySection
@@ -58,6 +58,12 @@ class ServeSection(BaseModel):
     exposures: Literal["none", "experiments", "all"] = "experiments"
     """Which answers are kept in the event log: of experiments and explorations, all, or none."""
     experiments: list[ExperimentSection] = []
+
+    @model_validator(mode="after")
+    def _kept(self) -> "ServeSection":
+        if self.experiments and self.exposures == "none":
+            raise ValueError('experiments need exposures: leave out exposures = "none"')
+        return self
 
     @field_validator("experiments")
     @classmethod
@@ -152,5 +158,8 @@ def _problems(error: ValidationError) -> str:
             known = ", ".join(sorted(section.model_fields))
             found.append(f"unknown key {name}; allowed there: {known}")
         else:
-            found.append(f"{name}: {problem['msg']}, not {problem['input']!r}")
+            # What stands in place of an address may hold a password.
+            is_secret = problem["loc"][0] == "event_log"
+            seen = "" if is_secret else f", not {problem['input']!r}"
+            found.append(f"{name}: {problem['msg']}{seen}")
     return "; ".join(found)

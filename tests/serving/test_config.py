@@ -77,3 +77,21 @@ def test_flags_go_before_the_file() -> None:
 )
 def test_what_is_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_a_password_in_the_wrong_place_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text('event_log = "redis://:secret@host/0"\n')
+    with pytest.raises(ServeConfigError, match="event_log") as refused:
+        load_serve_file(path)
+    assert "secret" not in str(refused.value)
+
+
+def test_experiments_whose_exposures_are_not_kept_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text(
+        '[serve]\nexposures = "none"\n[[serve.experiments]]\nname = "e"\n'
+        'variants = [{ name = "a", weight = 1 }, { name = "b", weight = 1 }]\n'
+    )
+    with pytest.raises(ServeConfigError, match="experiments need exposures"):
+        load_serve_file(path)
