@@ -26,6 +26,7 @@ from features.traces import Trace, find_traces
 EVENT_LOG = "event log"
 """What the event log is called among the tables of a report."""
 _DELETED_AT_ONCE = 2000
+_READ_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +116,11 @@ def erase_name(
         if table != ERASED:
             rows[table] = _delete_marked(store, table, tombstones)
             store.forget_history(table)
+    after = find_traces(store.path(), ids)
+    if after and log is not None:
+        after = find_traces(store.path(), ids - _sent_by_others(log, ids))
     return ErasureReport(
-        rows={table: count for table, count in rows.items() if count},
-        before=before,
-        after=find_traces(store.path(), ids),
+        rows={table: count for table, count in rows.items() if count}, before=before, after=after
     )
 
 
@@ -186,6 +188,20 @@ def _reviews_of(store: Store, user_id: str) -> list[str]:
         return []
     own = store.scan("reviews").filter(pl.col("user_id") == user_id)
     return own.select("review_id").collect()["review_id"].to_list()
+
+
+def _sent_by_others(log: EventLog, ids: set[str]) -> set[str]:
+    """Return ids that the log holds as reviews of people who are not erased.
+
+    Two users may send the same id: what is left of it then is no trace of the other.
+    """
+    found: set[str] = set()
+    position = 0
+    while entries := log.read(position, _READ_AT_ONCE):
+        told = (json.loads(entry.content) for entry in entries if entry.kind == "review")
+        found |= ids & {content.get("review_id") for content in told}
+        position = entries[-1].position
+    return found
 
 
 def _delete_marked(store: Store, table: str, tombstones: Tombstones) -> int:

@@ -6,7 +6,12 @@ from datetime import datetime
 import polars as pl
 
 from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
-from features.event_log.coverage import drained_position, write_coverage
+from features.event_log.coverage import (
+    covered_position,
+    drained_position,
+    position_before,
+    write_coverage,
+)
 from features.histories import browse_history, browse_log, purchase_history
 from features.item_needs import item_needs
 from features.kept_state import rebuild, update
@@ -95,8 +100,12 @@ def profiles(
         "quotes": item_quotes(reviews, signals),
         "complaints": item_complaints(reviews, signals),
     }
+    is_whole = len(visible.events) == len(shop.events) and len(visible.reviews) == len(shop.reviews)
+    covered = drained
+    if not is_whole:
+        covered = position_before(store, as_of, drained=drained, event_log=event_log)
+    write_coverage(store, min(covered, covered_position(store)))
     for name in SIDE_TABLES:
         store.overwrite(name, tables[name])
-    is_whole = len(visible.events) == len(shop.events) and len(visible.reviews) == len(shop.reviews)
-    write_coverage(store, drained if is_whole else 0)
+    write_coverage(store, covered)
     return ProfilesReport(as_of=as_of, rows={name: len(tables[name]) for name in SIDE_TABLES})

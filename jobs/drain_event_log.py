@@ -5,7 +5,6 @@ that is in a table: what an interrupted drain brought in already is found unchan
 Only then the log is told how far the drain got.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from features.event_log.of_store import FOLDER, INGEST, event_log_of
 from features.pseudonyms import Pseudonyms
 from features.readers import SOURCE_LINE
 from features.store import Store
+from jobs.distinct_ids import contents_of
 from jobs.errors import BadInputError, NotErasedError
 from jobs.ingest_tables import FileReport, IngestReport, IngestRun
 
@@ -66,7 +66,8 @@ def drain(
             for table in dict.fromkeys(_TABLE_OF.values()):
                 chosen = [entry for entry in entries if _TABLE_OF.get(entry.kind) == table]
                 if chosen:
-                    run.take_rows(table, _rows(table, chosen), source=FOLDER)
+                    contents = contents_of(store, log, table, chosen)
+                    run.take_rows(table, _rows(table, chosen, contents), source=FOLDER)
             run.end_file()
             for entry in entries:
                 if entry.kind == "erasure":
@@ -113,12 +114,12 @@ def drain_store(
         return drain(store, log, now=now, pseudonyms=pseudonyms)
 
 
-def _rows(table: str, entries: Sequence[Entry]) -> pl.DataFrame:
+def _rows(table: str, entries: Sequence[Entry], contents: Sequence[dict[str, Any]]) -> pl.DataFrame:
     """Return rows of a table, with the position in the log as their source line and order."""
     schema = CONTRACTS[table].create_empty().schema
     rows: list[dict[str, Any]] = [
-        json.loads(entry.content) | {"seq": entry.position, SOURCE_LINE: entry.position}
-        for entry in entries
+        content | {"seq": entry.position, SOURCE_LINE: entry.position}
+        for entry, content in zip(entries, contents, strict=True)
     ]
     # Times are microseconds in the log; whatever a row says beyond its contract stays there.
     raw = {

@@ -166,11 +166,13 @@ def _ingest(
 
 
 def after_last_row(store: Store, now: datetime) -> datetime:
-    """Return the first moment after the newest row that is not in the future."""
-    last = store.scan("events").select(
-        pl.col("event_time").filter(pl.col("event_time") < now).max()
-    )
-    newest = last.collect().item()
+    """Return the first moment after the newest event or review that is not in the future."""
+    tables = ["events", *(["reviews"] if store.exists("reviews") else [])]
+    time = pl.col("event_time")
+    times = [
+        store.scan(table).select(time.filter(time < now).max()).collect().item() for table in tables
+    ]
+    newest = max((moment for moment in times if moment is not None), default=None)
     return now if newest is None else newest + timedelta(microseconds=1)
 
 

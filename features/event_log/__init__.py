@@ -2,7 +2,9 @@
 
 from features.event_log.records import (
     KINDS,
+    MAX_AHEAD_S,
     PRUNED,
+    WRITTEN_BY_LOG,
     Entry,
     EventLog,
     Kind,
@@ -14,7 +16,9 @@ from features.event_log.sqlite_log import SqliteEventLog
 
 __all__ = [
     "KINDS",
+    "MAX_AHEAD_S",
     "PRUNED",
+    "WRITTEN_BY_LOG",
     "Entry",
     "EventLog",
     "Kind",

@@ -10,12 +10,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-Kind = Literal["event", "feedback", "review", "signals", "exposure", "erasure"]
+Kind = Literal["event", "feedback", "review", "signals", "exposure", "erasure", "erased"]
 """What users did; what they said of recommendations; reviews; what was read in those; what was
-shown; who is to be erased."""
+shown; who is to be erased; that somebody was, under `EventLog.name_hash`."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
-PRUNED: tuple[Kind, ...] = ("event", "review", "signals", "exposure")
+WRITTEN_BY_LOG: tuple[Kind, ...] = ("erasure", "erased")
+"""Kinds that are appended by erasing alone."""
+PRUNED: tuple[Kind, ...] = ("event", "review", "signals", "exposure", "erased")
 """Kinds that go once they are in the tables: answers need the others as long as they stand."""
+MAX_AHEAD_S = 300
+"""How far what happened may lie ahead of the clock of the server that is told of it."""
 Outcome = Literal["added", "known", "erased"]
 """What became of a record: it is new; one of its kind and key is there; its user was erased."""
 
@@ -25,9 +29,9 @@ class Record:
     """One thing to be kept.
 
     Attributes:
-        kind: Which; `erasure` is written by `EventLog.erase` alone.
-        key: Names the record among those of its kind: the id of an event or review.
-        user_id: Whose it is, as the tables know them.
+        kind: Which; those in `WRITTEN_BY_LOG` are no part of an append.
+        key: Names the record among those of its kind.
+        user_id: Whose it is, as the tables know them; empty for nobody's.
         received_at: Microseconds since the epoch.
         content: JSON.
     """
@@ -103,10 +107,15 @@ class EventLog(Protocol):
         ...
 
     def complete_erasure(self, user_id: str) -> None:
-        """Delete the `erasure` of a user who is in no table any more; who comes is still refused.
+        """Put an `erased` in the place of a user's `erasure`; who comes is still refused.
 
-        Does nothing where there is none.
+        The `erased` names nobody: its key is the `name_hash` of the user, by which a tail that saw
+        no `erasure` still knows whom to forget. Does nothing where there is no `erasure`.
         """
+        ...
+
+    def name_hash(self, user_id: str) -> str:
+        """Return the salted hash of a user's name, hexadecimal: the key of an `erased`."""
         ...
 
     def entries_of(self, user_id: str) -> list[Entry]:

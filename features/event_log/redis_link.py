@@ -70,9 +70,14 @@ class RedisLink:
             finally:
                 self._pool.release(connection)
 
-    def connection(self) -> "OwnConnection":
-        """Return a connection for the use of one thread; it is made when first needed."""
-        return OwnConnection(self, self._class(**self._options))
+    def connection(self, answer_s: float = ANSWER_S) -> "OwnConnection":
+        """Return a connection for the use of one thread; it is made when first needed.
+
+        Args:
+            answer_s: How long an answer, or the connection, is waited for.
+        """
+        limits = {"socket_timeout": answer_s, "socket_connect_timeout": min(answer_s, CONNECT_S)}
+        return OwnConnection(self, self._class(**{**self._options, **limits}))
 
     def close(self) -> None:
         """Close all connections but those that were handed out."""

@@ -22,7 +22,7 @@ from typing import Any
 from features.errors import EventLogError
 from features.event_log import redis_scripts as scripts
 from features.event_log.group_commit import GroupCommit
-from features.event_log.records import KINDS, PRUNED, Entry, Kind, Outcome, Record
+from features.event_log.records import KINDS, PRUNED, WRITTEN_BY_LOG, Entry, Kind, Outcome, Record
 from features.event_log.redis_address import RedisAddress
 from features.event_log.redis_disk import REWRITE_S, require_durable, write_anew
 from features.event_log.redis_link import Ask, Part, RedisLink
@@ -84,7 +84,7 @@ class RedisEventLog:
 
     def submit(self, records: Sequence[Record]) -> "Future[list[Outcome]]":
         """Append records in one piece; the result comes once they are on the server's disk."""
-        if any(record.kind == "erasure" for record in records):
+        if any(record.kind in WRITTEN_BY_LOG for record in records):
             raise ValueError("an erasure is appended by erase")
         arguments: list[Part] = []
         for record in records:
@@ -137,8 +137,12 @@ class RedisEventLog:
         return self._and_clean(scripts.ERASE, [user_id, self._hash(user_id), packed(erasure)])
 
     def complete_erasure(self, user_id: str) -> None:
-        """Delete the `erasure` of a user who is in no table any more."""
-        self._and_clean(scripts.COMPLETE_ERASURE, [user_id])
+        """Put an `erased` that names nobody in the place of a user's `erasure`."""
+        self._and_clean(scripts.COMPLETE_ERASURE, [user_id, self.name_hash(user_id)])
+
+    def name_hash(self, user_id: str) -> str:
+        """Return the salted hash of a user's name, hexadecimal."""
+        return self._hash(user_id).hex()
 
     def entries_of(self, user_id: str) -> list[Entry]:
         """Return every entry of a user, in order."""
@@ -237,11 +241,15 @@ class RedisEventLog:
         ]  # fmt: skip
 
 
+TAIL_ANSWER_S = 0.2
+"""A tail is asked within requests, which cannot wait for a server that is gone."""
+
+
 class RedisTail:
     """See `features.event_log.records.Tail`."""
 
     def __init__(self, link: RedisLink, keys: Keys, after: int) -> None:
-        self._connection = link.connection()
+        self._connection = link.connection(TAIL_ANSWER_S)
         self._keys = keys
         self._position = after
         self._asked: tuple[tuple[Part, ...], list[bytes]] = ((), [])

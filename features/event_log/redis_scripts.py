@@ -111,14 +111,18 @@ return {deleted, to_be_cleaned(deleted)}
 COMPLETE_ERASURE = (
     _COMMON
     + """
--- user -> {deleted entries, number of this erasure}
-local user = ARGV[3]
+-- user, hash of the user in hexadecimal -> {deleted entries, number of this erasure}
+local user, hash = ARGV[3], ARGV[4]
 local deleted = 0
 for _, place in ipairs(redis.call('SMEMBERS', base .. 'user:' .. user)) do
-  local kind, key = unpacked(redis.call('HGET', base .. 'entries', place))
+  local kind, key, _, at = unpacked(redis.call('HGET', base .. 'entries', place))
   if kind == 'erasure' then
     delete(place, kind, key, user)
     deleted = deleted + 1
+    if redis.call('SADD', base .. 'keys:erased', hash) == 1 then
+      local record = struct.pack('<BI4I4i8', #'erased', #hash, 0, at) .. 'erased' .. hash .. '{}'
+      add(redis.call('HINCRBY', settings, 'position', 1), 'erased', '', record)
+    end
   end
 end
 return {deleted, to_be_cleaned(deleted)}

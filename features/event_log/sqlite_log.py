@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from features.errors import EventLogError
 from features.event_log.group_commit import GroupCommit
-from features.event_log.records import PRUNED, Entry, Outcome, Record
+from features.event_log.records import PRUNED, WRITTEN_BY_LOG, Entry, Outcome, Record
 
 FORMAT = 1
 MAX_GROUP = 20_000
@@ -72,7 +72,7 @@ class SqliteEventLog:
 
     def submit(self, records: Sequence[Record]) -> "Future[list[Outcome]]":
         """Append records in one piece; the result comes once they are on the disk."""
-        if any(record.kind == "erasure" for record in records):
+        if any(record.kind in WRITTEN_BY_LOG for record in records):
             raise ValueError("an erasure is appended by erase")
 
         def insert(connection: sqlite3.Connection) -> list[Outcome]:
@@ -122,14 +122,24 @@ class SqliteEventLog:
         return self._and_truncate(erase)
 
     def complete_erasure(self, user_id: str) -> None:
-        """Delete the `erasure` of a user who is in no table any more."""
-        self._and_truncate(
-            lambda connection: (
-                connection.execute(
-                    "DELETE FROM entries WHERE kind = 'erasure' AND key = ?", (user_id,)
-                ).rowcount
+        """Put an `erased` that names nobody in the place of a user's `erasure`."""
+
+        def complete(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "INSERT OR IGNORE INTO entries (kind, key, user_id, received_at, content)"
+                " SELECT 'erased', ?, '', received_at, content FROM entries"
+                " WHERE kind = 'erasure' AND key = ?",
+                (self.name_hash(user_id), user_id),
             )
-        )
+            return connection.execute(
+                "DELETE FROM entries WHERE kind = 'erasure' AND key = ?", (user_id,)
+            ).rowcount
+
+        self._and_truncate(complete)
+
+    def name_hash(self, user_id: str) -> str:
+        """Return the salted hash of a user's name, hexadecimal."""
+        return self._hash(user_id).hex()
 
     def entries_of(self, user_id: str) -> list[Entry]:
         """Return every entry of a user, in order."""

@@ -162,6 +162,32 @@ def test_an_erased_user_is_gone_and_stays_away(open_log: Open) -> None:
     tail.close()
 
 
+def test_a_tail_that_missed_an_erasure_sees_who_was_erased(open_log: Open) -> None:
+    log, other = open_log(), open_log()
+    log.append([record("a", "gone"), record("b", "stays")])
+    tail = other.tail()
+    tail.poll()
+
+    log.erase("gone", 5)
+    log.complete_erasure("gone")
+
+    (told,) = tail.poll()
+    assert (told.kind, told.key, told.user_id) == ("erased", other.name_hash("gone"), "")
+    assert (told.received_at, told.content) == (5, b"{}")
+    assert other.name_hash("gone") not in ("gone", other.name_hash("stays"))
+    log.complete_erasure("gone")
+    log.complete_erasure("stays")
+    log.erase("gone", 6)
+    log.complete_erasure("gone")
+    assert [entry.kind for entry in log.read(0, 10)] == ["event", "erased"]
+    assert log.entries_of("gone") == []
+    assert log.prune(told.position, before=5) == 1
+    assert log.prune(told.position, before=6) == 1
+    assert log.read(0, 10) == []
+    assert open_log().append([record("d", "gone")]) == ["erased"]
+    tail.close()
+
+
 def test_a_drain_keeps_how_far_it_got(open_log: Open) -> None:
     log = open_log()
     assert log.drained("ingest") == 0
@@ -200,8 +226,9 @@ def test_a_position_is_never_given_twice(open_log: Open) -> None:
 
 
 def test_an_erasure_is_not_appended_by_hand(open_log: Open) -> None:
-    with pytest.raises(ValueError, match="erase"):
-        open_log().append([record("u1", kind="erasure")])
+    for kind in ("erasure", "erased"):
+        with pytest.raises(ValueError, match="erase"):
+            open_log().append([record("u1", kind=kind)])
 
 
 def test_many_entries_of_all_kinds_are_read_in_order(open_log: Open) -> None:
@@ -262,7 +289,7 @@ def test_erased_bytes_are_in_no_file(tmp_path: Path) -> None:
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
     assert b"secret" not in left
-    assert [entry.key for entry in log.read(0, 10)] == ["b"]
+    assert [entry.key for entry in log.read(0, 10)] == ["b", log.name_hash("secret-user")]
     log.close()
 
 

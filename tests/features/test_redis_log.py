@@ -61,7 +61,7 @@ def test_erased_bytes_are_in_no_file_of_the_server(server: RedisServer) -> None:
     server.stop()
     server.start()
     log = opened(server)
-    assert keys(log) == [f"e{n}" for n in range(5)]
+    assert keys(log) == [*(f"e{n}" for n in range(5)), log.name_hash("secret-user")]
     assert log.append([record("x", "secret-user")]) == ["erased"]
     log.close()
 
@@ -329,9 +329,12 @@ def test_nothing_is_left_of_what_is_gone(server: RedisServer) -> None:
     for n in range(5, 10):
         log.erase(f"u{n}", 5)
         log.complete_erasure(f"u{n}")
+    assert {(entry.kind, entry.user_id) for entry in log.read(0, 99)} == {("erased", "")}
+    assert log.prune(99, before=10) == 5
     client: redis.Redis = server.client()
     assert sorted(client.scan_iter()) == [
         b"{sentirec}:erased",
+        b"{sentirec}:order:erased",
         b"{sentirec}:order:erasure",
         b"{sentirec}:order:event",
         b"{sentirec}:settings",

@@ -21,10 +21,12 @@ from features.pseudonyms import Pseudonyms
 from features.store import Store
 from features.traces import find_traces
 from jobs import drain_event_log
+from jobs.build_profiles import profiles
 from jobs.cli import app, exit_code_of
 from jobs.drain_event_log import drain
 from jobs.errors import BadInputError
 from jobs.ingest_tables import ingest
+from jobs.run_pipeline import after_last_row
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 NOW_US = int(NOW.timestamp() * 1e6)
@@ -193,7 +195,7 @@ def test_who_is_in_the_log_alone_is_exported_and_erased(store: Store) -> None:
     assert (entry["kind"], entry["content"]["event_id"]) == ("event", "e1")
     assert json.loads(erased.stdout)["rows"] == {"event log": 1}
     with closing(opened(store)) as log:
-        assert [entry.user_id for entry in log.read(0, 100)] == ["bert"]
+        assert [entry.user_id for entry in log.read(0, 100)] == ["bert", ""]
         assert log.append([event("e3", "anna")]) == ["erased"]
 
 
@@ -206,7 +208,7 @@ def test_erasing_one_user_does_not_find_a_longer_name_in_the_log(store: Store) -
     assert result.exit_code == 0, result.output
     assert store.scan("events").collect()["user_id"].to_list() == ["annabel"]
     with closing(opened(store)) as log:
-        assert {entry.user_id for entry in log.read(0, 100)} == {"annabel"}
+        assert {entry.user_id for entry in log.read(0, 100)} == {"annabel", ""}
 
 
 def test_a_log_of_pseudonyms_is_not_named_again(store: Store, tmp_path: Path) -> None:
@@ -249,6 +251,115 @@ def test_profiles_cover_what_was_drained_before(store: Store) -> None:
         assert result.exit_code == 0, result.output
         assert covered_position(store) == log.drained(INGEST) > 0
         assert [entry.key for entry in log.read(covered_position(store), 10)] == ["e3"]
+
+
+def at(key: str, seconds: float, user_id: str = "anna") -> Record:
+    """A view, told at `NOW`, that happened so many seconds after it."""
+    content = {"event_id": key, "user_id": user_id, "item_id": "i1", "event_type": "view"}
+    return record("event", key, user_id, **content, event_time=NOW_US + int(seconds * 1e6))
+
+
+def review_at(key: str, seconds: float) -> Record:
+    content = {"review_id": key, "user_id": "bert", "item_id": "i1", "source": "review"}
+    time = NOW_US + int(seconds * 1e6)
+    return record("review", key, "bert", **content, rating=4.0, event_time=time)
+
+
+def signalled(store: Store) -> None:
+    """Signals for every review that has none."""
+    said = {"model_version": "m", "language": "und", "aspects": [], "needs": []}
+    said |= {"mixed": False, "truncated": False, "stars_expected": 3.0}
+    said |= dict.fromkeys(("p_negative", "p_neutral", "p_positive", "polarity", "intensity"), 0.0)
+    reviews = store.scan("reviews").collect()
+    found = [said | {"review_id": name} for name in reviews["review_id"]]
+    store.overwrite("review_signals", rows("review_signals", *found))
+
+
+def test_one_row_ahead_does_not_make_the_whole_log_count_twice(store: Store, place: str) -> None:
+    address = EventLogSection().resolved()
+    store.append("items", rows("items", {"item_id": "i1", "categories": []}))
+
+    def build(as_of: datetime) -> int:
+        signalled(store)
+        profiles(store, version="m", as_of=as_of, event_log=address)
+        return covered_position(store)
+
+    with closing(opened(store)) as log:
+        # What an older server took in for the year 2099 holds up nothing.
+        log.append([at("far", 1e9), at("e1", -7200), review_at("r1", -3600)])
+        log.append([event("d1", "anna", kind="dismiss"), at("ahead", 120), at("e2", -60)])
+        log.append([record("signals", "r1", "bert", item_id="i1", polarity=0.5)])
+        drained(store)
+        ahead = next(entry.position for entry in log.read(0, 10) if entry.key == "ahead")
+
+        assert build(after_last_row(store, NOW)) == ahead - 1
+        assert log.prune(covered_position(store), before=NOW_US + 1) == 3
+
+        log.append([review_at("late", 200)])
+        drained(store)
+        late = log.read(0, 10)[-1].position
+        assert build(NOW + timedelta(seconds=150)) == late - 1
+        assert build(NOW + timedelta(seconds=150)) == late - 1
+        assert build(NOW - timedelta(days=1)) == ahead - 1
+        assert build(NOW + timedelta(seconds=201)) == log.drained(INGEST)
+
+
+def test_a_review_may_be_the_last_thing_that_happened(store: Store) -> None:
+    with closing(opened(store)) as log:
+        log.append([at("e1", -60)])
+        drained(store)
+        assert after_last_row(store, NOW) == NOW - timedelta(seconds=60, microseconds=-1)
+        log.append([review_at("r1", -30), review_at("r2", 10)])
+    drained(store)
+    assert after_last_row(store, NOW) == NOW - timedelta(seconds=30, microseconds=-1)
+
+
+def test_one_id_of_two_users_is_two_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(key: str, told: Record) -> Record:
+        return Record(**{**vars(told), "key": key})
+
+    long = "e" * 256
+    with closing(opened(store)) as log:
+        log.append([of("1", event("e-1", "eve")), of("2", event("e-1", "anna", kind="purchase"))])
+        log.append([of("3", review("r-1", "eve", "i1", "Bad.")), of("4", event(long, "eve"))])
+        log.append([of("5", event("e-1", "anna", kind="dismiss"))])
+    drained(store)
+    with closing(opened(store)) as log:
+        log.append([of("6", review("r-1", "anna", "i1", "Good.")), of("7", event(long, "anna"))])
+        with monkeypatch.context() as dying:
+            dying.setattr(type(log), "mark_drained", lambda *args: None)
+            drain(store, log, now=NOW)
+
+    counts = drained(store)
+
+    assert counts["events"]["unchanged"] == counts["reviews"]["unchanged"] == 1
+    events = store.scan("events").collect().sort("seq")
+    assert events.select("user_id", "event_type").rows() == [
+        ("eve", "view"),
+        ("anna", "purchase"),
+        ("eve", "view"),
+        ("anna", "dismiss"),
+        ("anna", "view"),
+    ]
+    ids = events["event_id"].to_list()
+    assert (ids[0], ids[2]) == ("e-1", long)
+    assert events["event_id"].is_unique().all()
+    assert ids[1].startswith("e-1~")
+    assert "anna" not in ids[1]
+    reviews = store.scan("reviews").collect().sort("seq")
+    assert reviews["user_id"].to_list() == ["eve", "anna"]
+    assert reviews["review_id"][0] == "r-1"
+    assert not store.exists("quarantine/events")
+
+    with closing(opened(store)) as log:
+        log.erase("eve", NOW_US)
+        # The log has forgotten them, and they come again.
+        log.append([of("8", event("e-1", "anna", kind="purchase"))])
+        log.append([of("9", review("r-1", "cleo", "i1", "So so."))])
+    counts = drained(store)
+    assert counts["events"]["unchanged"] == 1
+    reviews = store.scan("reviews").collect().sort("seq")
+    assert reviews["user_id"].to_list() == ["anna", "cleo"]
 
 
 def test_an_address_that_leads_nowhere_is_told_without_its_password(
