@@ -76,7 +76,9 @@ class Event(RequestModel):
 
     model_config = ConfigDict(json_schema_extra={"allOf": _RULES})
 
-    event_id: Id = Field(description="Of the shop; sent again, the event counts once.")
+    event_id: Id = Field(
+        description="Of the shop; sent again for the same user, the event counts once."
+    )
     user_id: Id
     event_type: EventType
     item_id: Id | None = Field(None, description="What it is about; null for a search alone.")

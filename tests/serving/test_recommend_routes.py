@@ -287,8 +287,9 @@ def test_a_batch_counts_as_many_requests_and_is_bounded(
                 "/v1/recommendations:batch", json={"requests": requests}, headers=shop.headers
             )
 
-        assert batch(*[{"k": 1}] * 60).status_code == 200
-        refused = batch({"k": 1})
+        one: dict[str, object] = {"k": 1}
+        assert batch(*[one] * 60).status_code == 200
+        refused = batch(one)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 4
     with live_shop(published_once.store, tmp_path / "open") as shop:
