@@ -1,94 +1,145 @@
-"""How fast the endpoint answers, and how that grows with the catalogue.
+"""How fast the endpoint answers, and what its callers notice of faults and overload.
 
-python -m benchmarks.serving [--quick] [--json F] [--work FOLDER]
+python -m benchmarks.serving [--quick] [--only PART ...] [--json F] [--work FOLDER]
 
 Synthetic shops of 100,000 users, see `synthetic_shop`: nine kinds of sources, 300 candidates, 240
-trees. The real command serves them with one replica; `wrk` draws users uniformly and asks for 20
-items without reasons. Beside it, before and after, under the same command, HAProxy and load: a
-FastAPI application that answers an empty object.
+trees. The real command serves them; client and server share the machine, and what the client takes
+of it is told. Parts, each in a module of its name; figures by their keys in the JSON, where what is
+repeated is a median:
 
-- saturated: 64 connections, each asks again at once.
-- half: 128 connections that pause, exponentially, so long that they ask half of what was answered
-  when saturated. A pause is many times an answer, so a slow answer hardly keeps others from being
-  asked.
-- alone: one connection.
+- throughput: `wrk` draws users uniformly and asks for 20 items without reasons.
+  throughput_ratio_to_noop, requests_per_s, noop_requests_per_s, p50_ms and p99_ms (64 connections),
+  p99_over_p50_at_64, p50_half_load_ms, p99_half_load_ms, p50_growth_10k_to_1m, start_s_1m,
+  client_cpu_share (cores), answers_equal; noop and by_num_items have the spreads.
+- events: `wrk` tells batches of 50 events over 16 connections.
+  events_acknowledged_per_s, events_batch_p50_ms, events_batch_p99_ms, events_lost,
+  events_client_cpus, events_spread.
+- kills: replicas are killed under mixed load, one after the other, through our client.
+  kills, kills_answers, kills_answers_per_s, kills_failed_answers, kills_failures (the first of
+  them), kills_events_acknowledged, kills_events_lost, kills_events_doubled, kills_events_torn,
+  kills_recovery_s, kills_spread (of it).
+- swaps: bundles are promoted, rolled back and broken under mixed load, through our client.
+  swaps, swaps_answers, swaps_failed_answers, swaps_failures, swaps_lists (by bundle),
+  swaps_events_lost, swaps_events_doubled, swaps_seen_after_s, swaps_reload_error.
+- overload: five times what is answered at saturation.
+  overload_factor, overload_saturated_per_s, overload_saturated_p99_ms, overload_accepted_per_s,
+  overload_refused_share, overload_refused_p50_ms, overload_accepted_p50_ms,
+  overload_accepted_p99_ms, overload_accepted_degraded_share, overload_p99_ratio,
+  overload_wrong_answers, overload_recovery_s, overload_client_cpus, overload_probe_cpus,
+  overload_num_probes.
 
-Each load is repeated; figures are medians. Client and server share the machine: what the client
-takes of it is told.
+Cores that a client kept busy are told as client_cpu_share and *_client_cpus.
 """
 
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import spread, write
-from benchmarks.serving.load import Load, Measured, measure
-from benchmarks.serving.references import differing_answers
-from benchmarks.serving.servers import running
+from benchmarks.serving.events import tell_events
+from benchmarks.serving.kills import survive_kills
+from benchmarks.serving.load import Load
+from benchmarks.serving.mixed_load import MixedLoad
+from benchmarks.serving.overload import overload
+from benchmarks.serving.replicas import wait_until_up
+from benchmarks.serving.servers import Running, running
+from benchmarks.serving.swaps import survive_swaps
 from benchmarks.serving.synthetic_shop import NUM_USERS, publish_synthetic_shop
+from benchmarks.serving.throughput import SIZES, throughput
 from serving.processes import free_port
 
-SATURATED, PAUSING = 64, 128
-COMPARED_USERS = 1000
-_SIZES = (10_000, 100_000, 1_000_000)
+SATURATED = 64
+FAULT_REPLICAS = 2
+_SHOWN_FAILURES = 10
 _console = Console(width=120)
 
 
+class Part(StrEnum):
+    """What can be run."""
+
+    THROUGHPUT = "throughput"
+    EVENTS = "events"
+    KILLS = "kills"
+    SWAPS = "swaps"
+    OVERLOAD = "overload"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """How much is done, and with what.
+
+    Attributes:
+        stores: Published shops by number of items, never written to.
+        load: That saturates a server.
+        repeats: Loads of each kind.
+        replicas: Processes that answer where nothing breaks.
+        num_kills: Replicas that are killed.
+    """
+
+    stores: dict[int, Path]
+    load: Load
+    repeats: int
+    replicas: int
+    num_kills: int
+
+    @property
+    def middle(self) -> Path:
+        """The shop of 100,000 items where it is there."""
+        return self.stores.get(SIZES[1]) or next(iter(self.stores.values()))
+
+
 def main(
-    quick: Annotated[bool, typer.Option(help="10,000 items only, short and few loads.")] = False,
+    quick: Annotated[bool, typer.Option(help="10,000 items only; short, few loads.")] = False,
+    only: Annotated[list[Part] | None, typer.Option(help="Parts to run.  [default: all]")] = None,
     sizes: Annotated[list[int] | None, typer.Option(help="Items of the shops.")] = None,
     repeats: Annotated[int, typer.Option(help="Loads of each kind.")] = 5,
     seconds: Annotated[int, typer.Option(help="Of each load.")] = 8,
-    replicas: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    replicas: Annotated[int, typer.Option(help="Processes of throughput and overload.")] = 1,
+    kills: Annotated[int, typer.Option(help="Replicas that are killed.")] = 20,
     work: Annotated[
         Path | None, typer.Option(help="Keep shops here, and use those that are there.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
-    chosen = sizes or ([_SIZES[0]] if quick else list(_SIZES))
-    repeats, seconds = (2, 3) if quick else (repeats, seconds)
+    chosen = sizes or ([SIZES[0]] if quick else list(SIZES))
+    if only and Part.THROUGHPUT not in only:
+        chosen = [num_items for num_items in chosen if num_items <= SIZES[1]] or chosen[:1]
+    repeats, seconds, kills = (2, 3, min(kills, 3)) if quick else (repeats, seconds, kills)
     folder = work or Path(tempfile.mkdtemp(prefix="serving-"))
-    load = Load(connections=SATURATED, duration_s=seconds, num_users=NUM_USERS)
+    figures: dict[str, Any] = {}
     try:
-        stores = {num_items: _published(folder, num_items) for num_items in chosen}
-        some_store = next(iter(stores.values()))
-        noops = [_measured_noop(some_store, load, repeats, replicas)]
-        found = {
-            num_items: _measured(store, load, repeats, replicas)
-            for num_items, store in stores.items()
-        }
-        noops.append(_measured_noop(some_store, load, repeats, replicas))
+        run = _Run(
+            stores={num_items: _published(folder, num_items) for num_items in chosen},
+            load=Load(connections=SATURATED, duration_s=seconds, num_users=NUM_USERS),
+            repeats=repeats,
+            replicas=replicas,
+            num_kills=kills,
+        )
+        for part in only or list(Part):
+            figures |= _PARTS[part](run)
     finally:
         if work is None:
             shutil.rmtree(folder, ignore_errors=True)
-    noop = [measured.requests_per_s for each in noops for measured in each]
-    figures = _figures(found, noop)
-    _print(found, noop, figures)
     settings = {
         "num_users": NUM_USERS,
+        "sizes": chosen,
         "replicas": replicas,
+        "fault_replicas": FAULT_REPLICAS,
         "repeats": repeats,
         "seconds": seconds,
     }
-    write(
-        json,
-        {
-            **figures,
-            "settings": settings,
-            "noop": spread(noop),
-            "by_num_items": {str(num_items): of_size for num_items, of_size in found.items()},
-        },
-    )
+    write(json, {**figures, "settings": settings})
 
 
 def _published(folder: Path, num_items: int) -> Path:
@@ -100,107 +151,96 @@ def _published(folder: Path, num_items: int) -> Path:
     return store
 
 
-def _measured_noop(store: Path, load: Load, repeats: int, replicas: int) -> list[Measured]:
-    with running(store, free_port(), replicas, is_noop=True) as server:
-        return _repeated(server.url, load, repeats)
+def _throughput(run: _Run) -> dict[str, Any]:
+    return throughput(
+        run.stores, run.load, repeats=run.repeats, replicas=run.replicas, console=_console
+    )
 
 
-def _measured(store: Path, load: Load, repeats: int, replicas: int) -> dict[str, Any]:
-    """Return the spread of every figure of one shop."""
-    with running(store, free_port(), replicas) as server:
-        saturated = _repeated(server.url, load, repeats)
-        rate = statistics.median(each.requests_per_s for each in saturated)
-        answer_ms = statistics.median(each.p50_ms for each in _repeated_alone(server.url, load, 1))
-        pause_ms = 1000 * PAUSING / (rate / 2) - answer_ms
-        pausing = replace(load, connections=PAUSING, mean_pause_ms=pause_ms)
-        half = _repeated(server.url, pausing, repeats)
-        alone = _repeated_alone(server.url, load, repeats)
-        users = np.random.default_rng(1).choice(NUM_USERS, COMPARED_USERS, replace=False)
-        differing = differing_answers(server.url, store, users.tolist())
-    return {
-        "start_s": server.start_s,
-        "num_compared": len(users),
-        "num_differing": len(differing),
-        **{
-            name: {
-                figure: spread([asdict(each)[figure] for each in measured])
-                for figure in asdict(measured[0])
-            }
-            for name, measured in (("saturated", saturated), ("half", half), ("alone", alone))
+def _events(run: _Run) -> dict[str, Any]:
+    with _own_shop(run) as (server, store, _):
+        told = tell_events(server.url, store, run.load, run.repeats)
+    return _shown(
+        "events",
+        {
+            "acknowledged_per_s": statistics.median(told.acknowledged_per_s),
+            "batch_p50_ms": statistics.median(each.p50_ms for each in told.loads),
+            "batch_p99_ms": statistics.median(each.p99_ms for each in told.loads),
+            "lost": told.lost,
+            "client_cpus": statistics.median(each.client_cpus for each in told.loads),
+            "spread": spread(told.acknowledged_per_s),
         },
+    )
+
+
+def _kills(run: _Run) -> dict[str, Any]:
+    with _own_shop(run) as (_, store, load):
+        found = survive_kills(load, store, num_replicas=FAULT_REPLICAS, num_kills=run.num_kills)
+    figures = {
+        "answers": found.num_answers,
+        "answers_per_s": found.answers_per_s,
+        "failed_answers": len(found.failures),
+        "failures": found.failures[:_SHOWN_FAILURES],
+        **{f"events_{name}": figure for name, figure in asdict(found.kept).items()},
+        "recovery_s": statistics.median(found.recovery_s),
+        "spread": spread(found.recovery_s),
     }
+    return {"kills": found.num_kills} | _shown("kills", figures)
 
 
-def _repeated(url: str, load: Load, repeats: int) -> list[Measured]:
-    measure(url, replace(load, duration_s=2, seed=999))  # Warms up.
-    return [measure(url, replace(load, seed=seed)) for seed in range(repeats)]
-
-
-def _repeated_alone(url: str, load: Load, repeats: int) -> list[Measured]:
-    return _repeated(url, replace(load, connections=1), repeats)
-
-
-def _figures(found: dict[int, dict[str, Any]], noop: list[float]) -> dict[str, Any]:
-    """Return the figures by name; of one shop, the one of 100,000 items where it is there."""
-
-    def median(num_items: int, load: str, figure: str) -> float:
-        return found[num_items][load][figure]["median"]
-
-    middle = _SIZES[1] if _SIZES[1] in found else next(iter(found))
-    noop_rate, rate = statistics.median(noop), median(middle, "saturated", "requests_per_s")
-    least, most = _SIZES[0], _SIZES[-1]
-    has_growth = least in found and most in found
-    p50_ms, p99_ms = (median(middle, "saturated", figure) for figure in ("p50_ms", "p99_ms"))
-    return {
-        "throughput_ratio_to_noop": rate / noop_rate,
-        "requests_per_s": rate,
-        "noop_requests_per_s": noop_rate,
-        "p50_ms": p50_ms,
-        "p99_ms": p99_ms,
-        "p99_over_p50_at_64": p99_ms / p50_ms,
-        "p50_half_load_ms": median(middle, "half", "p50_ms"),
-        "p99_half_load_ms": median(middle, "half", "p99_ms"),
-        "p50_growth_10k_to_1m": (
-            median(most, "alone", "p50_ms") / median(least, "alone", "p50_ms")
-            if has_growth
-            else None
-        ),
-        "start_s_1m": found[most]["start_s"] if most in found else None,
-        "client_cpu_share": median(middle, "saturated", "client_cpus"),
-        "answers_equal": all(not of_size["num_differing"] for of_size in found.values()),
+def _swaps(run: _Run) -> dict[str, Any]:
+    with _own_shop(run) as (server, store, load):
+        found = survive_swaps(load, server.url, store)
+    figures = {
+        "answers": found.num_answers,
+        "failed_answers": len(found.failures),
+        "failures": found.failures[:_SHOWN_FAILURES],
+        "lists": found.lists,
+        **{f"events_{name}": figure for name, figure in asdict(found.kept).items()},
+        "seen_after_s": statistics.median(found.seen_after_s),
+        "reload_error": " | ".join(sorted(found.reload_errors)),
     }
+    return {"swaps": found.num_swaps} | _shown("swaps", figures)
 
 
-def _print(found: dict[int, dict[str, Any]], noop: list[float], figures: dict[str, Any]) -> None:
-    shown: dict[str, Callable[[dict[str, Any]], str]] = {
-        "requests/s, 64 connections": lambda of: _told(of["saturated"]["requests_per_s"], 0),
-        "of the no-op's": lambda of: (
-            f"{of['saturated']['requests_per_s']['median'] / statistics.median(noop):.3f}"
-        ),
-        "p50 ms": lambda of: _told(of["saturated"]["p50_ms"]),
-        "p99 ms": lambda of: _told(of["saturated"]["p99_ms"]),
-        "client, cores": lambda of: _told(of["saturated"]["client_cpus"], 2),
-        "requests/s, half": lambda of: _told(of["half"]["requests_per_s"], 0),
-        "p50 ms, half": lambda of: _told(of["half"]["p50_ms"]),
-        "p99 ms, half": lambda of: _told(of["half"]["p99_ms"]),
-        "p50 ms, alone": lambda of: _told(of["alone"]["p50_ms"], 2),
-        "start s": lambda of: f"{of['start_s']:.1f}",
-        "answers that differ": lambda of: f"{of['num_differing']} of {of['num_compared']}",
+def _overload(run: _Run) -> dict[str, Any]:
+    with running(run.middle, free_port(), run.replicas) as server:
+        runs = [overload(server.url, run.load) for _ in range(max(1, run.repeats // 2))]
+    figures = {
+        name: statistics.median(asdict(each)[name] for each in runs) for name in asdict(runs[0])
     }
-    table = Table(title=f"no-op: {_told(spread(noop), 0)} requests/s")
-    table.add_column("median (least..greatest)")
-    for num_items in found:
-        table.add_column(f"{num_items:,} items", justify="right")
-    for name, cell in shown.items():
-        table.add_row(name, *(cell(of_size) for of_size in found.values()))
+    figures["p99_ratio"] = statistics.median(each.p99_ratio for each in runs)
+    return _shown("overload", figures)
+
+
+_PARTS: dict[Part, Callable[[_Run], dict[str, Any]]] = {
+    Part.THROUGHPUT: _throughput,
+    Part.EVENTS: _events,
+    Part.KILLS: _kills,
+    Part.SWAPS: _swaps,
+    Part.OVERLOAD: _overload,
+}
+
+
+@contextmanager
+def _own_shop(run: _Run) -> Iterator[tuple[Running, Path, MixedLoad]]:
+    """Serve a copy of the smallest shop by several replicas, to be written to; and a load on it."""
+    num_items = min(run.stores)
+    with tempfile.TemporaryDirectory(prefix="serving-") as folder:
+        store = Path(folder) / "shop"
+        shutil.copytree(run.stores[num_items], store, symlinks=True)
+        with running(store, free_port(), FAULT_REPLICAS) as server:
+            wait_until_up(FAULT_REPLICAS)
+            yield server, store, MixedLoad(server.url, num_users=NUM_USERS, num_items=num_items)
+
+
+def _shown(part: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Print figures, and return them under names that begin with their part's."""
+    table = Table(show_header=False, title=part)
+    for name, figure in figures.items():
+        table.add_row(name, f"{figure:,.2f}" if isinstance(figure, float) else str(figure))
     _console.print(table)
-    growth = figures["p50_growth_10k_to_1m"]
-    if growth is not None:
-        _console.print(f"p50 alone grows {growth:.2f} times from 10,000 to 1,000,000 items")
-
-
-def _told(figure: dict[str, float], digits: int = 1) -> str:
-    return f"{figure['median']:.{digits}f} ({figure['min']:.{digits}f}..{figure['max']:.{digits}f})"
+    return {f"{part}_{name}": figure for name, figure in figures.items()}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from recsys.sources import (
     TextSource,
     TwoTowerSource,
 )
+from recsys.text_index import build_text_index
 from recsys.two_tower_inputs import NUM_QUERY_FEATURES
 
 NUM_NEIGHBOURS = 50
@@ -40,14 +41,18 @@ _POPULAR_OF_CATEGORY = 500
 
 
 def synthetic_recommender(
-    catalogue: Catalogue, population: Population, rng: np.random.Generator
+    catalogue: Catalogue,
+    population: Population,
+    rng: np.random.Generator,
+    *,
+    num_trees: int = NUM_TREES,
 ) -> Recommender:
     """Return a recommender of the nine kinds of sources that a shop with texts and views has."""
     num_items = len(catalogue.items)
     config = RecommenderConfig(
         candidates=CandidateConfig(num_candidates=NUM_CANDIDATES),
         # One thread: with several, a busy machine makes each wait for the others at every leaf.
-        ranker=RankerConfig(num_trees=(NUM_TREES,), num_leaves=NUM_LEAVES, num_threads=1),
+        ranker=RankerConfig(num_trees=(num_trees,), num_leaves=NUM_LEAVES, num_threads=1),
         index=_index_config(num_items),
     )
     towers = _towers(catalogue, config, rng)
@@ -81,7 +86,12 @@ def synthetic_recommender(
             popularity=catalogue.profiles["num_purchases_90d"].to_numpy().astype(np.float64),
         ),
         _popular_in_categories(catalogue, config),
-        TextSource(name="text", vectors=catalogue.text, weights=config.history),
+        TextSource(
+            name="text",
+            vectors=catalogue.text,
+            weights=config.history,
+            index=build_text_index(catalogue.text),
+        ),
         BrowseSource(name="browsed", table=neighbour_table(num_items, NUM_NEIGHBOURS, rng)),
     ]
     return Recommender(
@@ -126,9 +136,9 @@ def _towers(
         hidden_bias=normal(hidden),
         output_weight=normal(dim + 1, hidden),
         output_bias=normal(dim + 1),
-        browsed_share=np.float32(0.5),
-        scale=np.float32(1.0),
-        recency=np.float32(0.5),
+        browsed_share=np.array(0.5, dtype=np.float32),
+        scale=np.array(1.0, dtype=np.float32),
+        recency=np.array(0.5, dtype=np.float32),
         attention_weight=none,
         attention_bias=none,
         attention_output=none,

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.serving.synthetic_catalogue import AS_OF, KIND_SIZE, Catalogue, synthetic_catalogue
-from benchmarks.serving.synthetic_models import synthetic_recommender
+from benchmarks.serving.synthetic_models import NUM_TREES, synthetic_recommender
 from features.store import Store
 from recsys.bundle import load_bundle, write_bundle
 from recsys.bundle_versions import current_bundle, promote
@@ -14,6 +14,7 @@ from recsys.interactions import IdMap
 from recsys.query import Population
 from recsys.recommender import Recommender
 
+BUNDLES = "bundles"
 NUM_USERS = 100_000
 _MEAN_ROWS = 10
 _KINDS_OF_USER = 3
@@ -28,32 +29,51 @@ def user_name(number: int) -> str:
     return f"u{number:06}"
 
 
-def publish_synthetic_shop(root: Path, num_items: int, seed: int = 0) -> None:
+def publish_synthetic_shop(
+    root: Path,
+    num_items: int,
+    *,
+    num_users: int = NUM_USERS,
+    num_trees: int = NUM_TREES,
+    seed: int = 0,
+) -> None:
     """Write and promote a bundle, and write the side tables."""
     rng = np.random.default_rng(seed)
     catalogue = synthetic_catalogue(num_items, rng)
-    tables = _side_tables(catalogue, rng)
+    tables = _side_tables(catalogue, num_users, rng)
     store = Store(root)
     for name, frame in tables.items():
         store.overwrite(name, frame)
-    recommender = synthetic_recommender(catalogue, population_of(store, catalogue.items), rng)
-    bundles = store.path("bundles")
-    bundles.mkdir()
+    population = population_of(store, catalogue.items)
+    recommender = synthetic_recommender(catalogue, population, rng, num_trees=num_trees)
+    store.path(BUNDLES).mkdir()
+    _write(store, _VERSION, recommender)
+    promote(store.path(BUNDLES), _VERSION)
+
+
+def add_bundle(root: Path, version: str) -> Path:
+    """Write the live models once more under another version, without promoting it."""
+    recommender, _ = loaded(root)
+    return _write(Store(root), version, recommender)
+
+
+def _write(store: Store, version: str, recommender: Recommender) -> Path:
+    folder = store.path(BUNDLES, version)
     write_bundle(
-        bundles / _VERSION,
+        folder,
         recommender,
         created_at=AS_OF.isoformat(),
         metrics={"ranker": {"ndcg@10": 0.0}},
-        data={"num_items": num_items},
+        data={"num_items": len(recommender.items)},
         code={"version": "synthetic"},
     )
-    promote(bundles, _VERSION)
+    return folder
 
 
 def loaded(root: Path) -> tuple[Recommender, Population]:
     """Return the live models and the users of a store, as read back from it."""
     store = Store(root)
-    bundle = current_bundle(store.path("bundles"))
+    bundle = current_bundle(store.path(BUNDLES))
     assert bundle is not None, f"nothing was published in {root}"
     recommender, _ = load_bundle(bundle)
     return recommender, population_of(store, recommender.items)
@@ -71,8 +91,10 @@ def population_of(store: Store, items: IdMap) -> Population:
     )
 
 
-def _side_tables(catalogue: Catalogue, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
-    kinds = rng.integers(0, catalogue.num_kinds, (NUM_USERS, _KINDS_OF_USER))
+def _side_tables(
+    catalogue: Catalogue, num_users: int, rng: np.random.Generator
+) -> dict[str, pl.DataFrame]:
+    kinds = rng.integers(0, catalogue.num_kinds, (num_users, _KINDS_OF_USER))
     purchases = _rows(catalogue, kinds, rng)
     num = len(purchases)
     felt = np.clip(rng.normal(0.3, 0.5, num), -1, 1)
@@ -87,15 +109,16 @@ def _side_tables(catalogue: Catalogue, rng: np.random.Generator) -> dict[str, pl
         "items": _items(catalogue),
         "purchase_history": purchases,
         "browse_history": browsing,
-        "user_profiles": _user_profiles(purchases, browsing, rng),
-        "quotes": _quotes(catalogue),
+        "user_profiles": _user_profiles(purchases, browsing, num_users, rng),
+        "quotes": _quotes(catalogue, num_users),
     }
 
 
 def _rows(catalogue: Catalogue, kinds: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:
     """Draw what each user took, of their kinds of items, once an item, oldest first."""
-    lengths = 1 + rng.geometric(1 / _MEAN_ROWS, NUM_USERS).clip(max=100)
-    user = np.repeat(np.arange(NUM_USERS), lengths)
+    num_users = len(kinds)
+    lengths = 1 + rng.geometric(1 / _MEAN_ROWS, num_users).clip(max=100)
+    user = np.repeat(np.arange(num_users), lengths)
     kind = kinds[user, rng.integers(0, _KINDS_OF_USER, len(user))]
     # Few items of a kind are taken often.
     place = (KIND_SIZE * rng.random(len(user)) ** 2).astype(np.int64)
@@ -121,19 +144,19 @@ def _rows(catalogue: Catalogue, kinds: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _user_profiles(
-    purchases: pl.DataFrame, browsing: pl.DataFrame, rng: np.random.Generator
+    purchases: pl.DataFrame, browsing: pl.DataFrame, num_users: int, rng: np.random.Generator
 ) -> pl.DataFrame:
-    stars = rng.normal(4.0, 0.6, NUM_USERS).clip(1, 5)
-    stars[rng.random(NUM_USERS) > 0.7] = np.nan
+    stars = rng.normal(4.0, 0.6, num_users).clip(1, 5)
+    stars[rng.random(num_users) > 0.7] = np.nan
     unknown = pl.Series(stars).fill_nan(None)
-    users = pl.DataFrame({"user_id": [user_name(number) for number in range(NUM_USERS)]})
+    users = pl.DataFrame({"user_id": [user_name(number) for number in range(num_users)]})
     return (
         users.join(purchases.group_by("user_id").len("num_purchases"), on="user_id", how="left")
         .join(browsing.group_by("user_id").len("num_views"), on="user_id", how="left")
         .with_columns(
             as_of=pl.lit(AS_OF),
-            num_returns=pl.Series(rng.integers(0, 3, NUM_USERS)),
-            num_reviews=pl.Series(rng.integers(0, 9, NUM_USERS)),
+            num_returns=pl.Series(rng.integers(0, 3, num_users)),
+            num_reviews=pl.Series(rng.integers(0, 9, num_users)),
             stars_mean=unknown,
             polarity_mean=(unknown - 3) / 2,
             negative_share=1 - unknown / 5,
@@ -157,14 +180,14 @@ def _items(catalogue: Catalogue) -> pl.DataFrame:
     )
 
 
-def _quotes(catalogue: Catalogue) -> pl.DataFrame:
+def _quotes(catalogue: Catalogue, num_users: int) -> pl.DataFrame:
     """Return one quote of every fifth item."""
     ids = catalogue.items.ids[::_QUOTED_EVERY].tolist()
     return pl.DataFrame(
         {
             "item_id": ids,
             "review_id": [f"r{item_id}" for item_id in ids],
-            "user_id": [user_name(number % NUM_USERS) for number in range(len(ids))],
+            "user_id": [user_name(number % num_users) for number in range(len(ids))],
             "quote": ["It does what it says, and it has done so every day since."] * len(ids),
             "aspect": ["quality"] * len(ids),
             "polarity": [0.9] * len(ids),
