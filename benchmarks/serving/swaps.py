@@ -18,7 +18,7 @@ from benchmarks.serving.synthetic_shop import BUNDLES, add_bundle
 from recsys.bundle_versions import CURRENT, promote, rollback
 
 FIRST, SECOND, BROKEN = "v1", "v2", "broken"
-_LIMIT_S = 60.0
+_LIMIT_S = 120.0
 _IN_A_ROW = 20
 """So many answers alike, over connections of their own, and all replicas are of one mind."""
 
