@@ -10,7 +10,7 @@ from serving.schema_types import DEFAULT_K, MAX_K, AnswerModel, Id, RequestModel
 Voice = Literal["text", "attributes", "viewed", "taste", "bought"]
 
 
-def _whole_number(value: object) -> object:
+def _number_in_text(value: object) -> object:
     """Read decimal digits, and nothing else that Python takes for a number."""
     if not isinstance(value, str):
         return value
@@ -19,7 +19,7 @@ def _whole_number(value: object) -> object:
     return int(value)
 
 
-QueryK = Annotated[int, Field(ge=1, le=MAX_K), BeforeValidator(_whole_number)]
+QueryK = Annotated[int, Field(ge=1, le=MAX_K), BeforeValidator(_number_in_text)]
 """How many items, as a query parameter."""
 
 
