@@ -1,0 +1,208 @@
+"""Boundaries of group-sequential tests by alpha spending, by numerical integration.
+
+Shape suffixes: K looks, N nodes of the integration.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from recsys.abtest.effects import Better, Contrast, Reading, Sides, read_by_width, tail
+
+Spending = Literal["obrien-fleming", "pocock"]
+_NUM_NODES = 160
+_LEAST_P = 1e-12
+# Nothing that matters is further out; one-sided tests have no lower boundary.
+_FAR = 9.0
+
+
+def spent(spending: Spending, fraction: float, alpha: float) -> float:
+    """Return how much of a one-sided level may be spent up to a share of the information.
+
+    O'Brien-Fleming-like: 2 (1 - Phi(z_{alpha/2} / sqrt(t))); Pocock-like: alpha ln(1 + (e - 1) t).
+    Source: Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials".
+
+    >>> round(spent("pocock", 0.2, 0.025), 6), spent("obrien-fleming", 1.0, 0.025)
+    (0.007385, 0.025)
+
+    Args:
+        spending: Which function.
+        fraction: In (0, 1].
+        alpha: One-sided level.
+    """
+    if spending == "pocock":
+        return alpha * math.log1p((math.e - 1) * fraction)
+    return min(alpha, float(2 * norm.sf(norm.isf(alpha / 2) / math.sqrt(fraction))))
+
+
+def boundaries(
+    spending: Spending, fractions_K: Sequence[float], *, alpha: float, sides: Sides
+) -> list[float]:
+    """Return the critical values of the standardised effect at each look.
+
+    The chance to cross first at look k is what is spent between looks k - 1 and k; two-sided tests
+    spend alpha / 2 on each side. Source: Armitage, McPherson and Rowe 1969, "Repeated significance
+    tests on accumulating data", for the recursion.
+
+    Args:
+        spending: Which function.
+        fractions_K: Shares of the information, increasing, in (0, 1].
+        alpha: Size of the whole test.
+        sides: Of it.
+
+    Raises:
+        ValueError: The fractions do not increase within (0, 1].
+    """
+    steps = np.diff([0.0, *fractions_K])
+    if not len(steps) or (steps <= 0).any() or fractions_K[-1] > 1:
+        raise ValueError(f"fractions must increase within (0, 1], not {list(fractions_K)}")
+    one_sided = alpha / 2 if sides == "two" else alpha
+    found: list[float] = []
+    state: _State | None = None
+    before = 0.0
+    for fraction, step in zip(fractions_K, steps, strict=True):
+        target = spent(spending, fraction, one_sided)
+        bound = _crossing(state, float(step), target - before)
+        found.append(bound / math.sqrt(fraction))
+        state = _next_state(state, float(step), bound, sides=sides)
+        before = target
+    return found
+
+
+def crossing_chance(
+    fractions_K: Sequence[float], critical_K: Sequence[float], *, sides: Sides, drift: float = 0.0
+) -> float:
+    """Return the chance to cross any of given boundaries.
+
+    Args:
+        fractions_K: Shares of the information, increasing.
+        critical_K: Critical values of the standardised effect.
+        sides: Two: crossing below counts too.
+        drift: Mean of the standardised effect once all information is there.
+    """
+    steps = np.diff([0.0, *fractions_K])
+    state: _State | None = None
+    chance = 0.0
+    for fraction, step, critical in zip(fractions_K, steps, critical_K, strict=True):
+        bound = critical * math.sqrt(fraction)
+        chance += _chance_above(state, float(step), bound, drift)
+        if sides == "two":
+            chance += _chance_above(_mirrored(state), float(step), bound, -drift)
+        state = _next_state(state, float(step), bound, sides=sides, drift=drift)
+    return chance
+
+
+def repeated_p_value(
+    statistic: float, spending: Spending, fractions_K: Sequence[float], *, sides: Sides
+) -> float:
+    """Return the least size of the whole test whose boundary at the last of the looks is crossed.
+
+    It is below alpha exactly where the boundary for alpha is crossed, and valid at every look.
+    Source: Jennison and Turnbull 1999, "Group sequential methods", section 9.5.
+
+    Args:
+        statistic: The standardised effect; its size for a two-sided test.
+        spending: Which function.
+        fractions_K: The looks up to this one.
+        sides: Of the test.
+    """
+
+    def is_crossed(log_alpha: float) -> bool:
+        bounds = boundaries(spending, fractions_K, alpha=math.exp(log_alpha), sides=sides)
+        return statistic >= bounds[-1]
+
+    low, high = math.log(_LEAST_P), math.log(0.999)
+    if not is_crossed(high):
+        return 1.0
+    if is_crossed(low):
+        return _LEAST_P
+    while high - low > 1e-7:
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_crossed(middle) else (middle, high)
+    return math.exp(high)
+
+
+def read_at_look(
+    contrast: Contrast,
+    spending: Spending,
+    fractions_K: Sequence[float],
+    *,
+    alpha: float,
+    sides: Sides,
+    better: Better,
+) -> Reading:
+    """Conclude at a look of a group-sequential test: the repeated interval, and its p-value.
+
+    The interval is the effect +- critical value x standard error, the critical value of the normal
+    law taken to Student's t by equal tails. Source: Jennison and Turnbull 1989, "Interim analyses:
+    the repeated confidence interval approach".
+
+    Args:
+        contrast: The effect.
+        spending: Which function.
+        fractions_K: Shares of the information at the looks up to this one.
+        alpha: Size of the whole test.
+        sides: Of it.
+        better: Which way is good.
+    """
+    critical = boundaries(spending, fractions_K, alpha=alpha, sides=sides)[-1]
+    freedom = max(1.0, contrast.degrees_of_freedom)
+    spread = float(student.isf(norm.sf(critical), freedom))
+    one_tail = tail(contrast, sides=sides, better=better) / (2 if sides == "two" else 1)
+    p_value = repeated_p_value(float(norm.isf(one_tail)), spending, fractions_K, sides=sides)
+    return read_by_width(
+        contrast, spread * contrast.standard_error, p_value, sides=sides, better=better
+    )
+
+
+@dataclass(frozen=True)
+class _State:
+    """The density of the score at the last look, on the nodes between the boundaries."""
+
+    score_N: np.ndarray
+    weight_N: np.ndarray
+
+
+def _mirrored(state: _State | None) -> _State | None:
+    return None if state is None else _State(-state.score_N, state.weight_N)
+
+
+def _chance_above(state: _State | None, step: float, bound: float, drift: float = 0.0) -> float:
+    """Return the chance that the next score is above a bound and none was before."""
+    if state is None:
+        return float(norm.sf((bound - drift * step) / math.sqrt(step)))
+    above = norm.sf((bound - state.score_N - drift * step) / math.sqrt(step))
+    return float(state.weight_N @ above)
+
+
+def _crossing(state: _State | None, step: float, chance: float) -> float:
+    """Return the bound that is crossed with a chance."""
+    off_by: Callable[[float], float] = lambda bound: (  # noqa: E731
+        _chance_above(state, step, bound) - chance
+    )
+    if chance <= 0 or off_by(_FAR) > 0:
+        return _FAR
+    return float(brentq(off_by, -_FAR, _FAR, xtol=1e-12))
+
+
+def _next_state(
+    state: _State | None, step: float, bound: float, *, sides: Sides, drift: float = 0.0
+) -> _State:
+    """Return the density of the next score where no boundary has been crossed."""
+    low = -bound if sides == "two" else min(-_FAR, bound - 1)
+    places, weights = np.polynomial.legendre.leggauss(_NUM_NODES)
+    score = low + (bound - low) * (places + 1) / 2
+    weights = weights * (bound - low) / 2
+    scale = math.sqrt(step)
+    if state is None:
+        density = norm.pdf(score, loc=drift * step, scale=scale)
+    else:
+        moved = score[:, None] - state.score_N[None, :] - drift * step
+        density = norm.pdf(moved, scale=scale) @ state.weight_N
+    return _State(score, weights * density)
