@@ -1,0 +1,290 @@
+"""One policy on one log: gates first, then every estimator with its intervals.
+
+Where a gate refuses, no estimate is made: a number beside a refusal would be read all the same.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recsys.off_policy import estimators as est
+from recsys.off_policy.clipping import Clip, choose_clip
+from recsys.off_policy.estimators import Contributions
+from recsys.off_policy.intervals import Intervals, intervals
+from recsys.off_policy.log import Log
+from recsys.off_policy.overlap import (
+    Gates,
+    Overlap,
+    cautions,
+    measure_overlap,
+    refusals,
+)
+from recsys.off_policy.policies import TargetPolicy
+from recsys.off_policy.reward_models import (
+    Modelled,
+    RewardModelConfig,
+    boosted_reward,
+    mean_reward,
+)
+from recsys.off_policy.slates import SLATE_ESTIMATORS, slate_estimates
+
+ESTIMATED, NOT_ESTIMABLE = "estimated", "not estimable from this log"
+WEIGHTED = ("replay", "ipw", "clipped_ipw", "snipw")
+MODELLED = ("dm", "dr", "sndr", "switch_dr", "dros")
+BOOSTED = "_lightgbm"
+ESTIMATORS = (*WEIGHTED, *MODELLED, *(f"{name}{BOOSTED}" for name in MODELLED), *SLATE_ESTIMATORS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyConfig:
+    """How a policy is evaluated.
+
+    Attributes:
+        estimator: The one whose value is the answer, of `ESTIMATORS`.
+        switch_lambda: Largest weight that Switch-DR corrects with.
+        shrinkage_lambda: Of DRos; the larger, the closer to DR.
+        clip: Largest weight of clipped IPW; None lets SLOPE choose.
+        seed: Of resamples, folds, trees and rejection.
+        num_resamples: Of the bootstrap.
+        level: Chance with which intervals are to hold the value.
+        boosted: Whether a LightGBM model of the reward is fitted as well.
+        reward_model: How.
+        gates: When an estimate is refused.
+    """
+
+    estimator: str = "dr"
+    switch_lambda: float = 2.0
+    shrinkage_lambda: float = 10.0
+    clip: float | None = None
+    seed: int = 12345
+    num_resamples: int = 1000
+    level: float = 0.95
+    boosted: bool = True
+    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    gates: Gates = field(default_factory=Gates)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(
+                f"unknown estimator {self.estimator!r}; known: {', '.join(ESTIMATORS)}"
+            )
+        if self.estimator.endswith(BOOSTED) and not self.boosted:
+            raise ValueError(f"{self.estimator} needs a LightGBM model, and boosted is False")
+        for name in ("switch_lambda", "shrinkage_lambda"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 0")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip is {self.clip}, wanted above 0")
+        if self.num_resamples < 1 or not 0 < self.level < 1:
+            raise ValueError(
+                f"num_resamples {self.num_resamples} and level {self.level}: wanted at least 1, "
+                "and between 0 and 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value and how sure it is.
+
+    Attributes:
+        value: In the unit of the reward: a row's mean, or a list's mean sum for slate estimators.
+        intervals: Around it.
+        effective_sample_size: Of what was drawn: rows, or lists.
+    """
+
+    value: float
+    intervals: Intervals
+    effective_sample_size: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyReport:
+    """What a log says of a policy.
+
+    Attributes:
+        policy: Its name.
+        reward: What was evaluated.
+        verdict: `ESTIMATED` or `NOT_ESTIMABLE`.
+        reasons: Why it was refused; empty where it was not.
+        cautions: What the reader must know.
+        estimator: Whose value is the answer.
+        estimates: By estimator; empty where refused.
+        left_out: Why an estimator is not among them, by name.
+        overlap: How weights are spread.
+        clip: What SLOPE chose, or what was given; None where refused.
+        logged_value: Mean reward of the log.
+        logged_interval: Bootstrap, of that mean.
+        num_rows: Of the log.
+        num_actions: Distinct items.
+        num_lists: Where the log names lists.
+        num_groups: What is drawn together.
+        weight: Of each row, for plots, float64, shape (N,).
+    """
+
+    policy: str
+    reward: str
+    verdict: str
+    reasons: list[str]
+    cautions: list[str]
+    estimator: str
+    estimates: dict[str, Estimate]
+    left_out: dict[str, str]
+    overlap: Overlap
+    clip: Clip | None
+    logged_value: float
+    logged_interval: tuple[float, float]
+    num_rows: int
+    num_actions: int
+    num_lists: int | None
+    num_groups: int
+    weight: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the machine's copy, without the weights of rows."""
+        found = {name: value for name, value in vars(self).items() if name != "weight"}
+        answer = self.estimates.get(self.estimator)
+        return found | {
+            "estimates": {name: asdict(value) for name, value in self.estimates.items()},
+            "estimate": None if answer is None else {"estimator": self.estimator, **asdict(answer)},
+            "overlap": asdict(self.overlap),
+            "clip": None if self.clip is None else asdict(self.clip),
+        }
+
+
+def evaluate_policy(
+    log: Log, target: TargetPolicy, config: OffPolicyConfig | None = None
+) -> OffPolicyReport:
+    """Evaluate a policy on a log of another, or refuse to.
+
+    Args:
+        log: What was shown, and what followed.
+        target: The policy, on the rows of that log.
+        config: How; None for the defaults.
+    """
+    config = config or OffPolicyConfig()
+    weight = target.logged / log.propensity
+    overlap = measure_overlap(weight, target.unlogged, log.reward)
+    reasons = refusals(overlap, config.gates)
+    estimates: dict[str, Estimate] = {}
+    left_out: dict[str, str] = {}
+    clip = None
+    if not reasons:
+        clip = (
+            choose_clip(log.reward, weight, log.group, log.reward_range)
+            if config.clip is None
+            else Clip(
+                value=config.clip, num_tried=1, share_clipped=float((weight > config.clip).mean())
+            )
+        )
+        found = _of_rows(log, target, weight, clip.value, config)
+        num_accepted = float(found["replay"].share.sum())
+        if num_accepted < config.gates.least_effective_rows:
+            del found["replay"]
+        estimates = {
+            name: _estimate(
+                value,
+                log.group,
+                num_accepted if name == "replay" else overlap.effective_sample_size,
+                config,
+            )
+            for name, value in found.items()
+        }
+        of_lists, left_out = _of_lists(log, weight, config)
+        if "replay" not in estimates:
+            left_out["replay"] = (
+                f"it accepts {num_accepted:.0f} of {len(log):,} rows, wanted at least "
+                f"{config.gates.least_effective_rows:g}"
+            )
+        estimates |= of_lists
+        if config.estimator not in estimates:
+            why = left_out.get(config.estimator, "the log does not name lists of several places")
+            reasons = [f"{config.estimator} cannot be had: {why}"]
+            estimates, clip = {}, None
+    logged = est.direct_method(log.reward, log.reward_range)
+    return OffPolicyReport(
+        policy=target.name,
+        reward=log.reward_name,
+        verdict=NOT_ESTIMABLE if reasons else ESTIMATED,
+        reasons=reasons,
+        cautions=[] if reasons else cautions(overlap),
+        estimator=config.estimator,
+        estimates=estimates,
+        left_out=left_out,
+        overlap=overlap,
+        clip=clip,
+        logged_value=logged.value,
+        logged_interval=_estimate(logged, log.group, float(len(log)), config).intervals.bootstrap,
+        num_rows=len(log),
+        num_actions=log.num_actions,
+        num_lists=len(log.list_ids) if log.has_lists else None,
+        num_groups=int(log.group.max()) + 1,
+        weight=weight,
+    )
+
+
+def _of_rows(
+    log: Log, target: TargetPolicy, weight: np.ndarray, clip: float, config: OffPolicyConfig
+) -> dict[str, Contributions]:
+    r, bounds = log.reward, log.reward_range
+    draws = np.random.default_rng(config.seed).random(len(log))
+    found = {
+        "replay": est.replay(r, weight, draws),
+        "ipw": est.ipw(r, weight, bounds),
+        "clipped_ipw": est.clipped_ipw(r, weight, bounds, clip),
+        "snipw": est.snipw(r, weight),
+    } | _modelled(log, mean_reward(log, target), weight, config, "")
+    if config.boosted:
+        model = boosted_reward(log, target, seed=config.seed, config=config.reward_model)
+        found |= _modelled(log, model, weight, config, BOOSTED)
+    return found
+
+
+def _modelled(
+    log: Log, model: Modelled, weight: np.ndarray, config: OffPolicyConfig, ending: str
+) -> dict[str, Contributions]:
+    r, bounds = log.reward, log.reward_range
+    switched = est.switched(weight, config.switch_lambda)
+    shrunk = est.shrunk(weight, config.shrinkage_lambda)
+    found = {
+        "dm": est.direct_method(model.v, bounds),
+        "dr": est.doubly_robust(r, weight, model.q, model.v, bounds),
+        "sndr": est.self_normalised_dr(r, weight, model.q, model.v),
+        "switch_dr": est.doubly_robust(r, switched, model.q, model.v, bounds),
+        "dros": est.doubly_robust(r, shrunk, model.q, model.v, bounds),
+    }
+    return {f"{name}{ending}": value for name, value in found.items()}
+
+
+def _of_lists(
+    log: Log, weight: np.ndarray, config: OffPolicyConfig
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """Return estimates of whole lists, and why some are left out: each has a gate of its own."""
+    kept, left_out = {}, {}
+    least = config.gates.least_effective_rows
+    for name, slate in slate_estimates(log, weight).items():
+        size = slate.effective_sample_size
+        if size < least:
+            left_out[name] = (
+                f"the effective sample size is {size:.1f} lists, wanted at least {least:g}"
+            )
+        else:
+            kept[name] = _estimate(slate.found, slate.group, size, config)
+    return kept, left_out
+
+
+def _estimate(
+    found: Contributions, group: np.ndarray, size: float, config: OffPolicyConfig
+) -> Estimate:
+    return Estimate(
+        value=found.value,
+        intervals=intervals(
+            found,
+            group,
+            seed=config.seed,
+            num_resamples=config.num_resamples,
+            level=config.level,
+        ),
+        effective_sample_size=size,
+    )

@@ -1,0 +1,252 @@
+"""A log of what was shown, checked and in arrays: what every estimator reads.
+
+A row is one item at one place of one list, with the chance that it came there and what followed.
+The frame it is made of has these columns, of which only the first two and one reward are needed:
+
+    item_id      what was shown; the actions are the distinct items of the log
+    propensity   chance with which it came to its place, in (0, 1]
+    position     place in the list, any whole numbers; absent, all rows are of one place
+    list_id      the answer that showed it; absent, every row is an answer of its own
+    user_id      to whom; rows of a user are drawn together where intervals are made
+    candidates   ids of what could have been shown in the list, the same in all rows of it
+    click, purchase, satisfaction, or others: the rewards
+    context_*, user_feature_*, user-item_affinity_*, surface: what was known before
+
+Shape suffixes: N rows, A actions, P positions, L lists, C candidates of all lists.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from recsys.errors import LogError
+
+CONTEXT_PREFIXES = ("context_", "user_feature_", "user-item_affinity_")
+REWARD_RANGES = {"click": (0.0, 1.0), "purchase": (0.0, 1.0), "satisfaction": (-1.0, 1.0)}
+_NAMED_ROWS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """N rows of what was shown.
+
+    Attributes:
+        actions: Distinct items of the log, sorted, shape (A,).
+        action: Index of the item shown, int64, shape (N,).
+        positions: Distinct places, ascending, shape (P,).
+        position: Index of the place, int64, shape (N,).
+        propensity: In (0, 1], float64, shape (N,).
+        reward: float64, shape (N,).
+        reward_name: What the reward is.
+        reward_range: Least and greatest value that a reward can have.
+        slate: Index of the list, int64, shape (N,).
+        has_lists: Whether the log says which rows were one list.
+        group: Index of what is drawn together (the user, else the list), int64, shape (N,).
+        context: What was known before, columns of any kind, N rows.
+        list_ids: Names of lists in the order of their indices, shape (L,).
+        candidate_indptr: Candidates of list l are candidate_id[indptr[l]:indptr[l + 1]], shape
+            (L + 1,); None where the log does not tell.
+        candidate_id: Item ids, sorted within a list, shape (C,); None likewise.
+    """
+
+    actions: np.ndarray
+    action: np.ndarray
+    positions: np.ndarray
+    position: np.ndarray
+    propensity: np.ndarray
+    reward: np.ndarray
+    reward_name: str
+    reward_range: tuple[float, float]
+    slate: np.ndarray
+    has_lists: bool
+    group: np.ndarray
+    context: pl.DataFrame
+    list_ids: np.ndarray
+    candidate_indptr: np.ndarray | None = None
+    candidate_id: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows N."""
+        return len(self.action)
+
+    @property
+    def num_actions(self) -> int:
+        """Distinct items A."""
+        return len(self.actions)
+
+
+def build_log(
+    rows: pl.DataFrame, reward: str, *, reward_range: tuple[float, float] | None = None
+) -> Log:
+    """Check rows and put them into arrays; the module says what columns they have.
+
+    Args:
+        rows: One row an item that was shown.
+        reward: Column to be evaluated.
+        reward_range: Least and greatest value it can have; None takes that of a known reward, and
+            of others what is seen.
+
+    Raises:
+        LogError: If there are no rows, no propensities, propensities outside (0, 1], rows twice, no
+            such reward, or rewards that are missing, no numbers or outside their range.
+    """
+    if rows.is_empty():
+        raise LogError("the log has no rows: nothing was shown, so nothing can be evaluated")
+    propensity = _propensities(rows)
+    values = _rewards(rows, reward)
+    bounds = _bounds(values, reward, reward_range)
+    if rows["item_id"].is_null().any():
+        raise LogError(
+            f"{rows['item_id'].null_count():,} of {len(rows):,} rows name no item: each row must "
+            "say what was shown"
+        )
+    _check_once(rows)
+    item = rows["item_id"].cast(pl.String)
+    actions, action = np.unique(item.to_numpy(), return_inverse=True)
+    position = np.zeros(len(rows), dtype=np.int64)
+    if "position" in rows.columns:
+        if rows["position"].is_null().any():
+            raise LogError(f"{rows['position'].null_count():,} rows have no position")
+        position = rows["position"].to_numpy()
+    positions, place = np.unique(position, return_inverse=True)
+    has_lists = "list_id" in rows.columns
+    list_ids, slate = np.arange(len(rows)), np.arange(len(rows))
+    if has_lists:
+        list_ids, slate = np.unique(rows["list_id"].cast(pl.String).to_numpy(), return_inverse=True)
+    indptr, candidates = _candidates(rows, slate, len(list_ids))
+    return Log(
+        actions=actions,
+        action=action.astype(np.int64),
+        positions=positions,
+        position=place.astype(np.int64),
+        propensity=propensity,
+        reward=values,
+        reward_name=reward,
+        reward_range=bounds,
+        slate=slate.astype(np.int64),
+        has_lists=has_lists,
+        group=_groups(rows, slate),
+        context=rows.select(name for name in rows.columns if is_context(name)),
+        list_ids=list_ids,
+        candidate_indptr=indptr,
+        candidate_id=candidates,
+    )
+
+
+def is_context(column: str) -> bool:
+    """Tell whether a column says what was known before anything was shown."""
+    return column == "surface" or column.startswith(CONTEXT_PREFIXES)
+
+
+def _propensities(rows: pl.DataFrame) -> np.ndarray:
+    if "propensity" not in rows.columns:
+        raise LogError(
+            "the log has no propensities (a column `propensity` or `propensity_score`): without "
+            "the chance with which each item was shown nothing can be reweighted; log it when "
+            "lists are made"
+        )
+    values = _numbers(rows, "propensity")
+    wrong = ~((values > 0) & (values <= 1))
+    if wrong.any():
+        raise LogError(
+            f"{int(wrong.sum()):,} of {len(values):,} propensities are missing or not in (0, 1], "
+            f"such as {_some(values[wrong])}: a propensity is the chance, above 0 and at most 1, "
+            "with which the item came to its place"
+        )
+    return values
+
+
+def _rewards(rows: pl.DataFrame, reward: str) -> np.ndarray:
+    if reward not in rows.columns:
+        known = [name for name in REWARD_RANGES if name in rows.columns]
+        raise LogError(
+            f"the log has no reward {reward!r}; it has {', '.join(known) or 'none of the known'}: "
+            "choose one of those, or join the outcomes to the log"
+        )
+    values = _numbers(rows, reward)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise LogError(
+            f"{int(wrong.sum()):,} of {len(values):,} values of {reward} are missing or NaN, "
+            f"the first in row {int(np.flatnonzero(wrong)[0]):,} (from 0): write 0 where nothing "
+            "followed, and leave out rows whose outcome is not known yet"
+        )
+    return values
+
+
+def _numbers(rows: pl.DataFrame, column: str) -> np.ndarray:
+    try:
+        return rows[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    except pl.exceptions.PolarsError as error:
+        raise LogError(f"the column {column} holds other things than numbers: {error}") from error
+
+
+def _bounds(
+    values: np.ndarray, reward: str, given: tuple[float, float] | None
+) -> tuple[float, float]:
+    low, high = given or REWARD_RANGES.get(reward) or (float(values.min()), float(values.max()))
+    if low >= high and given is not None:
+        raise LogError(f"the range of {reward} is {low} to {high}, wanted the lower end first")
+    outside = (values < low) | (values > high)
+    if outside.any():
+        raise LogError(
+            f"{int(outside.sum()):,} values of {reward} lie outside {low:g} to {high:g}, such as "
+            f"{_some(values[outside])}"
+        )
+    return low, high
+
+
+def _check_once(rows: pl.DataFrame) -> None:
+    """Raise where an exposure stands in the log twice."""
+    keys = [["list_id", "item_id"], ["list_id", "position"]]
+    if "list_id" not in rows.columns:
+        # Without lists a row has no name: it is the same only where everything is.
+        keys = [[n for n, kind in rows.schema.items() if not isinstance(kind, pl.List)]]
+        if "event_time" not in rows.columns:
+            return
+    for key in keys:
+        if set(key) <= set(rows.columns):
+            twice = rows.select(key).is_duplicated()
+            if twice.any():
+                shown = rows.filter(twice).select(key[:_NAMED_ROWS]).row(0, named=True)
+                raise LogError(
+                    f"{int(twice.sum()):,} of {len(rows):,} rows are duplicate exposures (the same "
+                    f"{' and '.join(key) if len(key) < _NAMED_ROWS else 'in every column'}), such "
+                    f"as {shown}: an exposure must be logged once; remove what was written twice"
+                )
+    if "list_id" in rows.columns and rows["list_id"].is_null().any():
+        raise LogError(f"{rows['list_id'].null_count():,} rows name no list")
+
+
+def _groups(rows: pl.DataFrame, slate: np.ndarray) -> np.ndarray:
+    """Return what is drawn together: users, and lists of whom nobody knows the user."""
+    if "user_id" not in rows.columns:
+        return slate.astype(np.int64)
+    of_list = pl.Series([f"\x00{number}" for number in slate])
+    named = rows["user_id"].cast(pl.String)
+    return np.unique(
+        pl.select(pl.coalesce(named, of_list)).to_series().to_numpy(), return_inverse=True
+    )[1].astype(np.int64)
+
+
+def _candidates(
+    rows: pl.DataFrame, slate: np.ndarray, num_lists: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return what could have been shown in each list; what was shown could have been."""
+    if "candidates" not in rows.columns:
+        return None, None
+    frame = rows.select("item_id", "candidates", slate=pl.Series(slate))
+    offered = (
+        frame.unique("slate", keep="first")
+        .select("slate", item_id="candidates")
+        .explode("item_id")
+        .drop_nulls("item_id")
+    )
+    known = pl.concat([offered, frame.select("slate", "item_id")]).unique().sort("slate", "item_id")
+    counts = np.bincount(known["slate"].to_numpy(), minlength=num_lists)
+    return np.concatenate([[0], np.cumsum(counts)]), known["item_id"].to_numpy()
+
+
+def _some(values: np.ndarray) -> str:
+    return ", ".join(f"{value:g}" for value in values[:_NAMED_ROWS])

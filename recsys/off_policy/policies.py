@@ -1,0 +1,252 @@
+"""Policies to be evaluated, as chances of what they would have shown in each row of a log.
+
+Shape suffixes: N rows, n rows of a part, A actions, G groups of rows, C candidates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from recsys.errors import PolicyError
+from recsys.off_policy.log import Log
+
+SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetPolicy:
+    """A policy, on the rows of one log.
+
+    Attributes:
+        name: What to call it.
+        logged: Chance that it shows what was shown, in [0, 1], shape (N,).
+        unlogged: Chance that it shows what the log never shows anywhere, in [0, 1], shape (N,).
+        total: Chance that it shows any action of the log; with `unlogged` they sum to one, or to
+            less where the policy shows nothing, shape (N,).
+        actions_of: Takes rows, shape (n,), and gives chances of all actions in them, shape (n, A).
+    """
+
+    name: str
+    logged: np.ndarray
+    unlogged: np.ndarray
+    total: np.ndarray
+    actions_of: Callable[[np.ndarray], np.ndarray]
+
+
+def uniform_policy(log: Log) -> TargetPolicy:
+    """Return the policy that shows each item with the same chance.
+
+    The items are the distinct items of the log; where the log says what could have been shown in a
+    list, they are these, without those that stand above in the same list.
+    """
+    if log.candidate_indptr is None or log.candidate_id is None:
+        share = 1.0 / log.num_actions
+        return TargetPolicy(
+            name="uniform",
+            logged=np.full(len(log), share),
+            unlogged=np.zeros(len(log)),
+            total=np.ones(len(log)),
+            actions_of=lambda rows: np.full((len(rows), log.num_actions), share),
+        )
+    return _of_lists("uniform", log, log.candidate_indptr, log.candidate_id, None, 1.0)
+
+
+def ranking_policy(
+    log: Log, scores: pl.DataFrame, *, name: str, temperature: float = 0.0
+) -> TargetPolicy:
+    """Return the policy that orders what could have been shown in each list by scores.
+
+    At a temperature of 0 the next place goes to the best that does not stand above it (ties: the
+    first id); at others to each with a chance of exp(score / temperature), over those left: lists
+    are drawn by the model of Plackett 1975 and Luce 1959.
+
+    Args:
+        log: Its lists have names.
+        scores: `list_id, item_id, score`, finite, once each; what has none is never shown.
+        name: What to call it.
+        temperature: At least 0, in the unit of the scores.
+
+    Raises:
+        PolicyError: If a list has no scores, a score is given twice or is not finite, or the
+            temperature is below 0.
+    """
+    if not temperature >= 0:
+        raise PolicyError(f"the temperature is {temperature}, wanted 0 or more")
+    key = ["list_id", "item_id"]
+    if scores.select(key).is_duplicated().any():
+        raise PolicyError(f"{name} scores an item twice in one list: give each score once")
+    if not scores["score"].is_finite().all():
+        raise PolicyError(
+            f"{name} has scores that are missing or not finite: leave those items out"
+        )
+    lists = pl.DataFrame(
+        {"list_id": log.list_ids.astype(str), "slate": np.arange(len(log.list_ids))}
+    )
+    known = scores.join(lists, on="list_id").sort("slate", "item_id")
+    counts = np.bincount(known["slate"].to_numpy(), minlength=len(lists))
+    if (counts == 0).any():
+        raise PolicyError(
+            f"{name} says nothing of {int((counts == 0).sum()):,} of {len(lists):,} lists, such as "
+            f"{log.list_ids[counts == 0][0]!r}: a policy must answer every list of the log"
+        )
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    score = known["score"].to_numpy().astype(np.float64)
+    return _of_lists(name, log, indptr, known["item_id"].to_numpy(), score, temperature)
+
+
+def table_policy(log: Log, table: pl.DataFrame, *, name: str) -> TargetPolicy:
+    """Return the policy that a table of chances describes.
+
+    Args:
+        log: What it is evaluated on.
+        table: `item_id, probability`; with `position` where places differ, and with columns of the
+            log's context where it depends on what was known. In each of their groups the chances
+            sum to one; items that are not named are never shown.
+        name: What to call it.
+
+    Raises:
+        PolicyError: If columns are missing or unknown, chances are outside [0, 1], do not sum to
+            one, stand twice, or a place or context of the log has none.
+    """
+    missing = {"item_id", "probability"} - set(table.columns)
+    if missing or table.is_empty():
+        raise PolicyError(
+            f"{name} has no {', '.join(sorted(missing)) or 'rows'}: a policy is a table of "
+            "item_id, probability and, where they matter, position and columns of the context"
+        )
+    keys = [column for column in table.columns if column not in ("item_id", "probability")]
+    unknown = [c for c in keys if c != "position" and c not in log.context.columns]
+    if unknown:
+        raise PolicyError(
+            f"{name} depends on {', '.join(unknown)}, which the log does not have; it has position"
+            f"{''.join(f', {c}' for c in log.context.columns[:10])}"
+        )
+    wanted = _keyed(log, keys)
+    try:
+        table = table.with_columns(
+            pl.col("item_id").cast(pl.String),
+            pl.col("probability").cast(pl.Float64),
+            *(pl.col(key).cast(wanted.schema[key]) for key in keys),
+        )
+    except pl.exceptions.PolarsError as error:
+        raise PolicyError(f"{name} does not have the types of the log: {error}") from error
+    _check_table(table, keys, name)
+    groups = wanted.unique(maintain_order=True).with_row_index("group")
+    group = (
+        wanted.join(groups, on=keys, how="left", maintain_order="left")["group"].to_numpy()
+        if (keys)
+        else np.zeros(len(log), dtype=np.int64)
+    )
+    placed = table.join(groups, on=keys) if keys else table.with_columns(group=pl.lit(0))
+    num_groups = len(groups) if keys else 1
+    told = np.bincount(placed["group"].to_numpy(), minlength=num_groups)
+    if (told == 0).any():
+        lacking = groups.row(int(np.flatnonzero(told == 0)[0]), named=True)
+        raise PolicyError(
+            f"{name} says nothing of {int((told == 0).sum()):,} of {num_groups:,} groups of the "
+            f"log, such as { {key: lacking[key] for key in keys} }: give chances for each"
+        )
+    items = placed["item_id"].to_numpy()
+    column = np.minimum(np.searchsorted(log.actions, items), log.num_actions - 1)
+    is_known = log.actions[column] == items
+    chance, row = placed["probability"].to_numpy(), placed["group"].to_numpy()
+    chance_GA = np.zeros((num_groups, log.num_actions))
+    chance_GA[row[is_known], column[is_known]] = chance[is_known]
+    unlogged_G = np.bincount(row[~is_known], chance[~is_known], minlength=num_groups)
+    return TargetPolicy(
+        name=name,
+        logged=chance_GA[group, log.action],
+        unlogged=unlogged_G[group],
+        total=chance_GA.sum(1)[group],
+        actions_of=lambda rows: chance_GA[group[rows]],
+    )
+
+
+def _keyed(log: Log, keys: list[str]) -> pl.DataFrame:
+    columns: dict[str, pl.Series | np.ndarray] = {
+        key: log.positions[log.position] if key == "position" else log.context[key] for key in keys
+    }
+    return pl.DataFrame(columns)
+
+
+def _check_table(table: pl.DataFrame, keys: list[str], name: str) -> None:
+    chance = table["probability"].fill_null(float("nan")).to_numpy()
+    wrong = ~((chance >= 0) & (chance <= 1))
+    if wrong.any():
+        raise PolicyError(
+            f"{name} has {int(wrong.sum()):,} chances outside [0, 1], such as {chance[wrong][0]:g}"
+        )
+    if table.select("item_id", *keys).is_duplicated().any():
+        raise PolicyError(f"{name} names an item twice in one group: give each chance once")
+    of_groups = table.group_by(keys) if keys else table.group_by(pl.lit(0))
+    sums = of_groups.agg(total=pl.col("probability").sum()).sort("total")["total"].to_numpy()
+    off = np.abs(sums - 1) > SUM_TOLERANCE
+    if off.any():
+        raise PolicyError(
+            f"chances of {name} sum to {sums[off][0]:g} in one of {len(sums):,} groups, wanted 1: "
+            "name every item that is ever shown, with its chance"
+        )
+
+
+def _of_lists(
+    name: str,
+    log: Log,
+    indptr: np.ndarray,
+    items: np.ndarray,
+    score: np.ndarray | None,
+    temperature: float,
+) -> TargetPolicy:
+    """Return chances of each place given what stands above it, out of the candidates of lists.
+
+    Without scores all that are left have the same chance.
+    """
+    place = np.minimum(np.searchsorted(log.actions, items), log.num_actions - 1)
+    action_of = np.where(log.actions[place] == items, place, -1)
+    order = np.lexsort((log.position, log.slate))
+    logged, unlogged = np.zeros(len(log)), np.zeros(len(log))
+    columns: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(log)
+    chances: list[np.ndarray] = [np.zeros(0)] * len(log)
+    left, current = np.zeros(0, dtype=bool), -1
+    for row in order.tolist():
+        slate = int(log.slate[row])
+        part = slice(indptr[slate], indptr[slate + 1])
+        if slate != current:
+            left, current = np.ones(part.stop - part.start, dtype=bool), slate
+        chance = _next_place(None if score is None else score[part], left, temperature)
+        of_items = action_of[part]
+        is_known = (of_items >= 0) & (chance > 0)
+        columns[row], chances[row] = of_items[is_known], chance[is_known]
+        shown = of_items == log.action[row]
+        logged[row] = chance[shown].sum()
+        unlogged[row] = chance[of_items < 0].sum()
+        left = left & ~shown
+    starts = np.concatenate([[0], np.cumsum([len(found) for found in columns])])
+    table = sp.csr_matrix(
+        (np.concatenate(chances), np.concatenate(columns), starts),
+        shape=(len(log), log.num_actions),
+    )
+    return TargetPolicy(
+        name=name,
+        logged=logged,
+        unlogged=unlogged,
+        total=np.asarray(table.sum(1)).ravel(),
+        actions_of=lambda rows: table[rows].toarray(),
+    )
+
+
+def _next_place(score: np.ndarray | None, left: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the chance of each candidate to come next, all 0 where none is left."""
+    chance = np.zeros(len(left))
+    if not left.any():
+        return chance
+    if score is None:
+        chance[left] = 1.0 / left.sum()
+    elif temperature == 0:
+        chance[np.where(left, score, -np.inf).argmax()] = 1.0
+    else:
+        weight = np.exp((score[left] - score[left].max()) / temperature)
+        chance[left] = weight / weight.sum()
+    return chance
