@@ -2,7 +2,10 @@
 
 import typer
 
+from jobs import off_policy_command
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Plan, analyse and simulate experiments; evaluate policies from logs.",
 )
+app.command("off-policy")(off_policy_command.off_policy)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from jobs import (
+    abtest_commands,
     demo_command,
     frames_command,
     outcomes_command,
@@ -136,6 +137,7 @@ for _command in (
     app.command()(_command)
 
 
+app.add_typer(abtest_commands.app, name="abtest")
 app.add_typer(sentiment_commands.app, name="sentiment")
 
 

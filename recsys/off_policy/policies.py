@@ -65,12 +65,13 @@ def ranking_policy(
 
     Args:
         log: Its lists have names.
-        scores: `list_id, item_id, score`, finite, once each; what has none is never shown.
+        scores: `list_id, item_id, score`, finite, once each; what has none is never shown, and in
+            a list without any the policy shows nothing, which the mean weight tells.
         name: What to call it.
         temperature: At least 0, in the unit of the scores.
 
     Raises:
-        PolicyError: If a list has no scores, a score is given twice or is not finite, or the
+        PolicyError: If no list has scores, a score is given twice or is not finite, or the
             temperature is below 0.
     """
     if not temperature >= 0:
@@ -87,10 +88,10 @@ def ranking_policy(
     )
     known = scores.join(lists, on="list_id").sort("slate", "item_id")
     counts = np.bincount(known["slate"].to_numpy(), minlength=len(lists))
-    if (counts == 0).any():
+    if not counts.any():
         raise PolicyError(
-            f"{name} says nothing of {int((counts == 0).sum()):,} of {len(lists):,} lists, such as "
-            f"{log.list_ids[counts == 0][0]!r}: a policy must answer every list of the log"
+            f"{name} says nothing of any of {len(lists):,} lists, such as {log.list_ids[0]!r}: "
+            "scores must carry the list_id of the log"
         )
     indptr = np.concatenate([[0], np.cumsum(counts)])
     score = known["score"].to_numpy().astype(np.float64)
