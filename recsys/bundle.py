@@ -247,8 +247,9 @@ def _table_arrays(name: str, table: sp.csr_matrix) -> dict[str, np.ndarray]:
 
 def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
     arrays = {
-        # A plain view of the mapping: `np.memmap` itself is slow to index.
-        path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        # A plain view of the mapping: `np.memmap` itself is slow to index. Private, not read-only
+        # (nothing reaches the file): Numba recognises the type of writable arrays faster.
+        path.stem: np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
         for path in sorted((folder / "arrays").glob("*.npy"))
     }
     config = read_config(manifest.config)

@@ -99,20 +99,18 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
         config.num_candidates,
         kernels.scratch(int(ranked.max(initial=0)) + 1),
     )
-    known = np.maximum(item_idx, 0)
-    nothing = np.zeros(item_idx.shape, dtype=np.float32)
+    score = np.empty((*item_idx.shape, len(sources)), dtype=np.float32)
+    last = np.zeros(score.shape, dtype=np.float32)
+    for s, (source, ranking) in enumerate(zip(sources, rankings, strict=True)):
+        score[:, :, s] = ranking.score_of(item_idx)
+        if isinstance(source, NeighbourSource):
+            last[:, :, s] = source.by_last(query, item_idx)
     return Candidates(
         item_idx=item_idx,
         fused=fused,
-        score=np.stack([ranking.score_of(known) for ranking in rankings], axis=2),
+        score=score,
         rank=rank,
-        last=np.stack(
-            [
-                source.by_last(query, known) if isinstance(source, NeighbourSource) else nothing
-                for source in sources
-            ],
-            axis=2,
-        ),
+        last=last,
         sources=tuple(source.name for source in sources),
         depth=depth,
     )

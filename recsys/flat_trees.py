@@ -5,7 +5,8 @@ its time goes to guessing the next one wrong. Here each row is compared with all
 sends it right rules out the leaves to its left; the first leaf that is left is the row's.
 Source: Lucchese et al. 2015, "QuickScorer".
 
-Shape suffixes: R rows, F features, T trees, N nodes of a tree, L leaves.
+Shape suffixes: R rows, F features, T trees, N nodes of a tree, L leaves,
+C columns in use.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from recsys import kernels
+from recsys import ranker_kernels as kernels
 
 _MOST_LEAVES = 16
 # So many rows at once: what is computed of them stays in the processor's cache.
@@ -28,7 +29,8 @@ class FlatTrees:
     """Trees as arrays; those with fewer nodes are filled up with such as send everything left.
 
     Attributes:
-        columns: Feature, and what stands for a missing value, of each distinct pair in use.
+        feature_C: Feature of each distinct pair of one and what stands for its missing value.
+        missing_C: What stands for it, float32.
         column_NT: Which of the columns a node compares, intp.
         threshold_NT: A row whose value is at most this goes left, float32: the greatest that is
             not above the model's, as values are float32, too.
@@ -39,7 +41,8 @@ class FlatTrees:
         values: Leaf values of all trees, float64.
     """
 
-    columns: tuple[tuple[int, float], ...]
+    feature_C: np.ndarray
+    missing_C: np.ndarray
     column_NT: np.ndarray
     threshold_NT: np.ndarray
     kept_NT: np.ndarray
@@ -80,7 +83,8 @@ class FlatTrees:
         is_small = bits == np.uint8
         values = leaves_TL[:, first_left] if is_small else leaves_TL
         return cls(
-            columns=tuple(columns),
+            feature_C=np.array([feature for feature, _ in columns], dtype=np.intp),
+            missing_C=np.array([missing for _, missing in columns], dtype=np.float32),
             column_NT=column_NT,
             threshold_NT=threshold_NT,
             kept_NT=kept_NT,
@@ -91,18 +95,19 @@ class FlatTrees:
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Return the raw scores of float32 rows (R, F), float64, shape (R,)."""
+        if len(rows) <= _ROWS_AT_ONCE:
+            return self._predict(rows)
         parts = [
             self._predict(rows[start : start + _ROWS_AT_ONCE])
             for start in range(0, len(rows), _ROWS_AT_ONCE)
         ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate(parts)
 
     def _predict(self, rows: np.ndarray) -> np.ndarray:
-        columns_CR = np.stack([rows[:, feature] for feature, _ in self.columns])
-        for column_R, (_, missing) in zip(columns_CR, self.columns, strict=True):
-            np.copyto(column_R, missing, where=np.isnan(column_R))
         return kernels.tree_scores(
-            columns_CR,
+            rows,
+            self.feature_C,
+            self.missing_C,
             self.column_NT,
             self.threshold_NT,
             self.kept_NT,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys import kernels
+from recsys import history_kernels as kernels
 from recsys.interactions import Histories
 
 BROWSE_DECAY = 0.9
@@ -48,11 +48,9 @@ def browse_weights(browsed: Histories, decay: float = BROWSE_DECAY) -> np.ndarra
 
     Log of one plus the browse strength, times `decay` for each row that came after it.
     """
-    strength = np.log1p(np.nan_to_num(browsed.sentiment))
-    return (strength * decay**browsed.steps_back).astype(np.float32)
+    return kernels.browse_weights(browsed.indptr, browsed.sentiment, decay)
 
 
 def normalised(weights: np.ndarray, histories: Histories) -> np.ndarray:
     """Return weights that sum to one over each user's rows, float32, shape (H,)."""
-    totals = np.bincount(histories.row, weights, minlength=len(histories))
-    return (weights / np.maximum(totals, 1e-9)[histories.row]).astype(np.float32)
+    return kernels.normalised(histories.indptr, weights)

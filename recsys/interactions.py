@@ -85,6 +85,8 @@ class Histories:
 
     def last(self, num: int) -> "Histories":
         """Return only the last `num` rows of each user."""
+        if self.lengths.max(initial=0) <= num:
+            return self
         keep = self.steps_back < num
         lengths = np.minimum(self.lengths, num)
         return Histories(
@@ -199,7 +201,8 @@ class Interactions:
 
     def between(self, starts: np.ndarray, ends: np.ndarray) -> Histories:
         """Return rows starts[b]:ends[b] as the history of batch row b."""
-        rows = concat_ranges(starts, ends)
+        # Rows of one user lie side by side and need not be copied.
+        rows = slice(*starts, *ends) if len(starts) == 1 else concat_ranges(starts, ends)
         return Histories(
             indptr=np.concatenate([[0], np.cumsum(ends - starts)]),
             item_idx=self.item_idx[rows],

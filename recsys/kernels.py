@@ -3,8 +3,8 @@
 One user's question is a few thousand additions. In NumPy and SciPy each of a hundred calls costs
 more than its work; here all of it is one pass over plain arrays. Batches are loops over users.
 
-Sums are made in the order of the rows, in the precision told, without fused operations: results do
-not depend on how many users are asked for at once.
+Sums are made in the order of the rows, in the precision told, without fused operations, but for
+those within an inner product: results do not depend on how many users are asked for at once.
 
 Shape suffixes: B users, H history rows, I items, K candidates, L ranked items, P sums, S sources,
 C categories.
@@ -17,6 +17,11 @@ import numpy as np
 from numba import njit
 
 _compiled: Any = njit(cache=True, nogil=True)
+# A sum over one pair's dimensions may be made in any order: it is the same for each user, alone or
+# among others.
+_reordered: Any = njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+_SIGN = np.uint32(0x80000000)
+_LOWER, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 _local = threading.local()
 
 
@@ -137,28 +142,64 @@ def best_columns(
                 num += 1
         for h in range(gone_indptr[b], gone_indptr[b + 1]):
             place[gone_H[h]] = -1
-        found = _best_first(column[:num], value[:num], depth)
-        best[b, : len(found)] = column[found]
+        found, _ = _best_first(column[:num], value[:num], depth)
+        best[b, : len(found)] = found
     return best, largest
 
 
 @_compiled
-def values_at(
+def ranked_sums(
+    indptr: np.ndarray,
+    row_H: np.ndarray,
+    weight_H: np.ndarray,
+    table_indptr: np.ndarray,
+    table_column: np.ndarray,
+    table_value: np.ndarray,
+    with_self: bool,
+    gone_indptr: np.ndarray,
+    gone_H: np.ndarray,
+    allowed: np.ndarray,
+    depth: int,
+    place: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `spread` returns, and what `best_columns` returns of it: see there."""
+    sums_indptr, column_P, sum_P = spread(
+        indptr, row_H, weight_H, table_indptr, table_column, table_value, with_self, place
+    )
+    best, largest = best_columns(
+        sums_indptr, column_P, sum_P, gone_indptr, gone_H, allowed, depth, place
+    )
+    return sums_indptr, column_P, sum_P, best, largest
+
+
+@_compiled
+def shares_at(
     indptr: np.ndarray,
     column_P: np.ndarray,
     sum_P: np.ndarray,
+    largest: np.ndarray,
     wanted: np.ndarray,
     place: np.ndarray,
 ) -> np.ndarray:
-    """Return each user's sums of the wanted columns (B, K), 0 where there is none, float32."""
+    """Return each user's sums of the wanted columns by the user's largest, float32, shape (B, K).
+
+    Args:
+        indptr: Sums of user b are indptr[b]:indptr[b + 1].
+        column_P: Distinct within a user.
+        sum_P: float32.
+        largest: Magnitude of each user's sums, shape (B,).
+        wanted: Shape (B, K); 0 is told of columns without a sum, and of those below 0.
+        place: Scratch.
+    """
     found = np.zeros(wanted.shape, dtype=np.float32)
     for b in range(len(indptr) - 1):
+        scale = max(largest[b], np.float32(1e-9))
         for p in range(indptr[b], indptr[b + 1]):
             place[column_P[p]] = p
         for k in range(wanted.shape[1]):
-            at = place[wanted[b, k]]
+            at = -1 if wanted[b, k] < 0 else place[wanted[b, k]]
             if at >= 0:
-                found[b, k] = sum_P[at]
+                found[b, k] = sum_P[at] / scale
         for p in range(indptr[b], indptr[b + 1]):
             place[column_P[p]] = -1
     return found
@@ -187,6 +228,99 @@ def first_of(
         for h in range(gone_indptr[b], gone_indptr[b + 1]):
             place[gone_H[h]] = -1
     return best
+
+
+@_compiled
+def last_entries(
+    indptr: np.ndarray,
+    row_H: np.ndarray,
+    table_indptr: np.ndarray,
+    table_column: np.ndarray,
+    table_value: np.ndarray,
+    wanted: np.ndarray,
+) -> np.ndarray:
+    """Return `row_entries` of the last row of each user, 0 for who has none."""
+    row_B = np.full(len(indptr) - 1, -1, dtype=np.int64)
+    for b in range(len(row_B)):
+        if indptr[b + 1] > indptr[b]:
+            row_B[b] = row_H[indptr[b + 1] - 1]
+    return row_entries(table_indptr, table_column, table_value, row_B, wanted)
+
+
+@_reordered
+def dot(a_D: np.ndarray, b_D: np.ndarray) -> np.float32:
+    """Return the inner product of two float32 vectors."""
+    told = np.float32(0.0)
+    for d in range(len(a_D)):
+        told += a_D[d] * b_D[d]
+    return told
+
+
+@_compiled
+def products(vector_BD: np.ndarray, table: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return inner products of each user's vector and table rows (B, K), float32.
+
+    Args:
+        vector_BD: float32.
+        table: float32, shape (I, D).
+        wanted: Rows, shape (B, K); those below 0 are told as 0.
+    """
+    told = np.zeros(wanted.shape, dtype=np.float32)
+    for b in range(len(wanted)):
+        for k in range(wanted.shape[1]):
+            if wanted[b, k] >= 0:
+                told[b, k] = dot(vector_BD[b], table[wanted[b, k]])
+    return told
+
+
+@_compiled
+def best_products(
+    vector_BD: np.ndarray,
+    table: np.ndarray,
+    near: np.ndarray,
+    gone_indptr: np.ndarray,
+    gone_H: np.ndarray,
+    depth: int,
+    place: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return those of each user's near rows whose products are the largest positive ones.
+
+    Args:
+        vector_BD: float32.
+        table: float32, shape (I, D).
+        near: Rows, each once, shape (B, L), -1 for padding.
+        gone_indptr: Of what is left out.
+        gone_H: Rows that are left out.
+        depth: How many.
+        place: Scratch.
+
+    Returns:
+        int32 (B, depth), -1 for padding, ties to the lower row; the largest product of all that
+        are near, at least 0, float32 (B,).
+    """
+    best = np.full((len(near), depth), -1, dtype=np.int32)
+    largest = np.zeros(len(near), dtype=np.float32)
+    column = np.empty(near.shape[1], dtype=np.int32)
+    value = np.empty(near.shape[1], dtype=np.float32)
+    for b in range(len(near)):
+        for h in range(gone_indptr[b], gone_indptr[b + 1]):
+            place[gone_H[h]] = 0
+        num = 0
+        for k in range(near.shape[1]):
+            row = near[b, k]
+            if row < 0:
+                continue
+            told = dot(vector_BD[b], table[row])
+            largest[b] = max(largest[b], told)
+            if told > 0 and place[row] < 0:
+                column[num] = row
+                value[num] = told
+                num += 1
+        for h in range(gone_indptr[b], gone_indptr[b + 1]):
+            place[gone_H[h]] = -1
+        found, _ = _best_first(column[:num], value[:num], depth)
+        best[b, : len(found)] = found
+    return best, largest
 
 
 @_compiled
@@ -227,19 +361,18 @@ def most_voted(
                     sums[at] += vote[s, nth]
         for p in range(num):
             place[item[p]] = -1
-        told = sums[:num].astype(np.float32)
-        best = _best_first(item[:num], told, num_wanted)
+        best, told = _best_first(item[:num], sums[:num].astype(np.float32), num_wanted)
         for k in range(len(best)):
-            item_idx[b, k] = item[best[k]]
-            fused[b, k] = told[best[k]]
-            place[item[best[k]]] = k
+            item_idx[b, k] = best[k]
+            fused[b, k] = told[k]
+            place[best[k]] = k
         for s in range(num_sources):
             for nth in range(length):
                 column = ranked[s, b, nth]
                 if column >= 0 and place[column] >= 0:
                     rank[b, place[column], s] = nth
         for k in range(len(best)):
-            place[item[best[k]]] = -1
+            place[best[k]] = -1
     return item_idx, fused, rank
 
 
@@ -258,7 +391,7 @@ def row_entries(
         table_column: Its indices.
         table_value: Its data.
         row_B: -1 for none.
-        wanted: Columns, shape (B, K).
+        wanted: Columns, shape (B, K); those below 0 are nowhere.
     """
     found = np.zeros(wanted.shape, dtype=np.float32)
     for b in range(len(row_B)):
@@ -279,94 +412,34 @@ def row_entries(
 
 
 @_compiled
-def _best_first(column: np.ndarray, value: np.ndarray, depth: int) -> np.ndarray:
-    """Return where the largest values are, best first, ties to the lower column."""
-    among = np.arange(len(column))
+def _best_first(column: np.ndarray, value: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns of the largest values and those values, ties to the lower column.
+
+    A float's bits, turned over where it is positive and but for the sign where it is not, rise as
+    it falls: value and column are sorted as one number.
+
+    Args:
+        column: Distinct, int32.
+        value: float32, contiguous.
+        depth: At most so many.
+    """
+    least = np.float32(-np.inf)
     if len(column) > depth:
         least = np.partition(value, len(column) - depth)[len(column) - depth]
-        among = np.flatnonzero(value >= least)
-    among = among[np.argsort(column[among])]
-    return among[np.argsort(-value[among], kind="mergesort")][:depth]
-
-
-@_compiled
-def bag_sums(
-    table: np.ndarray, value_H: np.ndarray, length_B: np.ndarray, weight_H: np.ndarray
-) -> np.ndarray:
-    """Return the weighted sum of table rows of each bag, float32, shape (B, D).
-
-    Args:
-        table: float32, shape (V, D).
-        value_H: Rows of all bags, one bag after the other.
-        length_B: Rows of each bag.
-        weight_H: float32.
-    """
-    sums = np.zeros((len(length_B), table.shape[1]), dtype=np.float32)
-    h = 0
-    for b in range(len(length_B)):
-        for _ in range(length_B[b]):
-            weight, row = np.float32(weight_H[h]), value_H[h]
-            for d in range(table.shape[1]):
-                sums[b, d] += weight * table[row, d]
-            h += 1
-    return sums
-
-
-@_compiled
-def history_weights(
-    indptr: np.ndarray, sentiment_H: np.ndarray, decay: float, sentiment_strength: float
-) -> np.ndarray:
-    """Return decay ** steps back times 1 + strength x polarity (0 where NaN), float32, (H,)."""
-    weight_H = np.empty(len(sentiment_H), dtype=np.float32)
-    for b in range(len(indptr) - 1):
-        recency = 1.0
-        for h in range(indptr[b + 1] - 1, indptr[b] - 1, -1):
-            felt = 0.0 if np.isnan(sentiment_H[h]) else sentiment_H[h]
-            weight_H[h] = recency * (1.0 + sentiment_strength * felt)
-            recency *= decay
-    return weight_H
-
-
-@_compiled
-def tree_scores(
-    told_CR: np.ndarray,
-    column_NT: np.ndarray,
-    threshold_NT: np.ndarray,
-    kept_NT: np.ndarray,
-    start_T: np.ndarray,
-    place: np.ndarray,
-    value: np.ndarray,
-) -> np.ndarray:
-    """Return the sum of the trees' leaf values of each row, float64; see `recsys.flat_trees`.
-
-    Args:
-        told_CR: Columns of the rows, float32.
-        column_NT: Which of them each node of each tree compares.
-        threshold_NT: A row at most this goes left, float32.
-        kept_NT: Bits of the leaves that remain where a row goes right.
-        start_T: Where a tree's values start.
-        place: Of the first remaining leaf by the bits that remain; empty where values are looked
-            up by the bits.
-        value: Leaf values of all trees, float64.
-    """
-    num_nodes, num_trees = column_NT.shape
-    num_rows = told_CR.shape[1]
-    sums = np.zeros(num_rows, dtype=np.float64)
-    left = np.empty(num_rows, dtype=kept_NT.dtype)
-    # All bits, in the type of the bits.
-    every = ~(kept_NT[0, 0] ^ kept_NT[0, 0])
-    for t in range(num_trees):
-        left[:] = every
-        for n in range(num_nodes):
-            threshold, kept = threshold_NT[n, t], kept_NT[n, t]
-            column_R = told_CR[column_NT[n, t]]
-            for r in range(num_rows):
-                left[r] &= every if column_R[r] <= threshold else kept
-        start = start_T[t]
-        if len(place):
-            for r in range(num_rows):
-                sums[r] += value[start + place[left[r]]]
-        else:
-            for r in range(num_rows):
-                sums[r] += value[start + left[r]]
-    return sums
+    bits = value.view(np.uint32)
+    key = np.empty(len(column), dtype=np.uint64)
+    num = 0
+    for at in range(len(column)):
+        if value[at] >= least:
+            turned = np.uint32(0xFFFFFFFF) if bits[at] < _SIGN else _SIGN
+            falling = np.uint64((bits[at] ^ turned) ^ _SIGN)
+            key[num] = (falling << _SHIFT) | np.uint64(column[at])
+            num += 1
+    ordered = np.sort(key[:num])[:depth]
+    best = np.empty(len(ordered), dtype=np.int32)
+    best_bits = np.empty(len(ordered), dtype=np.uint32)
+    for at in range(len(ordered)):
+        best[at] = np.int32(ordered[at] & _LOWER)
+        falling = np.uint32(ordered[at] >> _SHIFT) ^ _SIGN
+        best_bits[at] = falling ^ (np.uint32(0xFFFFFFFF) if falling >= _SIGN else _SIGN)
+    return best, best_bits.view(np.float32)

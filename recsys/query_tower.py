@@ -72,8 +72,10 @@ class QueryTower:
         items = bought_items + w.browsed_share * browsed_items
         told = hidden @ w.output_weight.T + w.output_bias
         query = (items + told[:, :-1]) * w.scale
-        ones = np.ones((len(query), 1), dtype=np.float32)
-        return np.concatenate([query, ones, told[:, -1:] + w.recency], axis=1).astype(np.float32)
+        vectors = np.ones((len(query), query.shape[1] + 2), dtype=np.float32)
+        vectors[:, :-2] = query
+        vectors[:, -1:] = told[:, -1:] + w.recency
+        return vectors
 
     def _attended(self, bought: Histories) -> np.ndarray:
         """Return what was bought, pooled by attention, shape (B, D)."""

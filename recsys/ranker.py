@@ -15,6 +15,7 @@ from functools import cached_property
 import lightgbm as lgb
 import numpy as np
 
+from recsys import ranker_kernels as kernels
 from recsys.candidates import Candidates
 from recsys.errors import NotEnoughDataError
 from recsys.flat_trees import FlatTrees
@@ -116,9 +117,7 @@ def blended(trees: np.ndarray, base: np.ndarray, item_idx: np.ndarray, blend: fl
 
     z standardises over a user's real candidates, so the two are on one scale.
     """
-    real = item_idx >= 0
-    mixed = blend * _standardise(trees, real) + (1.0 - blend) * _standardise(base, real)
-    return np.where(real, mixed, -np.inf)
+    return kernels.blended(trees, base, item_idx, blend)
 
 
 def fit_ranker(
@@ -235,14 +234,6 @@ def _boost(
 def _predict(booster: lgb.Booster, features: np.ndarray, num_trees: int) -> np.ndarray:
     flat = features.reshape(-1, features.shape[2])
     return np.asarray(booster.predict(flat, num_iteration=num_trees)).reshape(features.shape[:2])
-
-
-def _standardise(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
-    count = np.maximum(real.sum(1, keepdims=True), 1)
-    mean = np.where(real, scores, 0.0).sum(1, keepdims=True) / count
-    centred = np.where(real, scores - mean, 0.0)
-    deviation = np.sqrt((centred**2).sum(1, keepdims=True) / count)
-    return centred / np.maximum(deviation, 1e-9)
 
 
 def _has_many(users: np.ndarray, config: RankerConfig) -> bool:

@@ -28,7 +28,7 @@ class Ranking:
         item_idx: Items that may be offered and were not bought, best first, -1 for padding, int32,
             shape (B, L).
         score_of: Takes items (B, K) and returns the source's scores of them, on a scale that can be
-            compared between users, float32, shape (B, K).
+            compared between users, float32, shape (B, K); of -1, for padding, anything.
     """
 
     item_idx: np.ndarray
@@ -94,26 +94,47 @@ class Sums:
         shape = (len(self.indptr) - 1, self.num_columns)
         return sp.csr_matrix((self.value, self.column, self.indptr), shape=shape)
 
-    def at(self, columns: np.ndarray) -> np.ndarray:
-        """Return the sums of columns (B, K), 0 where there is none, float32."""
-        place = kernels.scratch(self.num_columns)
-        return kernels.values_at(self.indptr, self.column, self.value, columns, place)
 
+def ranked_sums(
+    indptr: np.ndarray,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    table: sp.csr_matrix,
+    query: Query,
+    depth: int,
+    *,
+    with_self: bool = False,
+) -> Ranking:
+    """Rank by weighted sums of table rows; the scale is the user's largest sum.
 
-def ranked_sparse(sums: Sums, query: Query, depth: int) -> Ranking:
-    """Rank by sparse sums; the scale is the user's largest one."""
-    best, largest = kernels.best_columns(
-        sums.indptr,
-        sums.column,
-        sums.value,
-        query.bought.indptr,
-        query.bought.item_idx,
+    Args:
+        indptr: Rows of user b are indptr[b]:indptr[b + 1].
+        rows: Rows of the table.
+        weights: Of each, float32.
+        table: Sorted indices, shape (rows, I).
+        query: B users.
+        depth: Items wanted.
+        with_self: Whether a row's own column gets the row's weight, too.
+    """
+    bought, place = query.bought, kernels.scratch(table.shape[1])  # type: ignore[index]
+    *sums, best, largest = kernels.ranked_sums(
+        indptr,
+        rows,
+        weights,
+        table.indptr,
+        table.indices,
+        table.data,
+        with_self,
+        bought.indptr,
+        bought.item_idx,
         _EVERYTHING if query.allowed is None else query.allowed,
         depth,
-        kernels.scratch(sums.num_columns),
+        place,
     )
-    scale = np.maximum(largest, 1e-9)[:, None]
-    return Ranking(item_idx=best, score_of=lambda item_idx: sums.at(item_idx) / scale)
+    return Ranking(
+        item_idx=best,
+        score_of=lambda item_idx: kernels.shares_at(*sums, largest, item_idx, place),
+    )
 
 
 def ranked_dense(scores: np.ndarray, query: Query, depth: int) -> Ranking:
@@ -124,7 +145,7 @@ def ranked_dense(scores: np.ndarray, query: Query, depth: int) -> Ranking:
     says = np.take_along_axis(offered, best, 1) > 0
     scale = np.maximum(np.abs(scores).max(1, keepdims=True), 1e-9)
     return Ranking(
-        item_idx=without_bought(query, np.where(says, best, -1), depth),
+        item_idx=without_bought(query, np.where(says, best, -1), depth, scores.shape[1]),
         score_of=lambda item_idx: np.take_along_axis(scores, item_idx, 1) / scale,
     )
 
@@ -144,22 +165,21 @@ def ranked_alike(order: np.ndarray, scores: np.ndarray, query: Query, depth: int
     best = np.broadcast_to(order[:size], (len(query), len(order[:size])))
     scale = max(float(scores[order[0]]) if len(order) else 0.0, 1e-9)
     return Ranking(
-        item_idx=without_bought(query, best, depth),
+        item_idx=without_bought(query, best, depth, len(scores)),
         score_of=lambda item_idx: (scores[item_idx] / scale).astype(np.float32),
     )
 
 
-def without_bought(query: Query, item_idx: np.ndarray, depth: int) -> np.ndarray:
+def without_bought(query: Query, item_idx: np.ndarray, depth: int, num_items: int) -> np.ndarray:
     """Leave out what each user has bought; keep the order of the rest, shape (B, depth).
 
     Args:
         query: B users.
         item_idx: Ranked items, -1 for padding, shape (B, L).
         depth: Items wanted; fewer are padded with -1.
+        num_items: Size of the catalogue I.
     """
-    bought = query.bought
-    most = max(item_idx.max(initial=0), bought.item_idx.max(initial=0))
-    place = kernels.scratch(int(most) + 1)
+    bought, place = query.bought, kernels.scratch(num_items)
     return kernels.first_of(item_idx, bought.indptr, bought.item_idx, depth, place)
 
 

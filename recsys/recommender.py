@@ -165,8 +165,7 @@ class Recommender:
             )
             item_idx, score = found.item_idx.astype(np.int32), found.relevance
             explored, propensity = found.explored, found.propensity
-            places = {item: place for place, item in enumerate(candidates.item_idx[0].tolist())}
-            top = np.array([places.get(item, -1) for item in item_idx.tolist()], dtype=np.int64)
+            top = np.where(found.place < 0, -1, real[found.place])
         voices = candidates.rank[0, top].argmin(1)
         return Recommended(
             item_idx=item_idx,

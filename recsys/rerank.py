@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from recsys import rerank_kernels as kernels
 from recsys.interactions import Histories, IdMap
 from recsys.item_features import ItemFeatures
 from recsys.rerank_config import GREATEST_FACTOR, RerankConfig, Rule
@@ -115,6 +116,7 @@ class Reranked:
 
     Attributes:
         item_idx: int64, shape (k,), fewer where fewer are left.
+        place: Of each among the candidates, -1 for what was explored beyond them, int64, (k,).
         relevance: In 0..1 before boosts, float64, shape (k,); 0 for what was explored beyond the
             candidates.
         explored: Whether the place was given away by luck, bool, shape (k,).
@@ -123,6 +125,7 @@ class Reranked:
     """
 
     item_idx: np.ndarray
+    place: np.ndarray
     relevance: np.ndarray
     explored: np.ndarray
     propensity: np.ndarray
@@ -162,7 +165,8 @@ def rerank(
     kept = kept_relevance(item_idx, shelf, experience, config)
     relevance = _relevance(score) * kept
     offered = (shelf.factor[item_idx] > 0) & (relevance >= min_relevance)
-    item_idx, relevance = item_idx[offered].astype(np.int64), relevance[offered]
+    place = np.flatnonzero(offered)
+    item_idx, relevance = item_idx[place].astype(np.int64), relevance[place]
     fresh = np.zeros(0, dtype=np.int64)
     if config.exploration > 0:
         pool = item_idx if explorable is None else explorable
@@ -174,12 +178,13 @@ def rerank(
         best = np.argsort(-relevance, kind="stable")[:k]
         return Reranked(
             item_idx=item_idx[best],
+            place=place[best],
             relevance=relevance[best],
             explored=np.zeros(len(best), dtype=bool),
             propensity=np.ones(len(best)),
         )
     rng = np.random.default_rng(seed)
-    return _fill(item_idx, relevance, fresh, k, shelf, config, rng)
+    return _fill(item_idx, place, relevance, fresh, k, shelf, config, rng)
 
 
 def kept_relevance(
@@ -189,17 +194,23 @@ def kept_relevance(
     bought = experience.bought
     # Days of UTC: two requests of one day are answered alike.
     age_days = np.maximum(experience.now // _DAY_US - bought.event_time // _DAY_US, 0)
-    felt = np.nan_to_num(bought.sentiment) * 0.5 ** (age_days / config.half_life_days)
-    brands = shelf.brand_idx[bought.item_idx]
-    of_brand = _harm(brands, felt, shelf.brand_idx[item_idx])
-    of_brand[shelf.brand_idx[item_idx] == 0] = 0.0
-    kept = 1 - config.suppress_brand * of_brand
+    kept = kernels.kept_relevance(
+        item_idx,
+        shelf.brand_idx,
+        shelf.drifting,
+        shelf.factor,
+        bought.item_idx,
+        bought.sentiment,
+        age_days,
+        config.half_life_days,
+        config.suppress_brand,
+        config.demote_drifting,
+    )
     if experience.complaints is not None:
         wanting = np.maximum(-shelf.aspects[item_idx].toarray(), 0.0)
         of_aspect = (wanting * experience.complaints).max(1, initial=0.0)
         kept *= 1 - config.suppress_aspect * of_aspect
-    kept *= np.where(shelf.drifting[item_idx], 1 - config.demote_drifting, 1.0)
-    return kept * shelf.factor[item_idx]
+    return kept
 
 
 def complaints_of(
@@ -228,12 +239,6 @@ def complaints_of(
     return np.clip(0.0 - np.bincount(aspect, weighed, minlength=num_aspects), 0.0, 1.0)
 
 
-def _harm(key: np.ndarray, felt: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return how bad a user's experience with each wanted key is on balance, in [0, 1]."""
-    num = int(max(key.max(initial=0), wanted.max(initial=0))) + 1
-    return np.clip(0.0 - np.bincount(key, felt, minlength=num), 0.0, 1.0)[wanted]
-
-
 def _relevance(score: np.ndarray) -> np.ndarray:
     """Return where scores lie between the least (0.05) and the greatest (1); all the same: 1."""
     if not len(score):
@@ -246,6 +251,7 @@ def _relevance(score: np.ndarray) -> np.ndarray:
 
 def _fill(
     candidates: np.ndarray,
+    place: np.ndarray,
     relevance: np.ndarray,
     fresh: np.ndarray,
     k: int,
@@ -284,6 +290,7 @@ def _fill(
             likeness = np.maximum(likeness, alike)
     return Reranked(
         item_idx=item_idx[shown],
+        place=np.concatenate([place, np.full(len(beyond), -1)])[shown],
         relevance=np.concatenate([relevance, np.zeros(len(beyond))])[shown],
         explored=np.array(explored, dtype=bool),
         propensity=np.array(propensity),

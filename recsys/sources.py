@@ -15,10 +15,9 @@ import faiss
 import numpy as np
 import scipy.sparse as sp
 
-from recsys import kernels
+from recsys import history_kernels, kernels
 from recsys.history_weights import HistoryWeights, browse_weights, normalised
 from recsys.interactions import Histories
-from recsys.item_similarity import entries
 from recsys.query import Query
 from recsys.query_tower import QueryTower
 from recsys.rankings import (
@@ -27,7 +26,7 @@ from recsys.rankings import (
     most_bought,
     ranked_alike,
     ranked_dense,
-    ranked_sparse,
+    ranked_sums,
     without_bought,
 )
 from recsys.retrieval_index import search
@@ -70,7 +69,9 @@ class NeighbourSource:
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_sparse(self._sums(query), query, depth)
+        bought = query.bought
+        weights = self.weights.of(bought)
+        return ranked_sums(bought.indptr, bought.item_idx, weights, self.table, query, depth)
 
     def _sums(self, query: Query) -> Sums:
         return Sums.of(query.bought, self.weights.of(query.bought), self.table)
@@ -82,11 +83,9 @@ class NeighbourSource:
             query: B users; of those without a history nothing is said.
             item_idx: Shape (B, K), -1 for padding.
         """
-        bought = query.bought
-        last = np.full(len(query), -1)
-        some = bought.lengths > 0
-        last[some] = bought.item_idx[bought.indptr[1:][some] - 1]
-        return entries(self.table, last, np.maximum(item_idx, 0))
+        bought, table = query.bought, self.table
+        parts = (table.indptr, table.indices, table.data)
+        return kernels.last_entries(bought.indptr, bought.item_idx, *parts, item_idx)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,9 @@ class BrowseSource:
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_sparse(self._sums(query), query, depth)
+        looks, weights = query.browsed, browse_weights(query.browsed)
+        rows = (looks.indptr, looks.item_idx, weights)
+        return ranked_sums(*rows, self.table, query, depth, with_self=True)
 
     def _sums(self, query: Query) -> Sums:
         weights = browse_weights(query.browsed)
@@ -123,11 +124,15 @@ class PopularSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
-        return np.tile(self.popularity.astype(np.float32), (len(query), 1))
+        return np.tile(self._scores, (len(query), 1))
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_alike(self._order, self.popularity.astype(np.float32), query, depth)
+        return ranked_alike(self._order, self._scores, query, depth)
+
+    @cached_property
+    def _scores(self) -> np.ndarray:
+        return self.popularity.astype(np.float32)
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -157,15 +162,15 @@ class CategorySource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items, float32, shape (B, I)."""
-        return _dense(self._sums(query).matrix())
+        return _dense(self._past(query).through(self.popular).matrix())
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered."""
-        return ranked_sparse(self._sums(query), query, depth)
+        past = self._past(query)
+        return ranked_sums(past.indptr, past.column, past.value, self.popular, query, depth)
 
-    def _sums(self, query: Query) -> Sums:
-        past = Sums.of(query.bought, self.weights.of(query.bought), self.categories)
-        return past.through(self.popular)
+    def _past(self, query: Query) -> Sums:
+        return Sums.of(query.bought, self.weights.of(query.bought), self.categories)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,17 +196,14 @@ class TextSource:
         taste = text_taste(query.bought, self.vectors, self.weights)
         looked_at = max(TEXT_DEPTH, depth + most_bought(query))
         _, near = search(self.index, taste, looked_at, query.allowed)
-
-        def products(item_idx: np.ndarray) -> np.ndarray:
-            return np.einsum("bd,bkd->bk", taste, self.vectors[item_idx])
-
-        told = np.where(near < 0, -np.inf, products(np.maximum(near, 0)))
-        order = np.argsort(-told, axis=1, kind="stable")
-        near, told = np.take_along_axis(near, order, 1), np.take_along_axis(told, order, 1)
-        scale = np.maximum(told[:, :1], 1e-9)
+        bought, place = query.bought, kernels.scratch(len(self.vectors))
+        best, largest = kernels.best_products(
+            taste, self.vectors, near, bought.indptr, bought.item_idx, depth, place
+        )
+        scale = np.maximum(largest, 1e-9)[:, None]
         return Ranking(
-            item_idx=without_bought(query, np.where(told > 0, near, -1), depth),
-            score_of=lambda item_idx: (products(item_idx) / scale).astype(np.float32),
+            item_idx=best,
+            score_of=lambda item_idx: kernels.products(taste, self.vectors, item_idx) / scale,
         )
 
 
@@ -231,12 +233,12 @@ class TwoTowerSource:
             best = found.item_idx
         else:
             _, near = search(self.index, vectors, depth + most_bought(query), query.allowed)
-            best = without_bought(query, near, depth)
+            best = without_bought(query, near, depth, len(self.item_vectors))
 
         def products(item_idx: np.ndarray) -> np.ndarray:
-            return np.einsum("bd,bkd->bk", vectors, self.item_vectors[item_idx])
+            return kernels.products(vectors, self.item_vectors, item_idx)
 
-        first = products(np.maximum(best[:, :1], 0))
+        first = products(best[:, :1])
         return Ranking(item_idx=best, score_of=lambda item_idx: products(item_idx) - first)
 
     def _vectors(self, query: Query) -> np.ndarray:
@@ -246,7 +248,7 @@ class TwoTowerSource:
 def text_taste(bought: Histories, vectors: np.ndarray, weights: HistoryWeights) -> np.ndarray:
     """Return the weighted mean of the text vectors of what was bought, float32, shape (B, D)."""
     shares = normalised(weights.of(bought), bought)
-    return kernels.bag_sums(vectors, bought.item_idx, bought.lengths, shares)
+    return history_kernels.bag_sums(vectors, bought.item_idx, bought.lengths, shares)
 
 
 def _dense(scores: sp.spmatrix | np.ndarray) -> np.ndarray:

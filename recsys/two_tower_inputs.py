@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys import kernels
+from recsys import history_kernels as kernels
 from recsys.history_weights import HistoryWeights, browse_weights, normalised
-from recsys.interactions import Histories, concat_ranges
+from recsys.interactions import Histories
 from recsys.item_features import ItemFeatures
 
 KEYS = ("item", "category", "brand")
@@ -44,8 +44,8 @@ class Bags:
 def item_bags(items: np.ndarray, features: ItemFeatures) -> Bags:
     """Return one row an item, shape suffix C."""
     ones = np.ones(len(items), dtype=np.float32)
-    rows = np.arange(len(items))
-    return _bags(rows, items, ones, len(items), features, dense=features.dense[items])
+    indptr = np.arange(len(items) + 1)
+    return _bags(indptr, items, ones, features, dense=features.dense[items])
 
 
 def query_bags(
@@ -60,8 +60,8 @@ def query_bags(
     none = np.zeros((len(browsed), 0), dtype=np.float32)
     looks = normalised(browse_weights(browsed), browsed)
     return (
-        _bags(bought.row, bought.item_idx, weights, len(bought), features, dense=dense),
-        _bags(browsed.row, browsed.item_idx, looks, len(browsed), features, dense=none),
+        _bags(bought.indptr, bought.item_idx, weights, features, dense=dense),
+        _bags(browsed.indptr, browsed.item_idx, looks, features, dense=none),
     )
 
 
@@ -101,49 +101,25 @@ def query_features(bought: Histories, browsed: Histories) -> np.ndarray:
     Log of the number bought, share of those with a review, mean polarity, share of negative
     polarity, log of the number browsed.
     """
-    row, num = bought.row, np.maximum(bought.lengths, 1)
-    known = ~np.isnan(bought.sentiment)
-    felt = np.nan_to_num(bought.sentiment)
-    size = len(bought)
-    reviewed = np.bincount(row, known, minlength=size)
-    return np.stack(
-        [
-            np.log1p(bought.lengths) / 5.0,
-            reviewed / num,
-            np.bincount(row, felt, minlength=size) / np.maximum(reviewed, 1),
-            np.bincount(row, felt < 0, minlength=size) / np.maximum(reviewed, 1),
-            np.log1p(browsed.lengths) / 5.0,
-        ],
-        axis=1,
-    ).astype(np.float32)
+    return kernels.query_features(bought.indptr, bought.sentiment, browsed.indptr)
 
 
 def _bags(
-    row: np.ndarray,
+    indptr: np.ndarray,
     items: np.ndarray,
     weights: np.ndarray,
-    num_rows: int,
     features: ItemFeatures,
     *,
     dense: np.ndarray,
 ) -> Bags:
-    starts, ends = features.category_indptr[items], features.category_indptr[items + 1]
-    num = ends - starts
-    categories = features.category_idx[concat_ranges(starts, ends)]
-    counts = np.bincount(row, minlength=num_rows).astype(np.int32)
-    category_counts = np.bincount(row, num, minlength=num_rows).astype(np.int32)
+    categories, num_categories, shares = kernels.category_bags(
+        indptr, items, weights, features.category_indptr, features.category_idx
+    )
+    counts = np.diff(indptr).astype(np.int32)
     return Bags(
-        values=(
-            items.astype(np.int64),
-            categories.astype(np.int64),
-            features.brand_idx[items].astype(np.int64),
-        ),
-        lengths=(counts, category_counts, counts),
-        weights=(
-            weights.astype(np.float32),
-            np.repeat(weights / np.maximum(num, 1), num).astype(np.float32),
-            weights.astype(np.float32),
-        ),
+        values=(items.astype(np.int64), categories, features.brand_idx[items].astype(np.int64)),
+        lengths=(counts, num_categories, counts),
+        weights=(weights, shares, weights),
         dense=dense,
         text=bag_sum(features.text, items, counts, weights),
     )

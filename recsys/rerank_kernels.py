@@ -1,0 +1,59 @@
+"""The loop behind `recsys.rerank`, compiled by Numba.
+
+Shape suffixes: I items, K candidates, H history rows of one user.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_compiled: Any = njit(cache=True, nogil=True)
+
+
+@_compiled
+def kept_relevance(
+    item_K: np.ndarray,
+    brand_I: np.ndarray,
+    drifting_I: np.ndarray,
+    factor_I: np.ndarray,
+    bought_H: np.ndarray,
+    felt_H: np.ndarray,
+    age_days_H: np.ndarray,
+    half_life_days: float,
+    suppress_brand: float,
+    demote_drifting: float,
+) -> np.ndarray:
+    """Return what each item keeps of its relevance, aspects aside, float64, shape (K,).
+
+    How bad a brand was is the sum of the decayed polarities of what was bought of it, turned
+    around and cut to [0, 1].
+
+    Args:
+        item_K: Items.
+        brand_I: 0 is "no brand".
+        drifting_I: bool.
+        factor_I: Of the shop's rules.
+        bought_H: Items of one user.
+        felt_H: Polarity, NaN where unknown.
+        age_days_H: Of each purchase, at least 0.
+        half_life_days: Days after which a purchase weighs half.
+        suppress_brand: How much of its relevance the worst brand loses.
+        demote_drifting: How much a drifting item loses.
+    """
+    weighed_H = np.zeros(len(bought_H))
+    for h in range(len(bought_H)):
+        if not np.isnan(felt_H[h]):
+            weighed_H[h] = felt_H[h] * 0.5 ** (age_days_H[h] / half_life_days)
+    kept_K = np.empty(len(item_K))
+    for k in range(len(item_K)):
+        brand, felt = brand_I[item_K[k]], 0.0
+        if brand != 0:
+            for h in range(len(bought_H)):
+                if brand_I[bought_H[h]] == brand:
+                    felt += weighed_H[h]
+        kept = 1.0 - suppress_brand * min(max(-felt, 0.0), 1.0)
+        if drifting_I[item_K[k]]:
+            kept *= 1.0 - demote_drifting
+        kept_K[k] = kept * factor_I[item_K[k]]
+    return kept_K
