@@ -128,9 +128,8 @@ def cuped(control: Moments, treatment: Moments, *, is_ratio: bool = False) -> Ad
         return None
     lines = [arms[0], arms[1]]
     num_users = np.array([control.num_users, treatment.num_users], dtype=np.float64)
-    within = sum((n - 1) * line.covariance for n, line in zip(num_users, lines, strict=True)) / max(
-        1.0, num_users.sum() - 2
-    )
+    weighted = [(n - 1) * line.covariance for n, line in zip(num_users, lines, strict=True)]
+    within = np.sum(weighted, axis=0) / max(1.0, num_users.sum() - 2)
     if within[1, 1] <= 0:
         return None
     theta = within[0, 1] / within[1, 1]
@@ -139,7 +138,7 @@ def cuped(control: Moments, treatment: Moments, *, is_ratio: bool = False) -> Ad
     adjusted = [
         ArmEstimate(
             num_users=int(n),
-            mean=line.mean - theta * (line.before - pooled),
+            mean=float(line.mean - theta * (line.before - pooled)),
             variance=max(0.0, float(weights @ line.covariance @ weights) / n),
         )
         for n, line in zip(num_users, lines, strict=True)
@@ -193,7 +192,9 @@ class _Line:
 
 def _linear(moments: Moments, *, is_ratio: bool) -> _Line | None:
     if not is_ratio:
-        return _Line(*map(float, moments.mean_C[:2]), moments.covariance_CC[:2, :2])
+        return _Line(
+            float(moments.mean_C[0]), float(moments.mean_C[1]), moments.covariance_CC[:2, :2]
+        )
     if moments.mean_C[1] == 0 or moments.mean_C[3] == 0:
         return None
     weights = np.zeros((2, 4))
@@ -202,7 +203,7 @@ def _linear(moments: Moments, *, is_ratio: bool) -> _Line | None:
         ratio = float(moments.mean_C[top] / moments.mean_C[bottom])
         weights[row, [top, bottom]] = np.array([1.0, -ratio]) / moments.mean_C[bottom]
         means.append(ratio)
-    return _Line(*means, weights @ moments.covariance_CC @ weights.T)
+    return _Line(means[0], means[1], weights @ moments.covariance_CC @ weights.T)
 
 
 def _weighted(

@@ -4,19 +4,20 @@ Shape suffixes: K looks, N nodes of the integration.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
+from scipy.special import ndtr
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from recsys.abtest.effects import Better, Contrast, Reading, Sides, read_by_width, tail
 
 Spending = Literal["obrien-fleming", "pocock"]
-_NUM_NODES = 160
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
 _LEAST_P = 1e-12
 # Nothing that matters is further out; one-sided tests have no lower boundary.
 _FAR = 9.0
@@ -122,7 +123,7 @@ def repeated_p_value(
         return 1.0
     if is_crossed(low):
         return _LEAST_P
-    while high - low > 1e-7:
+    while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (low, middle) if is_crossed(middle) else (middle, high)
     return math.exp(high)
@@ -176,19 +177,20 @@ def _mirrored(state: _State | None) -> _State | None:
 def _chance_above(state: _State | None, step: float, bound: float, drift: float = 0.0) -> float:
     """Return the chance that the next score is above a bound and none was before."""
     if state is None:
-        return float(norm.sf((bound - drift * step) / math.sqrt(step)))
-    above = norm.sf((bound - state.score_N - drift * step) / math.sqrt(step))
+        return float(ndtr((drift * step - bound) / math.sqrt(step)))
+    above = ndtr((state.score_N + drift * step - bound) / math.sqrt(step))
     return float(state.weight_N @ above)
 
 
 def _crossing(state: _State | None, step: float, chance: float) -> float:
     """Return the bound that is crossed with a chance."""
-    off_by: Callable[[float], float] = lambda bound: (  # noqa: E731
-        _chance_above(state, step, bound) - chance
-    )
+
+    def off_by(bound: float) -> float:
+        return _chance_above(state, step, bound) - chance
+
     if chance <= 0 or off_by(_FAR) > 0:
         return _FAR
-    return float(brentq(off_by, -_FAR, _FAR, xtol=1e-12))
+    return float(root_scalar(off_by, bracket=(-_FAR, _FAR), xtol=1e-12).root)
 
 
 def _next_state(
@@ -196,13 +198,16 @@ def _next_state(
 ) -> _State:
     """Return the density of the next score where no boundary has been crossed."""
     low = -bound if sides == "two" else min(-_FAR, bound - 1)
-    places, weights = np.polynomial.legendre.leggauss(_NUM_NODES)
+    places, weights = _NODES, _WEIGHTS
     score = low + (bound - low) * (places + 1) / 2
     weights = weights * (bound - low) / 2
-    scale = math.sqrt(step)
     if state is None:
-        density = norm.pdf(score, loc=drift * step, scale=scale)
+        density = _normal_density(score - drift * step, step)
     else:
         moved = score[:, None] - state.score_N[None, :] - drift * step
-        density = norm.pdf(moved, scale=scale) @ state.weight_N
+        density = _normal_density(moved, step) @ state.weight_N
     return _State(score, weights * density)
+
+
+def _normal_density(distance: np.ndarray, variance: float) -> np.ndarray:
+    return np.exp(distance**2 / (-2 * variance)) / math.sqrt(2 * math.pi * variance)

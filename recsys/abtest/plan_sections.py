@@ -11,6 +11,8 @@ Kind = Literal["mean", "conversion", "ratio", "quantile", "satisfaction"]
 Scale = Literal["relative", "absolute"]
 Value = Literal["count", "cents", "quantity", "polarity", "value"]
 REVIEW = "review"
+JUDGED = "judged"
+"""Value of a review whose polarity is known: one."""
 EXPOSURE = "exposure"
 """Denominator of a ratio: how often the user was exposed."""
 
@@ -95,7 +97,7 @@ class MetricSection(PlanSection):
     def denominator(self) -> tuple[str, str] | None:
         """Event and value of the denominator; None where the metric is no ratio."""
         if self.kind == "satisfaction":
-            return REVIEW, "count"
+            return REVIEW, JUDGED
         if self.kind != "ratio":
             return None
         assert self.denominator_event is not None

@@ -1,0 +1,260 @@
+"""Who takes part: a log of exposures becomes one row a user.
+
+Users are known by a 64-bit hash of their id from here on: of ten million users, two share one with
+a chance of 3 in a million, and would then count as one user.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from recsys.abtest.plan import Plan
+from recsys.errors import ExperimentLogError
+
+WANTED = ("user_id", "variant", "event_time")
+CONTROL, TREATMENT, OTHER = 0, 1, 2
+US_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrolment:
+    """Users of both arms, and what was left out.
+
+    Attributes:
+        users: `key, arm, entry_us, num_exposures` and what columns of segments say first, named by
+            `told_as`, sorted by `key`; `entry_us` is the time of the first exposure, µs since 1970.
+        exposed: Keys of all that were exposed, those left out among them.
+        counts: What was read and left out, rows and users; see `enrol`.
+        days: `day` (0 is the plan's first), `arm`, `num_exposures`, `num_users` that entered.
+        excluded_by_arm: Bots of control and treatment.
+        propensities: Mean logged chance of the variant, of control and treatment; None where the
+            log has none.
+    """
+
+    users: pl.DataFrame
+    exposed: pl.Series
+    counts: dict[str, int]
+    days: pl.DataFrame
+    excluded_by_arm: tuple[int, int]
+    propensities: tuple[float, float] | None
+
+
+def user_key() -> pl.Expr:
+    """Return the hash by which users are known."""
+    return pl.col("user_id").hash().alias("key")
+
+
+def told_as(column: str) -> str:
+    """Return the name that a column of exposures has among users."""
+    return f"first {column}"
+
+
+def enrol(
+    exposures: pl.LazyFrame, plan: Plan, *, as_of: datetime, explored: Sequence[str] = ()
+) -> Enrolment:
+    """Read who was exposed to what first, in bounded memory: what is held grows with users.
+
+    Args:
+        exposures: `user_id, variant, event_time` (UTC, µs); where there are, `recommendation_id`,
+            `experiment`, `policy_propensity` and the columns of segments.
+        plan: Of the experiment.
+        as_of: Rows at or after it are not used.
+        explored: Further columns whose value at the first exposure is wanted.
+
+    Returns:
+        Users of one variant each. Left out, with counts: rows of other experiments or variants,
+        without a user, before the start, at or after the end or `as_of`, duplicates by
+        `recommendation_id`; users seen in both variants, and bots.
+
+    Raises:
+        ExperimentLogError: A column is missing, or an arm is empty.
+    """
+    columns = exposures.collect_schema().names()
+    of_segments = {s.column for s in plan.segments if s.column is not None}
+    declared = tuple(sorted({*of_segments, *explored}))
+    _check_columns(columns, declared)
+    rows = exposures.select(
+        user_key(),
+        pl.col("user_id").is_null().alias("no_user"),
+        pl.col("variant")
+        .replace_strict(
+            {plan.control.name: CONTROL, plan.treatment.name: TREATMENT},
+            default=OTHER,
+            return_dtype=pl.Int8,
+        )
+        .alias("arm"),
+        pl.col("event_time").dt.epoch("us").alias("time_us"),
+        _is_of(plan, columns).alias("is_ours"),
+        *([pl.col("recommendation_id").hash().alias("shown")] if _named(columns) else []),
+        *([pl.col("policy_propensity").alias("chance")] if "policy_propensity" in columns else []),
+        *(pl.col(name).cast(pl.String).alias(told_as(name)) for name in declared),
+    )
+    wrong, kept = _exclusions(plan, as_of)
+    flags = [(pl.col("is_ours") & when).sum().alias(name) for name, when in wrong.items()]
+    read = rows.select(
+        pl.len().alias("rows"),
+        (~pl.col("is_ours")).sum().alias("rows_of_other_experiments"),
+        *flags,
+    ).collect(engine="streaming")
+    counts: dict[str, int] = read.row(0, named=True)
+    rows = rows.filter(pl.col("is_ours") & kept)
+    rows, counts["duplicate_exposures"] = _without_duplicates(rows, _named(columns))
+    per_user = _per_user(rows)
+    users, bots, in_both = _people(per_user, plan)
+    counts |= {
+        "users_exposed": len(per_user),
+        "users_in_both_variants": in_both,
+        "bots": sum(bots),
+        "users": len(users),
+    }
+    _check_arms(users, plan, counts)
+    return Enrolment(
+        users=_with_columns(users, rows, declared),
+        exposed=per_user["key"],
+        counts=counts,
+        days=_by_day(rows, users, plan),
+        excluded_by_arm=bots,
+        propensities=_propensities(rows) if "policy_propensity" in columns else None,
+    )
+
+
+def _check_columns(columns: list[str], declared: tuple[str, ...]) -> None:
+    missing = [name for name in (*WANTED, *declared) if name not in columns]
+    if missing:
+        raise ExperimentLogError(
+            f"the log of exposures has no column {', '.join(missing)}, but {', '.join(columns)}: "
+            "name its columns so, or take the segment out of the plan or of what is explored"
+        )
+
+
+def _named(columns: list[str]) -> bool:
+    return "recommendation_id" in columns
+
+
+def _is_of(plan: Plan, columns: list[str]) -> pl.Expr:
+    if "experiment" not in columns:
+        return pl.lit(True)
+    return pl.col("experiment").fill_null(plan.name) == plan.name
+
+
+def _exclusions(plan: Plan, as_of: datetime) -> tuple[dict[str, pl.Expr], pl.Expr]:
+    """Return why a row may be left out, the first reason that holds, and which rows are kept."""
+    start, end, until = (epoch_us(moment) for moment in (plan.start, plan.end, as_of))
+    time = pl.col("time_us")
+    reasons = {
+        "rows_without_user": pl.col("no_user"),
+        "rows_without_time": time.is_null(),
+        "rows_at_or_after_as_of": time >= until,
+        "rows_before_start": time < start,
+        "rows_at_or_after_end": time >= end,
+        "rows_of_other_variants": pl.col("arm") == OTHER,
+    }
+    found, earlier = {}, pl.lit(False)
+    for name, reason in reasons.items():
+        reason = reason.fill_null(False)
+        found[name] = reason & ~earlier
+        earlier = earlier | reason
+    return found, ~earlier
+
+
+def _without_duplicates(rows: pl.LazyFrame, named: bool) -> tuple[pl.LazyFrame, int]:
+    """Keep one row a recommendation, the first; two variants of it stay two."""
+    if not named:
+        return rows, 0
+    shown = rows.select("shown").collect(engine="streaming")["shown"].drop_nulls().to_numpy()
+    shown = np.sort(shown)
+    num_twice = int((shown[1:] == shown[:-1]).sum())
+    if not num_twice:
+        return rows, 0
+    others = [name for name in rows.collect_schema().names() if name not in _IDENTITY]
+    first = rows.filter(pl.col("shown").is_not_null()).group_by(_IDENTITY)
+    once = first.agg(pl.col("time_us").min(), *(pl.col(n).min() for n in others if n != "time_us"))
+    unnamed = rows.filter(pl.col("shown").is_null())
+    return pl.concat([once, unnamed], how="diagonal"), num_twice
+
+
+_IDENTITY = ["shown", "key", "arm"]
+
+
+def _per_user(rows: pl.LazyFrame) -> pl.DataFrame:
+    return (
+        rows.group_by("key")
+        .agg(
+            pl.col("arm").min().alias("arm"),
+            pl.col("arm").max().alias("other_arm"),
+            pl.col("time_us").min().alias("entry_us"),
+            pl.col("time_us").max().alias("last_us"),
+            pl.len().cast(pl.Int64).alias("num_exposures"),
+        )
+        .collect(engine="streaming")
+        .sort("key")
+    )
+
+
+def _people(per_user: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, tuple[int, int], int]:
+    """Return users of one arm that are no bots, the bots of both arms, and users of both."""
+    days = (pl.col("last_us") - pl.col("entry_us")) // US_PER_DAY + 1
+    is_bot = pl.col("num_exposures") > plan.bots.max_exposures_per_day * days
+    single = per_user.filter(pl.col("arm") == pl.col("other_arm"))
+    bots = single.filter(is_bot)["arm"]
+    users = single.filter(~is_bot).select("key", "arm", "entry_us", "num_exposures")
+    num_bots = (int((bots == CONTROL).sum()), int((bots == TREATMENT).sum()))
+    return users, num_bots, len(per_user) - len(single)
+
+
+def _check_arms(users: pl.DataFrame, plan: Plan, counts: dict[str, int]) -> None:
+    for arm, variant in ((CONTROL, plan.control), (TREATMENT, plan.treatment)):
+        if not (users["arm"] == arm).any():
+            left_out = ", ".join(f"{name} {n:,}" for name, n in counts.items() if n)
+            raise ExperimentLogError(
+                f"no user of variant {variant.name!r} of experiment {plan.name!r} is left between "
+                f"{plan.start.isoformat()} and {plan.end.isoformat()}: both arms need users "
+                f"({left_out or 'the log is empty'}); check the names of variants and the times"
+            )
+
+
+def _by_day(rows: pl.LazyFrame, users: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    day = (pl.col("time_us") - epoch_us(plan.start)) // US_PER_DAY
+    shown = (
+        rows.group_by(day.alias("day"), "arm")
+        .agg(pl.len().cast(pl.Int64).alias("num_exposures"))
+        .collect(engine="streaming")
+    )
+    entry = (pl.col("entry_us") - epoch_us(plan.start)) // US_PER_DAY
+    entered = users.group_by(entry.alias("day"), "arm").agg(
+        pl.len().cast(pl.Int64).alias("num_users")
+    )
+    joined = shown.join(entered, on=["day", "arm"], how="left")
+    return joined.with_columns(pl.col("num_users").fill_null(0)).sort("day", "arm")
+
+
+def _with_columns(users: pl.DataFrame, rows: pl.LazyFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """Add what columns say at users' first exposures, the least value where several do."""
+    if not names:
+        return users
+    first = (
+        rows.join(users.lazy().select("key", "entry_us"), on="key")
+        .filter(pl.col("time_us") == pl.col("entry_us"))
+        .group_by("key")
+        .agg(pl.col(told_as(name)).min() for name in names)
+        .collect(engine="streaming")
+    )
+    return users.join(first, on="key", how="left").sort("key")
+
+
+def _propensities(rows: pl.LazyFrame) -> tuple[float, float] | None:
+    # Millionths are summed: whole numbers have the same sum in any order.
+    millionths = (pl.col("chance") * 1e6).round().cast(pl.Int64)
+    means = rows.group_by("arm").agg(millionths.mean()).collect(engine="streaming")
+    found = dict(means.iter_rows())
+    if found.get(CONTROL) is None or found.get(TREATMENT) is None:
+        return None
+    return found[CONTROL] / 1e6, found[TREATMENT] / 1e6
+
+
+def epoch_us(moment: datetime) -> int:
+    """Return microseconds since 1970, exact."""
+    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // timedelta(microseconds=1)
