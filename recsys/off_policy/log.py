@@ -101,7 +101,7 @@ def build_log(
             f"{rows['item_id'].null_count():,} of {len(rows):,} rows name no item: each row must "
             "say what was shown"
         )
-    _check_once(rows)
+    _check_once(rows, reward)
     item = rows["item_id"].cast(pl.String)
     actions, action = np.unique(item.to_numpy(), return_inverse=True)
     position = np.zeros(len(rows), dtype=np.int64)
@@ -197,26 +197,33 @@ def _bounds(
     return low, high
 
 
-def _check_once(rows: pl.DataFrame) -> None:
+def _check_once(rows: pl.DataFrame, reward: str) -> None:
     """Raise where an exposure stands in the log twice."""
-    keys = [["list_id", "item_id"], ["list_id", "position"]]
-    if "list_id" not in rows.columns:
-        # Without lists a row has no name: it is the same only where everything is.
-        keys = [[n for n, kind in rows.schema.items() if not isinstance(kind, pl.List)]]
-        if "event_time" not in rows.columns:
-            return
-    for key in keys:
-        if set(key) <= set(rows.columns):
-            twice = rows.select(key).is_duplicated()
-            if twice.any():
-                shown = rows.filter(twice).select(key[:_NAMED_ROWS]).row(0, named=True)
-                raise LogError(
-                    f"{int(twice.sum()):,} of {len(rows):,} rows are duplicate exposures (the same "
-                    f"{' and '.join(key) if len(key) < _NAMED_ROWS else 'in every column'}), such "
-                    f"as {shown}: an exposure must be logged once; remove what was written twice"
-                )
-    if "list_id" in rows.columns and rows["list_id"].is_null().any():
-        raise LogError(f"{rows['list_id'].null_count():,} rows name no list")
+    if "list_id" in rows.columns:
+        if rows["list_id"].is_null().any():
+            raise LogError(f"{rows['list_id'].null_count():,} rows name no list")
+        _check_unique(rows, ["list_id", "item_id"], "the same list_id and item_id")
+        if "position" in rows.columns:
+            _check_unique(rows, ["list_id", "position"], "the same list_id and position")
+    elif "event_time" in rows.columns:
+        # Without lists a row has no name: it is the same only where all but the outcome is.
+        outcomes = {*REWARD_RANGES, reward}
+        told = [
+            name
+            for name, kind in rows.schema.items()
+            if not isinstance(kind, pl.List) and name not in outcomes
+        ]
+        _check_unique(rows, told, "the same in every column but the outcome")
+
+
+def _check_unique(rows: pl.DataFrame, key: list[str], what: str) -> None:
+    twice = rows.select(key).is_duplicated()
+    if twice.any():
+        shown = rows.filter(twice).select(key[:_NAMED_ROWS]).row(0, named=True)
+        raise LogError(
+            f"{int(twice.sum()):,} of {len(rows):,} rows are duplicate exposures ({what}), such as "
+            f"{shown}: an exposure must be logged once; remove what was written twice"
+        )
 
 
 def _groups(rows: pl.DataFrame, slate: np.ndarray) -> np.ndarray:
