@@ -2,10 +2,11 @@
 
 import typer
 
-from jobs import off_policy_command
+from jobs import analyze_abtest_command, off_policy_command
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Plan, analyse and simulate experiments; evaluate policies from logs.",
 )
 app.command("off-policy")(off_policy_command.off_policy)
+app.command("analyze")(analyze_abtest_command.analyze)
