@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -33,6 +33,8 @@ class Metrics:
     """Counters and times of one process."""
 
     def __init__(self) -> None:
+        # Checking the names of labels takes longer than counting.
+        self._counting: dict[tuple[int | str, ...], Any] = {}
         self._registry = CollectorRegistry()
         registry = self._registry
         self._requests = Histogram(
@@ -94,7 +96,7 @@ class Metrics:
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        self._of(self._requests, method, route, str(status)).observe(seconds)
 
     def recommended(
         self, degraded: str | None, num_candidates: int, stages: Mapping[str, float]
@@ -106,13 +108,21 @@ class Metrics:
             num_candidates: Ranked for it; 0 for an answer that was ready made.
             stages: Seconds by stage.
         """
-        self._answers.labels(degraded or "").inc()
+        self._of(self._answers, degraded or "").inc()
         if num_candidates:
             self._candidates.observe(num_candidates)
         else:
             self._ready_made.inc()
         for stage, seconds in stages.items():
-            self._stages.labels(stage).observe(seconds)
+            self._of(self._stages, stage).observe(seconds)
+
+    def _of(self, metric: Counter | Histogram, *labels: str) -> Any:
+        """Return what counts under the given labels."""
+        key = (id(metric), *labels)
+        found = self._counting.get(key)
+        if found is None:
+            found = self._counting[key] = metric.labels(*labels)
+        return found
 
     def scored(self, polarity: float) -> None:
         """Count a review that was scored."""

@@ -19,6 +19,9 @@ from serving.problems import ProblemError
 
 HASH_BYTES = 5
 _MAC_BYTES = 16
+# Of shorter requests compression saves nothing.
+_SHORT_BYTES = 200
+_PLAIN, _PACKED = b"\x00", b"\x01"
 # No request is longer, see `serving.request_guard`.
 _MAX_CONTENT_BYTES = 2 * 1024 * 1024
 
@@ -46,7 +49,9 @@ def item_hash(item_id: str) -> bytes:
 def write_token(page: Page, key: bytes) -> str:
     """Write and sign a token, ASCII."""
     content = orjson.dumps([page.recommendation_id, page.request])
-    packed = len(page.shown).to_bytes(2) + b"".join(page.shown) + zlib.compress(content, 6)
+    is_short = len(content) < _SHORT_BYTES
+    written = _PLAIN + content if is_short else _PACKED + zlib.compress(content, 6)
+    packed = len(page.shown).to_bytes(2) + b"".join(page.shown) + written
     return base64.urlsafe_b64encode(_mac(packed, key) + packed).rstrip(b"=").decode()
 
 
@@ -65,7 +70,9 @@ def read_token(token: str, key: bytes) -> Page:
         raise _unreadable()
     num, start = int.from_bytes(packed[:2]), 2
     end = start + num * HASH_BYTES
-    content = zlib.decompressobj().decompress(packed[end:], _MAX_CONTENT_BYTES)
+    kind, content = packed[end : end + 1], packed[end + 1 :]
+    if kind == _PACKED:
+        content = zlib.decompressobj().decompress(content, _MAX_CONTENT_BYTES)
     recommendation_id, request = orjson.loads(content)
     shown = tuple(packed[at : at + HASH_BYTES] for at in range(start, end, HASH_BYTES))
     return Page(recommendation_id=recommendation_id, request=request, shown=shown)
@@ -82,7 +89,8 @@ def hidden_by(shown: Iterable[bytes], hashes: dict[bytes, list[int]]) -> list[in
 
 
 def _mac(packed: bytes, key: bytes) -> bytes:
-    return hmac.digest(key, packed, "sha256")[:_MAC_BYTES]
+    """Return the keyed BLAKE2b of what is signed; a key may have at most 64 bytes."""
+    return hashlib.blake2b(packed, key=key, digest_size=_MAC_BYTES).digest()
 
 
 def _unreadable() -> ProblemError:
