@@ -40,6 +40,7 @@ class Question:
         reward: click, purchase or satisfaction, or another column of the file.
         store: Where the bundle and what is known of users are; None takes a log that is a store.
         temperature: Of the bundle's ranking; 0 always shows the best.
+        epsilon: Chance with which the bundle fills a place by luck.
         refresh_days: How often what is known of users is taken anew for the bundle.
         attribution: How outcomes are joined to exposures of a store.
     """
@@ -49,6 +50,7 @@ class Question:
     reward: str = "click"
     store: Store | None = None
     temperature: float = 0.0
+    epsilon: float = 0.0
     refresh_days: float = 7.0
     attribution: Attribution = field(default_factory=Attribution)
 
@@ -121,5 +123,9 @@ def _target(question: Question, rows: pl.DataFrame, log: Log) -> TargetPolicy:
         refresh_days=question.refresh_days,
     )
     return ranking_policy(
-        log, scored.scores, name=question.policy, temperature=question.temperature
+        log,
+        scored.scores,
+        name=question.policy,
+        temperature=question.temperature,
+        epsilon=question.epsilon,
     )

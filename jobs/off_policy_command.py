@@ -50,6 +50,16 @@ def off_policy(
         float,
         typer.Option("--temperature", help="Of a bundle's ranking, in its scores; 0: the best."),
     ] = 0.0,
+    epsilon: Annotated[
+        float, typer.Option("--epsilon", help="Chance of a bundle to fill a place by luck.")
+    ] = 0.0,
+    independent_places: Annotated[
+        bool,
+        typer.Option(
+            "--independent-places",
+            help="Propensities in a list are of places each for itself, not given those above.",
+        ),
+    ] = False,
     refresh_days: Annotated[
         float,
         typer.Option("--refresh-days", help="How often users' histories are read for a bundle."),
@@ -103,6 +113,7 @@ def off_policy(
             seed=seed,
             num_resamples=num_resamples,
             boosted=lightgbm,
+            independent_places=independent_places,
         )
         question = Question(
             log=log,
@@ -110,6 +121,7 @@ def off_policy(
             reward=reward,
             store=opened,
             temperature=temperature,
+            epsilon=epsilon,
             refresh_days=refresh_days,
             attribution=Attribution(
                 window_days=window_days,

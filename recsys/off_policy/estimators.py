@@ -114,7 +114,7 @@ def doubly_robust(
         reward: Shape (N,).
         weight: Of rows, perhaps shrunk, shape (N,).
         q: Expected reward of what was shown, shape (N,).
-        v: Expected reward under the target, shape (N,).
+        v: Expected reward under the target, times the weight of what stands above, shape (N,).
         reward_range: Of the reward.
 
     >>> one = np.ones(2)
@@ -122,7 +122,8 @@ def doubly_robust(
     0.5
     """
     reach = float(weight.max(initial=0.0)) * (reward_range[1] - reward_range[0])
-    return _mean(v, weight * (reward - q), reward_range[0] - reach, reward_range[1] + reach)
+    low, high = min(reward_range[0], float(v.min())), max(reward_range[1], float(v.max()))
+    return _mean(v, weight * (reward - q), low - reach, high + reach)
 
 
 def self_normalised_dr(

@@ -27,7 +27,12 @@ from recsys.off_policy.reward_models import (
     boosted_reward,
     mean_reward,
 )
-from recsys.off_policy.slates import SLATE_ESTIMATORS, slate_estimates
+from recsys.off_policy.slates import (
+    SLATE_ESTIMATORS,
+    CascadeWeights,
+    cascade_weights,
+    slate_estimates,
+)
 
 ESTIMATED, NOT_ESTIMABLE = "estimated", "not estimable from this log"
 WEIGHTED = ("replay", "ipw", "clipped_ipw", "snipw")
@@ -49,6 +54,8 @@ class OffPolicyConfig:
         num_resamples: Of the bootstrap.
         level: Chance with which intervals are to hold the value.
         boosted: Whether a LightGBM model of the reward is fitted as well.
+        independent_places: Whether chances in a list are those of places each for itself. False:
+            they are given what stands above, as the table of exposures has them.
         reward_model: How.
         gates: When an estimate is refused.
     """
@@ -61,6 +68,7 @@ class OffPolicyConfig:
     num_resamples: int = 1000
     level: float = 0.95
     boosted: bool = True
+    independent_places: bool = False
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     gates: Gates = field(default_factory=Gates)
 
@@ -164,7 +172,11 @@ def evaluate_policy(
         config: How; None for the defaults.
     """
     config = config or OffPolicyConfig()
-    weight = target.logged / log.propensity
+    ratio = target.logged / log.propensity
+    weights = CascadeWeights(above=np.ones(len(log)), weight=ratio)
+    if not config.independent_places:
+        weights = cascade_weights(log, ratio)
+    weight = weights.weight
     overlap = measure_overlap(weight, target.unlogged, log.reward)
     reasons = refusals(overlap, config.gates)
     estimates: dict[str, Estimate] = {}
@@ -178,7 +190,7 @@ def evaluate_policy(
                 value=config.clip, num_tried=1, share_clipped=float((weight > config.clip).mean())
             )
         )
-        found = _of_rows(log, target, weight, clip.value, config)
+        found = _of_rows(log, target, weights, clip.value, config)
         num_accepted = float(found["replay"].share.sum())
         if num_accepted < config.gates.least_effective_rows:
             del found["replay"]
@@ -191,7 +203,7 @@ def evaluate_policy(
             )
             for name, value in found.items()
         }
-        of_lists, left_out = _of_lists(log, weight, config)
+        of_lists, left_out = _of_lists(log, ratio, config)
         if "replay" not in estimates:
             left_out["replay"] = (
                 f"it accepts {num_accepted:.0f} of {len(log):,} rows, wanted at least "
@@ -225,45 +237,47 @@ def evaluate_policy(
 
 
 def _of_rows(
-    log: Log, target: TargetPolicy, weight: np.ndarray, clip: float, config: OffPolicyConfig
+    log: Log, target: TargetPolicy, weights: CascadeWeights, clip: float, config: OffPolicyConfig
 ) -> dict[str, Contributions]:
-    r, bounds = log.reward, log.reward_range
+    r, bounds, weight = log.reward, log.reward_range, weights.weight
     draws = np.random.default_rng(config.seed).random(len(log))
     found = {
         "replay": est.replay(r, weight, draws),
         "ipw": est.ipw(r, weight, bounds),
         "clipped_ipw": est.clipped_ipw(r, weight, bounds, clip),
         "snipw": est.snipw(r, weight),
-    } | _modelled(log, mean_reward(log, target), weight, config, "")
+    } | _modelled(log, mean_reward(log, target), weights, config, "")
     if config.boosted:
         model = boosted_reward(log, target, seed=config.seed, config=config.reward_model)
-        found |= _modelled(log, model, weight, config, BOOSTED)
+        found |= _modelled(log, model, weights, config, BOOSTED)
     return found
 
 
 def _modelled(
-    log: Log, model: Modelled, weight: np.ndarray, config: OffPolicyConfig, ending: str
+    log: Log, model: Modelled, weights: CascadeWeights, config: OffPolicyConfig, ending: str
 ) -> dict[str, Contributions]:
-    r, bounds = log.reward, log.reward_range
+    r, bounds, weight = log.reward, log.reward_range, weights.weight
+    # What the target expects at a place, in lists whose places above are the target's.
+    v = weights.above * model.v
     switched = est.switched(weight, config.switch_lambda)
     shrunk = est.shrunk(weight, config.shrinkage_lambda)
     found = {
         "dm": est.direct_method(model.v, bounds),
-        "dr": est.doubly_robust(r, weight, model.q, model.v, bounds),
-        "sndr": est.self_normalised_dr(r, weight, model.q, model.v),
-        "switch_dr": est.doubly_robust(r, switched, model.q, model.v, bounds),
-        "dros": est.doubly_robust(r, shrunk, model.q, model.v, bounds),
+        "dr": est.doubly_robust(r, weight, model.q, v, bounds),
+        "sndr": est.self_normalised_dr(r, weight, model.q, v),
+        "switch_dr": est.doubly_robust(r, switched, model.q, v, bounds),
+        "dros": est.doubly_robust(r, shrunk, model.q, v, bounds),
     }
     return {f"{name}{ending}": value for name, value in found.items()}
 
 
 def _of_lists(
-    log: Log, weight: np.ndarray, config: OffPolicyConfig
+    log: Log, ratio: np.ndarray, config: OffPolicyConfig
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
     """Return estimates of whole lists, and why some are left out: each has a gate of its own."""
     kept, left_out = {}, {}
     least = config.gates.least_effective_rows
-    for name, slate in slate_estimates(log, weight).items():
+    for name, slate in slate_estimates(log, ratio).items():
         size = slate.effective_sample_size
         if size < least:
             left_out[name] = (

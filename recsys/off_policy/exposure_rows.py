@@ -6,7 +6,7 @@ within the window. Rewards of a row:
     click         1 where a click is attributed to it
     purchase      1 where a purchase is
     satisfaction  of the first attributed purchase, in [-1, 1]: -1 where it was sent back, else the
-                  polarity of the last judging review since, else (stars - 3) / 2; 0 where nothing
+                  polarity of the last judging review of it, else (stars - 3) / 2; 0 where nothing
                   was bought or said
 """
 
@@ -166,28 +166,38 @@ def _felt(
     attribution: Attribution,
 ) -> pl.DataFrame:
     """Return `row, satisfaction` of attributed purchases that were judged or sent back."""
-    until = pl.col("at") + timedelta(days=attribution.judged_days)
-    since = (pl.col("event_time") >= pl.col("at")) & (pl.col("event_time") <= until)
+    tolerance = timedelta(days=attribution.judged_days)
     judged = (
         reviews.filter(pl.col("source").is_in(JUDGING_SOURCES))
         .join(signals.select("review_id", "polarity"), on="review_id", how="left")
-        .with_columns(
+        .select(
+            *_PAIR,
+            "event_time",
+            "seq",
             felt=pl.coalesce(
                 pl.col("polarity").cast(pl.Float64),
                 (pl.col("rating").cast(pl.Float64) - 3.0) / 2.0,
-            )
+            ),
         )
-        .drop_nulls(["item_id", "felt"])
-        .join(bought, on=_PAIR)
-        .filter(since)
-        .sort("event_time", "seq")
+        .drop_nulls(["user_id", "item_id", "felt"])
+    )
+    returned = events.filter(pl.col("event_type") == "return").select(
+        *_PAIR, "event_time", "seq", felt=pl.lit(-1.0)
+    )
+    bought = bought.sort("at", "row")
+    found = [
+        told.sort("event_time", "seq")
+        .join_asof(
+            bought,
+            left_on="event_time",
+            right_on="at",
+            by=_PAIR,
+            tolerance=tolerance,
+            check_sortedness=False,
+        )
+        .drop_nulls("row")
         .group_by("row", maintain_order=True)
         .agg(satisfaction=pl.col("felt").last())
-    )
-    returned = (
-        events.filter(pl.col("event_type") == "return")
-        .join(bought, on=_PAIR)
-        .filter(since)
-        .select("row", satisfaction=pl.lit(-1.0))
-    )
-    return pl.concat([returned, judged]).unique("row", keep="first", maintain_order=True)
+        for told in (returned, judged)
+    ]
+    return pl.concat(found).unique("row", keep="first", maintain_order=True)

@@ -51,11 +51,16 @@ def uniform_policy(log: Log) -> TargetPolicy:
             total=np.ones(len(log)),
             actions_of=lambda rows: np.full((len(rows), log.num_actions), share),
         )
-    return _of_lists("uniform", log, log.candidate_indptr, log.candidate_id, None, 1.0)
+    return _of_lists("uniform", log, log.candidate_indptr, log.candidate_id, None, 0.0, 1.0)
 
 
 def ranking_policy(
-    log: Log, scores: pl.DataFrame, *, name: str, temperature: float = 0.0
+    log: Log,
+    scores: pl.DataFrame,
+    *,
+    name: str,
+    temperature: float = 0.0,
+    epsilon: float = 0.0,
 ) -> TargetPolicy:
     """Return the policy that orders what could have been shown in each list by scores.
 
@@ -69,11 +74,14 @@ def ranking_policy(
             a list without any the policy shows nothing, which the mean weight tells.
         name: What to call it.
         temperature: At least 0, in the unit of the scores.
+        epsilon: Chance with which a place is filled by luck instead, all that are left alike.
 
     Raises:
-        PolicyError: If no list has scores, a score is given twice or is not finite, or the
-            temperature is below 0.
+        PolicyError: If no list has scores, a score is given twice or is not finite, the temperature
+            is below 0 or epsilon outside [0, 1].
     """
+    if not 0 <= epsilon <= 1:
+        raise PolicyError(f"epsilon is {epsilon}, wanted 0 to 1")
     if not temperature >= 0:
         raise PolicyError(f"the temperature is {temperature}, wanted 0 or more")
     key = ["list_id", "item_id"]
@@ -95,7 +103,7 @@ def ranking_policy(
         )
     indptr = np.concatenate([[0], np.cumsum(counts)])
     score = known["score"].to_numpy().astype(np.float64)
-    return _of_lists(name, log, indptr, known["item_id"].to_numpy(), score, temperature)
+    return _of_lists(name, log, indptr, known["item_id"].to_numpy(), score, temperature, epsilon)
 
 
 def table_policy(log: Log, table: pl.DataFrame, *, name: str) -> TargetPolicy:
@@ -199,6 +207,7 @@ def _of_lists(
     items: np.ndarray,
     score: np.ndarray | None,
     temperature: float,
+    epsilon: float,
 ) -> TargetPolicy:
     """Return chances of each place given what stands above it, out of the candidates of lists.
 
@@ -216,7 +225,7 @@ def _of_lists(
         part = slice(indptr[slate], indptr[slate + 1])
         if slate != current:
             left, current = np.ones(part.stop - part.start, dtype=bool), slate
-        chance = _next_place(None if score is None else score[part], left, temperature)
+        chance = next_place(None if score is None else score[part], left, temperature, epsilon)
         of_items = action_of[part]
         is_known = (of_items >= 0) & (chance > 0)
         columns[row], chances[row] = of_items[is_known], chance[is_known]
@@ -238,16 +247,29 @@ def _of_lists(
     )
 
 
-def _next_place(score: np.ndarray | None, left: np.ndarray, temperature: float) -> np.ndarray:
-    """Return the chance of each candidate to come next, all 0 where none is left."""
+def next_place(
+    score: np.ndarray | None, left: np.ndarray, temperature: float, epsilon: float
+) -> np.ndarray:
+    """Return the chance of each candidate to come next, all 0 where none is left, shape (C,).
+
+    Args:
+        score: Of the candidates, shape (C,); None where luck alone decides.
+        left: Which of them do not stand above, bool, shape (C,).
+        temperature: Of the scores; 0 takes the best, ties the first.
+        epsilon: Chance of luck.
+
+    >>> next_place(np.array([1.0, 3.0]), np.array([True, True]), 0.0, 0.5).tolist()
+    [0.25, 0.75]
+    """
     chance = np.zeros(len(left))
     if not left.any():
         return chance
-    if score is None:
+    chance[left] = epsilon / left.sum()
+    if score is None or epsilon == 1:
         chance[left] = 1.0 / left.sum()
     elif temperature == 0:
-        chance[np.where(left, score, -np.inf).argmax()] = 1.0
+        chance[np.where(left, score, -np.inf).argmax()] += 1.0 - epsilon
     else:
         weight = np.exp((score[left] - score[left].max()) / temperature)
-        chance[left] = weight / weight.sum()
+        chance[left] += (1.0 - epsilon) * weight / weight.sum()
     return chance

@@ -45,12 +45,48 @@ class SlateEstimate:
     effective_sample_size: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class CascadeWeights:
+    """Weights of rows down to their place.
+
+    Attributes:
+        above: Product of the ratios of the places above in the same list, 1 at the top, shape (N,).
+        weight: The same with the row's own, shape (N,).
+    """
+
+    above: np.ndarray
+    weight: np.ndarray
+
+
+def cascade_weights(log: Log, ratio: np.ndarray) -> CascadeWeights:
+    """Return weights where the chances of a place are those given what stands above it.
+
+    What stands above under the target is something else than what stood there in the log, so a row
+    has the weight of all that led to it. Of rows without lists the weight is the ratio.
+
+    Args:
+        log: Of N rows.
+        ratio: Target over propensity of each row alone, shape (N,).
+    """
+    if not log.has_lists:
+        return CascadeWeights(above=np.ones(len(log)), weight=ratio)
+    order = np.lexsort((log.position, log.slate))
+    lengths = np.bincount(log.slate)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    products = _products(ratio[order], starts, lengths)
+    shifted = np.concatenate([[1.0], products[:-1]])
+    shifted[starts] = 1.0
+    above, weight = np.empty(len(log)), np.empty(len(log))
+    above[order], weight[order] = shifted, products
+    return CascadeWeights(above=above, weight=weight)
+
+
 def slate_estimates(log: Log, weight: np.ndarray) -> dict[str, SlateEstimate]:
     """Return every estimator of `SLATE_ESTIMATORS`, by name; none where no list has two places.
 
     Args:
         log: Of N rows.
-        weight: Target over propensity of each row, given what stands above it, shape (N,).
+        weight: Target over propensity of each row alone, shape (N,).
     """
     num_lists = len(log.list_ids)
     if not log.has_lists or num_lists == len(log):

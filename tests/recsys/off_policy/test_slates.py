@@ -1,6 +1,7 @@
 """Estimators of whole lists: by hand, and unbiased over all lists where they promise it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -134,12 +135,11 @@ def test_lists_have_a_gate_of_their_own() -> None:
         ]
     )
     target = table_policy(log, table, name="mostly x")
-    config = OffPolicyConfig(boosted=False, num_resamples=20)
+    config = OffPolicyConfig(boosted=False, num_resamples=20, independent_places=True)
     found = evaluate_policy(log, target, config)
     assert "per_position_ips" in found.estimates
     assert "effective sample size is" in found.left_out["slate_ips"]
-    asked = OffPolicyConfig(boosted=False, num_resamples=20, estimator="slate_ips")
-    refused = evaluate_policy(log, target, asked)
+    refused = evaluate_policy(log, target, replace(config, estimator="slate_ips"))
     assert refused.estimates == {}
     assert "slate_ips cannot be had" in refused.reasons[0]
 
