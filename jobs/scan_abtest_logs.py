@@ -70,12 +70,13 @@ def scan_file(path: Path, wanted: Sequence[str]) -> pl.LazyFrame:
     return rows.with_columns(_casts(schema))
 
 
-def scan_store(store: "Store", *, model_version: str) -> AbtestLogs:
+def scan_store(store: "Store", *, model_version: str, with_exposures: bool = True) -> AbtestLogs:
     """Read the exposures of a store, and its events and reviews as one log of outcomes.
 
     Args:
         store: With the tables exposures and events; reviews count where they are scored.
         model_version: Of the signals whose polarity is read; other reviews have none.
+        with_exposures: False where there need be none; the log of exposures is then empty.
 
     Raises:
         StoreError: A table is missing.
@@ -97,7 +98,8 @@ def scan_store(store: "Store", *, model_version: str) -> AbtestLogs:
     outcomes = pl.concat(parts, how="diagonal")
     if len(parts) == 1:
         outcomes = outcomes.with_columns(polarity=pl.lit(None, dtype=pl.Float64))
-    return AbtestLogs(store.scan("exposures"), outcomes)
+    exposures = store.scan("exposures") if with_exposures else pl.LazyFrame()
+    return AbtestLogs(exposures, outcomes)
 
 
 def day_after(logs: Sequence[pl.LazyFrame]) -> datetime:
