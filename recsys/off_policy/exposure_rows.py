@@ -167,6 +167,10 @@ def _felt(
 ) -> pl.DataFrame:
     """Return `row, satisfaction` of attributed purchases that were judged or sent back."""
     tolerance = timedelta(days=attribution.judged_days)
+    # Signals of a review without words say nothing.
+    has_words = pl.concat_str("title", "text", ignore_nulls=True).str.len_bytes() > 0
+    polarity = pl.when(has_words).then(pl.col("polarity").cast(pl.Float64))
+    stars = (pl.col("rating").cast(pl.Float64) - 3.0) / 2.0
     judged = (
         reviews.filter(pl.col("source").is_in(JUDGING_SOURCES))
         .join(signals.select("review_id", "polarity"), on="review_id", how="left")
@@ -174,10 +178,7 @@ def _felt(
             *_PAIR,
             "event_time",
             "seq",
-            felt=pl.coalesce(
-                pl.col("polarity").cast(pl.Float64),
-                (pl.col("rating").cast(pl.Float64) - 3.0) / 2.0,
-            ),
+            felt=pl.coalesce(polarity, stars),
         )
         .drop_nulls(["user_id", "item_id", "felt"])
     )

@@ -65,7 +65,8 @@ class Overlap:
         unlogged_share: Chance, mean of rows, of items that the log never shows.
         largest_share: Of the largest weight in their sum.
         top_share: Of the hundredth of rows with the largest weights, at least one, in their sum.
-        num_effective_rewards: (sum w r)^2 / sum (w r)^2: how many rewarded rows carry the estimate.
+        num_effective_rewards: (sum w |r|)^2 / sum (w r)^2: how many rewarded rows carry the
+            estimate.
     """
 
     num_rows: int
@@ -100,7 +101,7 @@ def measure_overlap(weight: np.ndarray, unlogged: np.ndarray, reward: np.ndarray
         unlogged_share=float(unlogged.mean()),
         largest_share=float(weight.max() / some),
         top_share=float(top.sum() / some),
-        num_effective_rewards=effective_size(weight * reward),
+        num_effective_rewards=effective_size(weight * np.abs(reward)),
     )
 
 
