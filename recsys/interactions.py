@@ -30,11 +30,13 @@ class IdMap:
     def index(self, ids: Sequence[str] | pl.Series) -> np.ndarray:
         """Return dense indices, int64, -1 where an id is unknown."""
         wanted = pl.DataFrame({"id": pl.Series(ids, dtype=pl.String)})
-        known = pl.DataFrame({"id": pl.Series(self.ids.tolist(), dtype=pl.String)}).with_row_index(
-            "idx"
-        )
-        joined = wanted.join(known, on="id", how="left", maintain_order="left")
+        joined = wanted.join(self._known, on="id", how="left", maintain_order="left")
         return joined["idx"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+    @cached_property
+    def _known(self) -> pl.DataFrame:
+        known = pl.DataFrame({"id": pl.Series(self.ids.tolist(), dtype=pl.String)})
+        return known.with_row_index("idx")
 
 
 @dataclass(frozen=True, kw_only=True)

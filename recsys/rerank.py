@@ -75,14 +75,14 @@ class Shelf:
             aspects: See `Shelf`; None where nothing is known.
         """
         vectors = item_vectors[:, :-1]
-        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        lengths = np.sqrt(np.einsum("id,id->i", vectors, vectors))[:, None]
         age_us = (pl.col("age_days") * _DAY_US).cast(pl.Int64)
         since = profiles.select(pl.col("as_of").dt.epoch("us") - age_us).to_series()
         drift = profiles["polarity_drift"].cast(pl.Float64).fill_null(0.0).to_numpy()
         return cls(
             brand_idx=features.brand_idx,
             category=_rarest_category(features),
-            vectors=(vectors / lengths).astype(np.float32),
+            vectors=np.divide(vectors, np.maximum(lengths, 1e-9), dtype=np.float32),
             drifting=drift < DRIFTING,
             known_since=since.fill_null(_NEVER).to_numpy(),
             factor=_rule_factors(rules, items, profiles),

@@ -19,7 +19,7 @@ from serving.experiments import Assignment
 from serving.filters import allowed_items, relaxed, within
 from serving.live_query import hidden_items, with_session
 from serving.live_users import LiveUser
-from serving.paging import Page, hidden_by, item_hash
+from serving.paging import Page
 from serving.ranking import DEBUG, WRITE, Budget
 from serving.reasons import quote_from_another, reason_text
 from serving.schema import Degraded, RecommendationRequest
@@ -174,7 +174,7 @@ def _seed(asked: Asked, name: str | None) -> int:
 def _hidden(asked: Asked, snapshot: Snapshot, live: LiveUser) -> list[int]:
     """Return what must not be shown: dismissed, wrong as a reason, or on a page before."""
     shown = () if asked.before is None else asked.before.shown
-    return hidden_items(live, snapshot.catalogue.index) + hidden_by(shown, snapshot.item_hashes)
+    return hidden_items(live, snapshot.catalogue.index) + snapshot.item_hashes.items(shown)
 
 
 def _session_items(request: RecommendationRequest, snapshot: Snapshot) -> list[int]:
@@ -226,11 +226,11 @@ def _answered(
     before = () if asked.before is None else asked.before.shown
     # Relevance is comparable within one answer: a least one holds for one page alone.
     has_more = not request.min_relevance and len(before) + len(items) < MAX_K
-    if recommendation_id is not None and has_more:
+    if found is not None and recommendation_id is not None and has_more:
         page = Page(
             recommendation_id=recommendation_id,
             request=request.model_dump(exclude_defaults=True),
-            shown=(*before, *(item_hash(item["item_id"]) for item in items)),
+            shown=(*before, *snapshot.item_hashes.written(found.shown.item_idx)),
         )
     return Answered(body=body, page=page, found=found)
 
@@ -301,7 +301,7 @@ def _add_reasons(
                 is_personal=is_personal,
             ),
             "because_item_id": catalogue.item_ids[cause] if cause >= 0 else None,
-            "quote": None if quote is None else quote.model_dump(),
+            "quote": None if quote is None else quote._asdict(),
             "source": source,
         }
 

@@ -3,7 +3,6 @@
 Shape suffixes: I items.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -56,8 +55,8 @@ class Catalogue:
             brands=profiles["brand"].to_list(),
             price_cents=prices.to_list(),
             price_I=prices.cast(pl.Float64).fill_null(float("nan")).to_numpy(),
-            of_category=_inverted(profiles["categories"].to_list()),
-            of_brand=_inverted([brand] if brand else None for brand in profiles["brand"]),
+            of_category=_inverted(profiles["categories"]),
+            of_brand=_inverted(profiles["brand"]),
             sold_out_I=sold_out_I,
             popularity_I=_places(profiles["num_purchases"].fill_null(0).to_numpy()),
         )
@@ -87,9 +86,13 @@ def _places(num_I: np.ndarray) -> np.ndarray:
     return below[level_I] / below[-1]
 
 
-def _inverted(names_I: Iterable[list[str] | None]) -> dict[str, np.ndarray]:
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    for idx, names in enumerate(names_I):
-        for name in dict.fromkeys(names or ()):
-            rows[name].append(idx)
-    return {name: np.array(found, dtype=np.int64) for name, found in rows.items()}
+def _inverted(names_I: pl.Series) -> dict[str, np.ndarray]:
+    """Return the items that have each name, in index order, int64; an empty one is none."""
+    pairs = pl.DataFrame({"name": names_I}).with_row_index("item")
+    if names_I.dtype != pl.String:
+        pairs = pairs.explode("name", empty_as_null=False, keep_nulls=False)
+    pairs = pairs.filter(pl.col("name") != "").unique(maintain_order=True)
+    groups = pairs.group_by("name", maintain_order=True).agg(pl.col("item").cast(pl.Int64))
+    return {
+        name: items.to_numpy() for name, items in zip(groups["name"], groups["item"], strict=True)
+    }

@@ -53,7 +53,7 @@ def item_insight(item: int, snapshot: Snapshot) -> dict[str, Any]:
         "needs": _needs(facts.needs.of_item(item), erased),
         "quotes": {
             "praise": [
-                quote.model_dump()
+                quote._asdict()
                 for author, quote in snapshot.quotes.get(item_id, ())
                 if author not in erased
             ],

@@ -9,15 +9,14 @@ import base64
 import hashlib
 import hmac
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from serving.item_hashes import HASH_BYTES
 from serving.problems import ProblemError
 
-HASH_BYTES = 5
 _MAC_BYTES = 16
 # Of shorter requests compression saves nothing.
 _SHORT_BYTES = 200
@@ -39,11 +38,6 @@ class Page:
     recommendation_id: str
     request: dict[str, Any]
     shown: tuple[bytes, ...]
-
-
-def item_hash(item_id: str) -> bytes:
-    """Return the hash under which a shown item is remembered."""
-    return hashlib.blake2b(item_id.encode(), digest_size=HASH_BYTES).digest()
 
 
 def write_token(page: Page, key: bytes) -> str:
@@ -76,16 +70,6 @@ def read_token(token: str, key: bytes) -> Page:
     recommendation_id, request = orjson.loads(content)
     shown = tuple(packed[at : at + HASH_BYTES] for at in range(start, end, HASH_BYTES))
     return Page(recommendation_id=recommendation_id, request=request, shown=shown)
-
-
-def hidden_by(shown: Iterable[bytes], hashes: dict[bytes, list[int]]) -> list[int]:
-    """Return the items that were shown, as indices.
-
-    Args:
-        shown: Hashes.
-        hashes: Item indices by hash, see `item_hash`.
-    """
-    return [idx for value in shown for idx in hashes.get(value, ())]
 
 
 def _mac(packed: bytes, key: bytes) -> bytes:

@@ -1,14 +1,12 @@
 """Why an item is recommended: a sentence for the user, and a quote from another's review."""
 
 from collections.abc import Container, Mapping
+from typing import NamedTuple
 
 import polars as pl
 
-from serving.schema import Quote
-
 # A review above this polarity says that the buyer liked the item.
 LIKED = 0.2
-Quotes = Mapping[str, list[tuple[str, Quote]]]
 
 _BY_SOURCE = {
     "browsed": "Like what you looked at",
@@ -26,13 +24,24 @@ FOR_STRANGERS = "Popular with our customers"
 _OTHERWISE = "Picked for you"
 
 
-def quotes_by_item(quotes: pl.DataFrame) -> dict[str, list[tuple[str, Quote]]]:
+class Quoted(NamedTuple):
+    """A sentence of a review, with the fields of `serving.schema.Quote`."""
+
+    text: str
+    review_id: str
+    aspect: str | None
+    polarity: float
+
+
+Quotes = Mapping[str, list[tuple[str, Quoted]]]
+
+
+def quotes_by_item(quotes: pl.DataFrame) -> dict[str, list[tuple[str, Quoted]]]:
     """Return (author's user id, quote) pairs by item id, in the table's order."""
-    found: dict[str, list[tuple[str, Quote]]] = {}
-    columns = ("item_id", "user_id", "review_id", "quote", "aspect", "polarity")
-    for item_id, author, review_id, text, aspect, polarity in quotes.select(columns).iter_rows():
-        quote = Quote(text=text, review_id=review_id, aspect=aspect, polarity=polarity)
-        found.setdefault(item_id, []).append((author, quote))
+    found: dict[str, list[tuple[str, Quoted]]] = {}
+    columns = ("item_id", "user_id", "quote", "review_id", "aspect", "polarity")
+    for item_id, author, *quote in quotes.select(columns).iter_rows():
+        found.setdefault(item_id, []).append((author, Quoted(*quote)))
     return found
 
 
@@ -44,7 +53,7 @@ def quote_from_another(
     erased: Container[str] = (),
     wrong: Container[str] = (),
     aspects: Container[str] = (),
-) -> Quote | None:
+) -> Quoted | None:
     """Return the best quote on an item, or None.
 
     Args:

@@ -1,6 +1,6 @@
 """All that an answer needs, of one moment: a bundle and side tables, never changed in place."""
 
-from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,9 @@ from serving.aspect_wishes import ItemAspects
 from serving.catalogue import Catalogue
 from serving.errors import NothingToServeError
 from serving.item_facts import ItemFacts
+from serving.item_hashes import ItemHashes
 from serving.live_query import with_live
 from serving.live_users import LiveUser, LiveUsers
-from serving.paging import item_hash
 from serving.ranking import RERANK, Budget, Ranked, rank_within
 from serving.reasons import Quotes, quotes_by_item
 from serving.schema_types import MAX_K
@@ -53,7 +53,7 @@ class Snapshot:
         offered: Items that the shop's rules do not take out, bool, shape (I,); None for all.
         shelf: What reranking knows of the catalogue.
         aspects: What is said of aspects of items.
-        item_hashes: Item indices by the hash under which pages remember them.
+        item_hashes: Under which pages remember items.
         rerank: How lists are rearranged where a request does not say.
         polarity_mean: Mean polarity of users' reviews, NaN where there is none.
         search: Items by the words of their titles.
@@ -76,7 +76,7 @@ class Snapshot:
     popular: Ranked
     shelf: Shelf
     aspects: ItemAspects
-    item_hashes: dict[bytes, list[int]]
+    item_hashes: ItemHashes
     offered: np.ndarray | None
     rerank: RerankConfig
     polarity_mean: float
@@ -107,6 +107,28 @@ class Snapshot:
         made anew, other requests wait.
         """
         same = before if before is not None and before.recommender is recommender else None
+        with ThreadPoolExecutor(1) as beside:
+            # The longest part, most of it out of Python.
+            search = beside.submit(
+                lambda: same.search if same else TitleSearch.of(recommender.item_profiles)
+            )
+            return cls._joined(
+                recommender, manifest, tables, pseudonyms, rerank, live, same, search
+            )
+
+    @classmethod
+    def _joined(
+        cls,
+        recommender: Recommender,
+        manifest: Manifest,
+        tables: SideTables,
+        pseudonyms: Pseudonyms | None,
+        rerank: RerankSection,
+        live: LiveUsers | None,
+        same: "Snapshot | None",
+        search: Future[TitleSearch],
+    ) -> "Snapshot":
+        """Return the snapshot; `same` is one of the same bundle."""
         user_ids = (tables.purchases, tables.browsing, tables.profiles)
         users = IdMap.of(
             user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
@@ -135,11 +157,11 @@ class Snapshot:
             ),
             shelf=shelf,
             aspects=ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load()),
-            item_hashes=_hashes(catalogue.item_ids) if same is None else same.item_hashes,
+            item_hashes=ItemHashes.of(catalogue.item_ids) if same is None else same.item_hashes,
             offered=offered,
             rerank=rerank.rerank_config(),
             polarity_mean=_mean(tables.profiles["polarity_mean"]),
-            search=TitleSearch.of(recommender.item_profiles) if same is None else same.search,
+            search=search.result(),
             profiles=tables.profiles,
             profile_row_U=_rows_of(users.index(tables.profiles["user_id"]), len(users)),
             facts=ItemFacts.of(items, recommender.item_profiles, tables),
@@ -296,13 +318,6 @@ def _rows_of(user_idx: np.ndarray, num_users: int) -> np.ndarray:
 def _mean(values: pl.Series) -> float:
     mean = values.cast(pl.Float64).mean()
     return float(mean) if isinstance(mean, float) else float("nan")
-
-
-def _hashes(item_ids: Iterable[str]) -> dict[bytes, list[int]]:
-    found: dict[bytes, list[int]] = {}
-    for idx, item_id in enumerate(item_ids):
-        found.setdefault(item_hash(item_id), []).append(idx)
-    return found
 
 
 def _deepened(recommender: Recommender) -> Recommender:

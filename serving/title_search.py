@@ -44,19 +44,20 @@ class TitleSearch:
             separator=" ",
             ignore_nulls=True,
         )
-        pairs = profiles.select(
-            word=_words(text), item=pl.int_range(pl.len(), dtype=pl.Int64)
-        ).explode("word", empty_as_null=False, keep_nulls=False)
-        num_items, words = len(profiles), pairs["word"].unique()
-        code_P = pairs["word"].cast(pl.Enum(words)).to_physical().to_numpy().astype(np.int64)
-        # By word, then item; an item that has a word twice has it once.
-        key_P = pl.Series(code_P * num_items + pairs["item"].to_numpy()).unique().sort().to_numpy()
-        word_P, item_P = np.divmod(key_P, max(1, num_items))
+        items_of = (
+            profiles.lazy()
+            .select(word=_words(text).list.unique(), item=pl.int_range(pl.len(), dtype=pl.Int32))
+            .explode("word", empty_as_null=False, keep_nulls=False)
+            .group_by("word")
+            .agg("item")
+            .collect()
+        )
+        counts_W = items_of["item"].list.len().to_numpy()
         return cls(
-            places={word: place for place, word in enumerate(words.to_list())},
-            start_W=np.searchsorted(word_P, np.arange(len(words) + 1)),
-            items_P=item_P.astype(np.int32),
-            num_items=num_items,
+            places={word: place for place, word in enumerate(items_of["word"].to_list())},
+            start_W=np.concatenate([[0], np.cumsum(counts_W, dtype=np.int64)]),
+            items_P=items_of["item"].explode(empty_as_null=False, keep_nulls=False).to_numpy(),
+            num_items=len(profiles),
         )
 
     def best(self, query: str, most: int) -> list[int]:
