@@ -2,7 +2,13 @@
 
 import typer
 
-from jobs import analyze_abtest_command, off_policy_command, plan_abtest_command, simulate_command
+from jobs import (
+    analyze_abtest_command,
+    interleave_command,
+    off_policy_command,
+    plan_abtest_command,
+    simulate_command,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,3 +18,4 @@ app.command("off-policy")(off_policy_command.off_policy)
 app.command("analyze")(analyze_abtest_command.analyze)
 app.command("plan")(plan_abtest_command.plan)
 app.command("simulate")(simulate_command.simulate)
+app.command("interleave")(interleave_command.interleave)
