@@ -24,13 +24,14 @@ from serving.ranking import DEBUG, WRITE, Budget
 from serving.reasons import quote_from_another, reason_text
 from serving.schema import Degraded, RecommendationRequest
 from serving.schema_types import MAX_K
+from serving.segments import Segment
 from serving.snapshot import Found, Snapshot
 from serving.wishes import wished_factors
 
 SEARCHED_ITEMS = 5
 """So many items that a search is about most count as looked at."""
 _NOTHING_LIVE = LiveUser()
-_IMPERSONAL = ("no_user_id", "unknown_user", "no_history")
+_IMPERSONAL = ("no_user_id", "unknown_user", "no_history", "segment_only")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +91,13 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
     query = snapshot.query(name)
     now = int(asked.now.timestamp() * 1e6)
     notes: list[Degraded] = list(_unknown(request.user_id, query))
-    if seen := _session_items(request, snapshot):
+    seen = _session_items(request, snapshot)
+    if seen:
         query = with_session(query or Query.of_stranger(), seen, now)
         notes = ["session_only"] if notes else []
+    segment = _segment(request, snapshot, name, query) if notes and not seen else None
+    if segment is not None:
+        notes = ["segment_only"]
     is_personal = not set(notes) & set(_IMPERSONAL)
     is_known = not notes
     if asked.is_stale:
@@ -118,6 +123,7 @@ def answer(asked: Asked, snapshot: Snapshot) -> Answered:
             now=now,
             seed=_seed(asked, name),
             budget=asked.budget,
+            segment=segment,
         )
         return found if len(found.shown.item_idx) else None
 
@@ -187,6 +193,16 @@ def _session_items(request: RecommendationRequest, snapshot: Snapshot) -> list[i
     searched = [] if query is None else snapshot.search.best(query, SEARCHED_ITEMS)
     latest_first = dict.fromkeys([*reversed(looked_at), *searched])
     return list(reversed(latest_first))
+
+
+def _segment(
+    request: RecommendationRequest, snapshot: Snapshot, name: str | None, query: Query | None
+) -> Segment | None:
+    """Return the segment of somebody without a history; None where it is unknown."""
+    language = None if request.session is None else request.session.language
+    if language is None and query is not None:
+        language = snapshot.profile_of(name).get("language")
+    return None if language is None else snapshot.segments.get(language)
 
 
 def _unknown(user_id: str | None, query: Query | None) -> Iterator[Degraded]:

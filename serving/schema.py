@@ -37,6 +37,7 @@ Degraded = Literal[
     "no_index",
     "deadline",
     "session_only",
+    "segment_only",
     "stale",
     "nothing_relevant",
 ]
@@ -88,6 +89,11 @@ class Session(RequestModel):
     category: Names | None = Field(
         None,
         description="Of the page; decides where nothing else is known of the visitor.",
+    )
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] | None = Field(
+        None,
+        description="Of the visitor (ISO 639-1): where nothing else is known, what is popular "
+        "among those who write in it comes first.",
     )
 
 
@@ -325,9 +331,9 @@ class RecommendationResponse(AnswerModel):
             "popular instead. `filters_relaxed`: nothing passed the filters. "
             "`no_item_matches_filters` and `everything_bought`: nothing is left to recommend and "
             "`items` is empty; `nothing_relevant`: nothing has `min_relevance`. `session_only`: "
-            "nothing but the session is known. `no_ranker`, `no_index`, `deadline`: a part failed "
-            "or took too long, and a simpler one answered. `stale`: what happened just now could "
-            "not be read, and may be missing."
+            "nothing but the session is known. `segment_only`: nothing but the language. "
+            "`no_ranker`, `no_index`, `deadline`: a part failed or took too long, and a simpler "
+            "one answered. `stale`: what happened just now could not be read, and may be missing."
         )
     )
     degradations: list[Degraded] = Field(

@@ -1,5 +1,6 @@
 """All that an answer needs, of one moment: a bundle and side tables, never changed in place."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,7 @@ from serving.live_users import LiveUser, LiveUsers
 from serving.ranking import RERANK, Budget, Ranked, rank_within
 from serving.reasons import Quotes, quotes_by_item
 from serving.schema_types import MAX_K
+from serving.segments import Segment, segments_by_language
 from serving.side_tables import SideTables, Versions
 from serving.title_search import TitleSearch
 
@@ -50,6 +52,7 @@ class Snapshot:
         live: What users did since the side tables were made; None without an event log.
         popular: The ranking of a stranger who filters nothing, ready made: it is the same for all
             of them.
+        segments: How strangers are answered of whom the language is known, by language.
         offered: Items that the shop's rules do not take out, bool, shape (I,); None for all.
         shelf: What reranking knows of the catalogue.
         aspects: What is said of aspects of items.
@@ -74,6 +77,7 @@ class Snapshot:
     quotes: Quotes
     versions: Versions
     popular: Ranked
+    segments: Mapping[str, Segment]
     shelf: Shelf
     aspects: ItemAspects
     item_hashes: ItemHashes
@@ -141,6 +145,7 @@ class Snapshot:
         population = Population.from_frames(
             tables.purchases, tables.browsing, tables.profiles, users=users, items=items
         )
+        profile_row_U = _rows_of(users.index(tables.profiles["user_id"]), len(users))
         snapshot = cls(
             recommender=recommender,
             deep=deep,
@@ -155,6 +160,9 @@ class Snapshot:
                 if same is None
                 else same.popular
             ),
+            segments=segments_by_language(
+                deep, population.bought, _languages(tables.profiles, profile_row_U), offered
+            ),
             shelf=shelf,
             aspects=ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load()),
             item_hashes=ItemHashes.of(catalogue.item_ids) if same is None else same.item_hashes,
@@ -163,7 +171,7 @@ class Snapshot:
             polarity_mean=_mean(tables.profiles["polarity_mean"]),
             search=search.result(),
             profiles=tables.profiles,
-            profile_row_U=_rows_of(users.index(tables.profiles["user_id"]), len(users)),
+            profile_row_U=profile_row_U,
             facts=ItemFacts.of(items, recommender.item_profiles, tables),
             similar=SimilarItems.of(recommender) if same is None else same.similar,
             together=BoughtTogether.of(recommender, population.bought),
@@ -190,6 +198,12 @@ class Snapshot:
             shelf=shelf,
             offered=offered,
             popular=rank_within(self.deep, Query.of_stranger(offered), Budget()),
+            segments=segments_by_language(
+                self.deep,
+                self.population.bought,
+                _languages(self.profiles, self.profile_row_U),
+                offered,
+            ),
             rerank=rerank.rerank_config(),
         )
 
@@ -247,6 +261,7 @@ class Snapshot:
         now: int,
         seed: int,
         budget: Budget | None = None,
+        segment: Segment | None = None,
     ) -> "Found":
         """Return the best k allowed items for a query, or for a stranger where it is None.
 
@@ -260,6 +275,7 @@ class Snapshot:
             now: The moment of asking, microseconds since the epoch.
             seed: Of the exploration.
             budget: The time it may take; None for any.
+            segment: Of a stranger; None where it is unknown.
         """
         budget = budget or Budget()
         config = self.rerank if diversity is None else replace(self.rerank, diversity=diversity)
@@ -272,15 +288,15 @@ class Snapshot:
         if self.offered is not None:
             allowed = self.offered if allowed is None else self.offered & allowed
         asked = replace(query or Query.of_stranger(), allowed=allowed)
-        recommender = self.deep
+        recommender = self.deep if segment is None else segment.recommender
         if allowed is not None and not allowed.any():
             return Found(shown=Recommended.nothing(), ranked=self.popular, is_ready_made=True)
         is_ready_made = query is None and allowed is self.offered and factor is None
         if is_ready_made:
-            ranked = self.popular
+            ranked = self.popular if segment is None else segment.popular
         else:
             is_capped = config.brand_cap is not None or config.category_cap is not None
-            if k <= self.recommender.config.candidates.num_candidates:
+            if segment is None and k <= self.recommender.config.candidates.num_candidates:
                 recommender = self.deep if is_capped or factor is not None else self.recommender
             ranked = rank_within(recommender, asked, budget)
         with budget.times.stage(RERANK):
@@ -313,6 +329,14 @@ def _rows_of(user_idx: np.ndarray, num_users: int) -> np.ndarray:
     rows_U = np.full(num_users, -1, dtype=np.int32)
     rows_U[user_idx] = np.arange(len(user_idx), dtype=np.int32)
     return rows_U
+
+
+def _languages(profiles: pl.DataFrame, row_U: np.ndarray) -> pl.Series:
+    """Return the language of each user, null where it is unknown."""
+    if "language" not in profiles.columns:
+        return pl.Series([None] * len(row_U), dtype=pl.String)
+    rows = pl.Series(row_U).set(pl.Series(row_U < 0), None)
+    return profiles["language"].gather(rows.cast(pl.UInt32))
 
 
 def _mean(values: pl.Series) -> float:

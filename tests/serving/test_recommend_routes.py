@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from live_shop import NOW, LiveShop, live_shop
 from published_shop import Published
 
+from recsys.recency import recent_popularity
 from recsys.rerank_section import RerankSection
 from serving.api_keys import KeyRing, new_key, write_keys
+from serving.reasons import FOR_STRANGERS
 from serving.schema import RecommendationResponse
+from serving.segments import MIN_PURCHASES, segments_by_language
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +156,53 @@ def test_the_page_decides_where_nothing_else_is_known(
     known = shop.ask(user_id=buyer, session={"category": category}, k=20)
     assert known.items == shop.ask(user_id=buyer, k=20).items
     assert len(shop.ask(session={"category": "Submarines"}).items) == 20
+
+
+def test_of_a_language_alone_what_its_speakers_buy_comes_first(
+    published_once: Published, tmp_path: Path
+) -> None:
+    with live_shop(published_once.store, tmp_path) as shop:
+        snapshot = shop.state.snapshot
+        assert snapshot is not None
+        bought = snapshot.population.bought
+        # Whoever bought the first half of the catalogue last writes in Chinese.
+        last_U = bought.item_idx[np.maximum(bought.indptr[1:] - 1, 0)]
+        language_U = pl.Series(np.where(last_U < bought.num_items // 2, "zh", "en"))
+        segments = segments_by_language(snapshot.deep, bought, language_U, None)
+        shop.answer_from(replace(snapshot, segments=segments))
+
+        def shown(**session: str) -> list[str]:
+            answered = shop.ask(session=session, k=20)
+            assert answered.degraded == "segment_only"
+            assert answered.items[0].reason is not None
+            assert answered.items[0].reason.text == FOR_STRANGERS
+            return [item.item_id for item in answered.items]
+
+        chinese, english = shown(language="zh"), shown(language="en")
+        assert chinese != english
+        for language, items in (("zh", chinese), ("en", english)):
+            rows = (language_U == language).to_numpy()[bought.user_idx]
+            popularity = recent_popularity(bought.keep(rows))
+            mean = popularity[[snapshot.catalogue.index[item] for item in items]].mean()
+            other = english if language == "zh" else chinese
+            assert mean > popularity[[snapshot.catalogue.index[item] for item in other]].mean()
+        category = published_once.shop.items["categories"].list.last().unique().sort()[0]
+        in_it = published_once.shop.items.filter(pl.col("categories").list.contains(category))
+        assert set(shown(language="zh", category=category)) <= set(in_it["item_id"])
+        assert shop.ask(session={"language": "fr"}).degraded == "no_user_id"
+
+
+def test_a_language_with_few_purchases_is_no_segment(
+    published_once: Published, tmp_path: Path
+) -> None:
+    with live_shop(published_once.store, tmp_path) as shop:
+        snapshot = shop.state.snapshot
+        assert snapshot is not None
+        bought = snapshot.population.bought
+        speaks_U = np.cumsum(np.diff(bought.indptr)) < MIN_PURCHASES
+        language_U = pl.Series(np.where(speaks_U, "zh", None), dtype=pl.String)
+        assert speaks_U.any()
+        assert not segments_by_language(snapshot.deep, bought, language_U, None)
 
 
 def test_wishes_move_items(shop: LiveShop, buyer: str) -> None:
