@@ -84,7 +84,7 @@ def logs(
             "event_time": _times(shown_at),
         }
     )
-    after = rng.poisson(taste + effect * treated)
+    after = rng.poisson(np.maximum(0.0, taste + effect * treated))
     before = rng.poisson(2 * taste)
     who = np.concatenate([np.repeat(np.arange(num_users), n) for n in (after, before)])
     when = np.concatenate(
