@@ -1,0 +1,1 @@
+"""Whether intervals and tests of experiments hold what they promise."""
