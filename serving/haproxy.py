@@ -25,20 +25,27 @@ _PROBLEMS = {
     504: ("Service Unavailable", "unavailable", "No replica answers", 503),
 }
 _METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT"
+# As `serving.request_guard` takes it from clients.
+_REQUEST_ID = "req.hdr(x-request-id) -m reg ^[!-~]{1,128}$"
 _IN_FRONT = r"\n".join(
-    f"    http-request {line}"
+    f"    {line}"
     for line in (
+        # What is refused here carries an id, too.
+        f"http-request set-header x-request-id %[uuid()] unless {{ {_REQUEST_ID} }}",
+        "http-request set-var(txn.request_id) req.hdr(x-request-id)",
+        "http-after-response set-header X-Request-ID %[var(txn.request_id)]"
+        " if { var(txn.request_id) -m found }",
         # The first leads to no replica, the second is answered by them without problem details.
-        "return status 400 default-errorfiles if !{ path_beg / }",
-        f"return status 400 default-errorfiles if !{{ method {_METHODS} }}",
+        "http-request return status 400 default-errorfiles if !{ path_beg / }",
+        f"http-request return status 400 default-errorfiles if !{{ method {_METHODS} }}",
         # Nobody would read such a body to its end; more digits are no number for HAProxy.
-        "return status 413 default-errorfiles"
+        "http-request return status 413 default-errorfiles"
         f" if {{ req.hdr_val(content-length) gt {DRAINED_BYTES} }}"
         " or { req.hdr(content-length),length gt 9 }",
         # A body that comes slowly takes no replica's time; and only what is here can be replayed.
-        "wait-for-body time 10s",
+        "http-request wait-for-body time 10s",
         # Replicas count from here on how long a request took.
-        f"set-header {ARRIVAL_HEADER} %[date(0,us)]",
+        f"http-request set-header {ARRIVAL_HEADER} %[date(0,us)]",
     )
 )
 

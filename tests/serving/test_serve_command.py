@@ -121,6 +121,13 @@ def check_answers(client: httpx.Client) -> None:
     assert answered.status_code == 200
     assert len(answered.json()["items"]) == 3
     assert answered.headers.get_list("x-request-id") == [answered.json()["request_id"]]
+    # HAProxy refuses these by itself; what is no id is not given back.
+    refused_ids = [
+        client.request("FOO", "/", headers=headers).headers.get_list("x-request-id")
+        for headers in ({"x-request-id": "mine"}, {"x-request-id": "a b"}, {})
+    ]
+    assert refused_ids[0] == ["mine"]
+    assert all(len(ids) == 1 and len(ids[0]) == 36 for ids in refused_ids[1:])
     unknown = client.post("/v1/recommendations", json={"user_id": "nobody"}).json()
     assert unknown["degraded"] == "unknown_user"
     wrong = client.post("/v1/recommendations", json={"k": 0})
