@@ -201,8 +201,8 @@ def simulate(
     scores = truth.of_candidates(policy.scores)[user]
     left = np.ones(scores.shape, dtype=bool)
     each = np.arange(num_lists)
-    column, propensity = np.empty((2, num_lists, num_places))
-    column = column.astype(np.int64)
+    column = np.empty((num_lists, num_places), dtype=np.int64)
+    propensity = np.empty((num_lists, num_places))
     for place in range(num_places):
         chance = policy.next_place(scores, left)
         luck = rng.random((num_lists, 1))
