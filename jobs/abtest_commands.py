@@ -7,6 +7,7 @@ from jobs import (
     interleave_command,
     off_policy_command,
     plan_abtest_command,
+    replay_command,
     simulate_command,
 )
 
@@ -19,3 +20,5 @@ app.command("analyze")(analyze_abtest_command.analyze)
 app.command("plan")(plan_abtest_command.plan)
 app.command("simulate")(simulate_command.simulate)
 app.command("interleave")(interleave_command.interleave)
+app.command("replay")(replay_command.replay)
+app.command("campaign")(campaign_command.campaign)

@@ -13,7 +13,7 @@ from recsys.off_policy.overlap import TOP_SHARE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   color: #1b1f24; background: #fff; }
@@ -77,7 +77,7 @@ def off_policy_report(report: OffPolicyReport, *, source: str, left_out: dict[st
         "<meta name=viewport content='width=device-width'>"
         "<meta http-equiv=Content-Security-Policy "
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head>"
+        f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
         f"<body>{''.join(parts)}</body></html>\n"
     )
 
