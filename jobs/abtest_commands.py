@@ -4,6 +4,7 @@ import typer
 
 from jobs import (
     analyze_abtest_command,
+    campaign_command,
     interleave_command,
     off_policy_command,
     plan_abtest_command,

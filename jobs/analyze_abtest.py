@@ -99,7 +99,7 @@ def analysis_json(found: Analysis) -> dict[str, Any]:
             for segment in found.segments
         ],
     }
-    return _plain(content)
+    return plain(content)
 
 
 def _metric_json(result: MetricResult) -> dict[str, Any]:
@@ -147,12 +147,12 @@ def _group_json(group: GroupEffect) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return JSON types: times as ISO 8601, figures rounded, infinite ends of intervals as null."""
+def plain(value: Any) -> Any:
+    """Return JSON types: times as ISO 8601, figures to ten significant digits, infinite as null."""
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, float):

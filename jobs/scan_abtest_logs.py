@@ -82,12 +82,14 @@ def scan_store(store: "Store", *, model_version: str, with_exposures: bool = Tru
         StoreError: A table is missing.
     """
     events = store.scan("events").select(
-        "user_id", "event_type", "event_time", "quantity", "price_cents", "experiment"
+        "user_id", "item_id", "event_type", "event_time", "quantity", "price_cents", "experiment"
     )
     parts = [events]
     if store.exists("reviews"):
         reviews = store.scan("reviews").filter(pl.col("source") == "review")
-        told = reviews.select("review_id", "user_id", "event_time", event_type=pl.lit(REVIEW))
+        told = reviews.select(
+            "review_id", "user_id", "item_id", "event_time", event_type=pl.lit(REVIEW)
+        )
         if store.exists("review_signals"):
             signals = store.scan("review_signals").filter(pl.col("model_version") == model_version)
             polarity = signals.select("review_id", pl.col("polarity").cast(pl.Float64))
