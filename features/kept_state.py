@@ -10,6 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -17,6 +18,7 @@ import polars as pl
 from features import behaviour, opinion
 from features.affinity import REFERENCE, AffinityConfig
 from features.errors import StoreError
+from features.feature import Level
 from features.profile_state import (
     PARTS,
     ProfileState,
@@ -24,6 +26,7 @@ from features.profile_state import (
     profile_state,
 )
 from features.schema import TABLES
+from features.shrinkage import GroupPrior, group_prior
 from features.store import Store
 from sentiment.schema import UTC
 
@@ -92,6 +95,61 @@ def update(store: Store, *, version: str, as_of: datetime) -> ProfileState:
             store, merged_state(whole), added.with_columns(batch=pl.lit(secrets.token_hex(8)))
         )
     return whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnRows:
+    """What is kept of one user.
+
+    Attributes:
+        days: Rows of `ProfileState.user_days`, without the user.
+        said: Rows of `ProfileState.user_said`, without the user.
+        until: Rows of events and reviews before this time are in them.
+    """
+
+    days: pl.DataFrame
+    said: pl.DataFrame
+    until: datetime
+
+
+def own_rows(store: Store, user_id: str) -> OwnRows | None:
+    """Return what is kept of one user; None where no state is kept.
+
+    Raises:
+        StoreError: If a table cannot be read.
+    """
+    if not store.exists(BATCHES):
+        return None
+    batches = store.scan(BATCHES).collect()
+    if batches.is_empty():
+        return None
+    own = pl.col("user_id") == user_id
+    is_kept = pl.col("batch").is_in(batches["batch"].implode())
+    days, said = (
+        store.scan(_table(part)).filter(own & is_kept).drop("batch", "user_id").collect()
+        for part in ("user_days", "user_said")
+    )
+    return OwnRows(days=days, said=said, until=batches["until"].max())  # type: ignore[arg-type]
+
+
+def user_prior(store: Store, level: Level) -> GroupPrior:
+    """Return how a level is spread among users, as the state that is kept knows it.
+
+    Raises:
+        StoreError: If no state is kept, or it cannot be read.
+    """
+    own = level.moments
+    measures = (level.count, level.total, level.squares)
+    totals = (
+        _read(store)
+        .user_said.group_by("user_id")
+        .agg(
+            pl.col(measure.name).sum().alias(name)
+            for measure, name in zip(measures, (own.count, own.total, own.squares), strict=True)
+        )
+        .collect()
+    )
+    return group_prior(totals, own)
 
 
 def _summed(

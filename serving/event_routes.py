@@ -105,13 +105,14 @@ def add_event_routes(app: FastAPI, service: Service) -> None:
         if kept.polarity is not None:
             polarity = kept.polarity
         elif kept.is_same and text:
-            polarity = await _score(service, text)
-            is_scored = polarity is not None
-        if polarity is not None and kept.polarity is None:
-            felt = {"item_id": asked.item_id, "polarity": polarity}
-            signals = _logged("signals", row["review_id"], user_id, now, felt)
-            if await _append(service, [signals]) == ["added"]:
-                service.metrics.scored(polarity)
+            felt = await _score(service, text)
+            is_scored = felt is not None
+            if felt is not None:
+                polarity = felt["polarity"]
+                content = felt | {"item_id": asked.item_id}
+                signals = _logged("signals", row["review_id"], user_id, now, content)
+                if await _append(service, [signals]) == ["added"]:
+                    service.metrics.scored(polarity)
         return json_response(
             {
                 "request_id": request.state.request_id,
@@ -213,7 +214,8 @@ async def _append(service: Service, records: Sequence[Record]) -> list[Outcome]:
         raise not_written(error) from error
 
 
-async def _score(service: Service, text: str) -> float | None:
+async def _score(service: Service, text: str) -> dict[str, Any] | None:
+    """Return what profiles count of a text; None where it cannot be read."""
     if service.score_review is None:
         return None
     try:
@@ -222,4 +224,5 @@ async def _score(service: Service, text: str) -> float | None:
         # Whatever fails there, the review itself is kept.
         _logger.exception("a review could not be scored")
         return None
-    return float(signals["polarity"])
+    felt = {name: signals[name] for name in ("emotions", "num_needs") if name in signals}
+    return felt | {"polarity": float(signals["polarity"])}

@@ -22,6 +22,8 @@ from features.event_log import Entry, EventLog, Kind
 from features.histories import BROWSE_WEIGHTS
 from features.opinion import NEGATIVE_BELOW
 
+ACT_COLUMNS = ("event_type", "item_id", "event_time", "price_cents", "quantity")
+SAID_COLUMNS = ("rating", "event_time", "polarity", "emotions", "num_needs")
 _RETRY_AFTER_S = 1.0
 _HASHES_KEPT = 65_536
 _logger = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ class LiveUser:
         wrong_causes: Items that must not be given as a reason, nor count as the user's taste.
         wrong_quotes: Reviews that must not be quoted.
         counts: Sums of what profile columns count; see `live_query.with_live`.
+        acts: Rows of the table of events, as far as profiles read them.
+        said: Rows of reviews and what was felt in them, by the key of the log; see `live_profile`.
     """
 
     bought: dict[str, int] = field(default_factory=dict)
@@ -48,6 +52,8 @@ class LiveUser:
     wrong_causes: set[str] = field(default_factory=set)
     wrong_quotes: set[str] = field(default_factory=set)
     counts: dict[str, float] = field(default_factory=dict)
+    acts: list[dict[str, Any]] = field(default_factory=list)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def count(self, name: str, value: float = 1.0) -> None:
         """Add to one of the sums."""
@@ -156,12 +162,24 @@ class LiveUsers:
             self.erased.add(entry.key)
             return
         try:
-            _APPLY[entry.kind](
-                self._users.setdefault(entry.user_id, LiveUser()), orjson.loads(entry.content)
-            )
+            user = self._users.setdefault(entry.user_id, LiveUser())
+            content = orjson.loads(entry.content)
+            _APPLY[entry.kind](user, content)
+            # The tables know feedback that came before; answers do not know it from them.
+            if entry.position > self.covered:
+                _keep(user, entry, content)
         except (KeyError, TypeError, ValueError):
             # One entry that another version wrote must not keep all others from being answered.
             _logger.exception("entry %d of the event log cannot be used", entry.position)
+
+
+def _keep(user: LiveUser, entry: Entry, content: dict[str, Any]) -> None:
+    """Keep the row that the tables will have."""
+    if entry.kind in ("event", "feedback"):
+        user.acts.append({name: content.get(name) for name in ACT_COLUMNS})
+    else:
+        row = user.said.setdefault(entry.key, {})
+        row |= {name: content[name] for name in SAID_COLUMNS if name in content}
 
 
 def _event(user: LiveUser, content: dict[str, Any]) -> None:

@@ -31,8 +31,14 @@ class UserProfile(AnswerModel):
     as_of: str | None = Field(
         description="When the profile was made, RFC 3339; null before the first one."
     )
+    live_as_of: str | None = Field(
+        description="Where not null, what is declared of events and reviews (counts, windows, "
+        "money, means, trends) is as of this moment; RFC 3339. Null where no state of the last "
+        "build is kept."
+    )
     profile: dict[str, Any] = Field(
-        description="Declared features, see `sentirec profiles --describe`; as of `as_of`."
+        description="Declared features, see `sentirec profiles --describe`; as of `as_of`, or of "
+        "`live_as_of` what that tells of."
     )
 
 

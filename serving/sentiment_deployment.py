@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
@@ -61,7 +62,10 @@ class Sentiment:
         """Return what answers use of the signals of a cleaned review."""
         loop = asyncio.get_running_loop()
         scored = await loop.run_in_executor(self._thread, self._scorer.score, [text])
-        return scored.select("polarity", "model_version").row(0, named=True)
+        told = scored.select(
+            "polarity", "model_version", "emotions", num_needs=pl.col("needs").list.len()
+        )
+        return told.row(0, named=True)
 
 
 def sentiment_application(

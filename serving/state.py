@@ -22,6 +22,7 @@ from recsys.recommender import Recommender
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from serving.errors import NothingToServeError, ServingError
 from serving.experiments import Assignment, ExperimentSection
+from serving.live_profile import LiveProfiles
 from serving.live_users import LiveUsers
 from serving.side_tables import Versions, read_side_tables, table_versions
 from serving.snapshot import Snapshot
@@ -70,6 +71,8 @@ class ServingState:
         experiments: Sequence[ExperimentSection] = (),
     ) -> None:
         self._store = store
+        self.profiles = LiveProfiles(store)
+        """Users' declared features as of now."""
         self._rerank = rerank
         self._log = log
         self._pseudonyms = pseudonyms

@@ -1,6 +1,7 @@
 """`GET /v1/users/{id}/profile` and `DELETE /v1/users/{id}`."""
 
 import asyncio
+import logging
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import polars as pl
 from fastapi import FastAPI, Request, Response
 
-from features.errors import EventLogError
+from features.errors import EventLogError, FeaturesError
 from recsys.interactions import Histories
+from serving.live_users import LiveUser
 from serving.openapi import needs, problems
 from serving.path_ids import PathId, path_id
 from serving.problems import ProblemError
@@ -18,6 +20,7 @@ from serving.service import Service, json_response, microseconds, not_written
 from serving.snapshot import Snapshot
 
 _MOST_ITEMS = 100
+_logger = logging.getLogger(__name__)
 
 
 def add_user_routes(app: FastAPI, service: Service) -> None:
@@ -39,6 +42,7 @@ def add_user_routes(app: FastAPI, service: Service) -> None:
         told = _profile(snapshot, user_id)
         if told is None:
             raise ProblemError(404, "unknown-user", "nothing is known of this user")
+        told |= await asyncio.to_thread(_as_of_now, service, snapshot, user_id)
         head = {
             "request_id": request.state.request_id,
             "model_version": snapshot.manifest.version,
@@ -81,15 +85,32 @@ def _profile(snapshot: Snapshot, user_id: str) -> dict[str, Any] | None:
     query, live = snapshot.query(name), snapshot.live_user(name)
     if query is None:
         return None
-    row = snapshot.profile_of(name)
-    as_of = row.pop("as_of", None)
-    row.pop("user_id", None)
     return {
         "bought": _items(query.bought, snapshot, is_felt=True),
         "browsed": _items(query.browsed, snapshot, is_felt=False),
         "dismissed_item_ids": [] if live is None else sorted(live.dismissed),
+    }
+
+
+def _as_of_now(service: Service, snapshot: Snapshot, user_id: str) -> dict[str, Any]:
+    """Return the profile of the last build, with what is declared of days and reviews as of now."""
+    name, now = service.name_of(user_id), service.clock()
+    row, live = snapshot.profile_of(name), snapshot.live_user(name) or LiveUser()
+    as_of = row.pop("as_of", None)
+    row.pop("user_id", None)
+    fresh = None
+    if as_of is not None:
+        try:
+            fresh = service.state.profiles.features(
+                name, live, snapshot.catalogue, built_as_of=as_of, now=now
+            )
+        except FeaturesError:
+            _logger.exception("the state of profiles cannot be read")
+    told = row | (fresh or {})
+    return {
         "as_of": None if as_of is None else as_of.isoformat(),
-        "profile": {name: _plain(value) for name, value in row.items()},
+        "live_as_of": None if fresh is None else now.isoformat(),
+        "profile": {name: _plain(value) for name, value in told.items()},
     }
 
 

@@ -12,6 +12,9 @@ import pytest
 from live_shop import LiveShop, live_shop
 from published_shop import AS_OF, Published
 
+from features.behaviour import USER_BEHAVIOUR
+from features.kept_state import rebuild
+from features.opinion import USER_OPINION
 from features.visibility import everything
 from recsys.interactions import Histories
 from recsys.query import USER_COLUMNS, Query
@@ -151,3 +154,72 @@ def test_an_overlay_is_what_the_batch_would_say(
         assert rows_of(query.bought) == rows_of(wanted.bought), user
         assert rows_of(query.browsed) == rows_of(wanted.browsed), user
         assert columns_of(query) == pytest.approx(columns_of(wanted), abs=1e-5, nan_ok=True), user
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_profile_as_of_now_is_what_the_batch_would_say(
+    published: Published, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(100 + seed)
+    store, shop = published.store, published.shop
+    for name, frame in (("events", shop.events), ("reviews", shop.reviews)):
+        store.overwrite(name, frame)
+    store.overwrite("review_signals", published.signals)
+    rebuild(store, version=published.signals["model_version"][0], as_of=AS_OF)
+    read = published.signals.select("emotions", n=pl.col("needs").list.len()).row(0, named=True)
+
+    async def told(text: str) -> Mapping[str, Any]:
+        signals = await told_polarity(text)
+        return {**signals, "emotions": read["emotions"], "num_needs": read["n"]}
+
+    items = rng.sample(shop.items["item_id"].to_list(), 12)
+    known = published.tables["user_profiles"]["user_id"].to_list()
+    users = rng.sample(known, 8)
+    events = {user: drawn_events(user, items, rng) for user in users[1:]}
+    reviews = {user: drawn_reviews(user, items, rng) for user in users[2:]}
+    with live_shop(store, tmp_path, score_review=told, now=LATER) as live:
+        for user in events:
+            tell(live, events[user], reviews.get(user, []))
+        answers = [live.client.get(f"/v1/users/{user}/profile").json() for user in users]
+        unknown = live.tell(
+            {"event_id": "e", "user_id": "new", "event_type": "view", "item_id": items[0]}
+        )
+        assert unknown["added"] == 1
+        stranger = live.client.get("/v1/users/new/profile").json()
+    assert (stranger["as_of"], stranger["live_as_of"]) == (None, None)
+
+    tables = batch_tables(
+        published,
+        [row for user in events for row in events[user]],
+        [row for user in reviews for row in reviews[user]],
+    )
+    world = build_world(tables, everything(tables.events, tables.reviews, as_of=LATER))
+    for user, answered in zip(users, answers, strict=True):
+        assert answered["live_as_of"] == LATER.isoformat()
+        wanted = world.user_profiles.filter(pl.col("user_id") == user).row(0, named=True)
+        for feature in (*USER_BEHAVIOUR, *USER_OPINION):
+            if feature.levels:
+                continue  # Of the last build's prior: tests/features/test_live.py.
+            found = answered["profile"][feature.name]
+            expected = wanted[feature.name]
+            assert found == pytest.approx(expected, abs=1e-6, nan_ok=True), (user, feature.name)
+
+
+def test_a_profile_without_its_state_is_that_of_the_last_build(
+    published: Published, tmp_path: Path
+) -> None:
+    store, shop = published.store, published.shop
+    for name, frame in (("events", shop.events), ("reviews", shop.reviews)):
+        store.overwrite(name, frame)
+    store.overwrite("review_signals", published.signals)
+    # Of another moment than the profiles.
+    version = published.signals["model_version"][0]
+    rebuild(store, version=version, as_of=AS_OF - timedelta(days=1))
+    user = published.tables["user_profiles"].filter(pl.col("num_purchases") > 0)["user_id"][0]
+    with live_shop(store, tmp_path, now=LATER) as live:
+        before = live.client.get(f"/v1/users/{user}/profile").json()
+        event = {"event_id": "e", "user_id": user, "event_type": "view", "item_id": "i00001"}
+        live.tell(event)
+        after = live.client.get(f"/v1/users/{user}/profile").json()
+    assert after["live_as_of"] is None
+    assert after["profile"] == before["profile"]
