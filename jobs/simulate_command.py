@@ -41,7 +41,8 @@ def simulate(
     from features.store import Store
     from jobs.sample_shop import ShopConfig
     from jobs.simulate_experiment import SimulationConfig, simulate_into
-    from recsys.simulation import REWARDS, Behaviour
+    from recsys.simulated_users import Behaviour
+    from recsys.simulation import REWARDS
 
     output = Output(json)
     try:

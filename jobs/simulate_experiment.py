@@ -10,7 +10,8 @@ from features.store import Store
 from jobs.errors import BadInputError
 from jobs.sample_shop import Shop, ShopConfig, expected_satisfaction, generate_shop
 from recsys.simulated_tables import after, simulated_tables
-from recsys.simulation import REWARDS, Behaviour, SoftPolicy, Truth, simulate, true_value
+from recsys.simulated_users import Behaviour, SoftPolicy, Truth
+from recsys.simulation import REWARDS, simulate, true_value
 
 POLICIES = ("uniform", "popular", "relevance", "satisfaction")
 _LEAST_RELEVANCE, _MOST_RELEVANCE = 0.05, 0.65

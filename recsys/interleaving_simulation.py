@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 
 from recsys.interleaving import A, B, credit, team_draft
-from recsys.simulation import Behaviour, Truth
+from recsys.simulated_users import Behaviour, Truth
 
 _MOST_COINS = 5
 _MOST_LISTS = 20_000

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from features.schema import Events, Exposures
-from recsys.simulation import Simulated, Truth
+from recsys.simulated_users import Truth
+from recsys.simulation import Simulated
 from sentiment.schema import Reviews
 
 _HOUR_US = 3_600_000_000

@@ -22,14 +22,8 @@ from jobs.simulate_experiment import SimulationConfig, named_policy, truth_of_sh
 from recsys.off_policy import OffPolicyConfig, build_log, evaluate_policy, ranking_policy
 from recsys.off_policy.estimators import doubly_robust
 from recsys.off_policy.intervals import standard_error
-from recsys.simulation import (
-    REWARDS,
-    Behaviour,
-    SoftPolicy,
-    Truth,
-    simulate,
-    true_value,
-)
+from recsys.simulated_users import Behaviour, SoftPolicy, Truth
+from recsys.simulation import REWARDS, simulate, true_value
 
 SEED = 20261127
 # Two contexts, three actions.

@@ -1,24 +1,13 @@
 """Off-policy evaluation: what a policy would have earned, from the log of another."""
 
-from recsys.off_policy.evaluation import (
-    ESTIMATED,
-    ESTIMATORS,
-    NOT_ESTIMABLE,
-    Estimate,
-    OffPolicyConfig,
-    OffPolicyReport,
-    evaluate_policy,
-)
+from recsys.off_policy.evaluation import ESTIMATORS, OffPolicyConfig, evaluate_policy
+from recsys.off_policy.list_policies import ranking_policy, uniform_policy
 from recsys.off_policy.log import Log, build_log
 from recsys.off_policy.log_files import read_log_rows
 from recsys.off_policy.overlap import Gates, Overlap
-from recsys.off_policy.policies import (
-    TargetPolicy,
-    ranking_policy,
-    table_policy,
-    uniform_policy,
-)
+from recsys.off_policy.policies import TargetPolicy, table_policy
 from recsys.off_policy.policy_files import read_policy
+from recsys.off_policy.report import ESTIMATED, NOT_ESTIMABLE, Estimate, OffPolicyReport
 
 __all__ = [
     "ESTIMATED",

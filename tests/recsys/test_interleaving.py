@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.interleaving import NEITHER, A, B, credit, preference, team_draft
 from recsys.interleaving_simulation import impressions_saved
-from recsys.simulation import Behaviour, Truth
+from recsys.simulated_users import Behaviour, Truth
 
 
 def draft(a: list[int], b: list[int], k: int, *coins: bool) -> tuple[list[int], list[int]]:

@@ -10,15 +10,8 @@ from benchmarks.abtest.off_policy import sample_shop, shop_coverage
 from recsys.off_policy import build_log
 from recsys.off_policy.exposure_rows import exposure_rows
 from recsys.simulated_tables import after, simulated_tables
-from recsys.simulation import (
-    REWARDS,
-    Behaviour,
-    SoftPolicy,
-    Truth,
-    mean_reward,
-    simulate,
-    true_value,
-)
+from recsys.simulated_users import Behaviour, SoftPolicy, Truth
+from recsys.simulation import REWARDS, mean_reward, simulate, true_value
 
 NO_SIGNALS = pl.DataFrame(schema={"review_id": pl.String, "polarity": pl.Float32})
 

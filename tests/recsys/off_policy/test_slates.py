@@ -15,8 +15,9 @@ from recsys.off_policy import (
     table_policy,
     uniform_policy,
 )
+from recsys.off_policy.estimators import doubly_robust
 from recsys.off_policy.log import Log
-from recsys.off_policy.slates import SLATE_ESTIMATORS, slate_estimates
+from recsys.off_policy.slates import SLATE_ESTIMATORS, cascade_weights, slate_estimates
 
 
 def _log(items: str, propensity: list[float], click: list[float], lists: list[int]) -> Log:
@@ -165,3 +166,28 @@ def test_logs_without_lists_have_none() -> None:
 def test_settings_are_checked(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         OffPolicyConfig(**settings)
+
+
+@pytest.mark.parametrize("expected_click", [0.0, 0.3, 0.9])
+def test_dr_down_a_list_is_unbiased_where_users_read_downward(expected_click: float) -> None:
+    estimated, truth = 0.0, 0.0
+    for first, second in itertools.product(range(3), repeat=2):
+        p1, p2 = LOGGING[first], _next(LOGGING, first)[second]
+        t1, t2 = TARGET[first], _next(TARGET, first)[second]
+        rates = (ALONE[first], ALONE[second] * (1 - ALONE[first]))
+        truth += t1 * t2 * sum(rates) / 2
+        if p1 * p2 == 0:
+            continue
+        for clicks in itertools.product((0.0, 1.0), repeat=2):
+            chance = p1 * p2
+            for click, rate in zip(clicks, rates, strict=True):
+                chance *= rate if click else 1 - rate
+            log = build_log(
+                rows("xy", [p1, p2], list(clicks), list_id=[0, 0], position=[1, 2]), "click"
+            )
+            weights = cascade_weights(log, np.array([t1 / p1, t2 / p2]))
+            assert weights.above.tolist() == [1.0, t1 / p1]
+            q = np.full(2, expected_click)
+            found = doubly_robust(log.reward, weights.weight, q, weights.above * q, (0.0, 1.0))
+            estimated += chance * found.value
+    assert estimated == pytest.approx(truth)
