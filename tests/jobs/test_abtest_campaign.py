@@ -82,7 +82,9 @@ def test_one_item_by_synthetic_control(folder: Path) -> None:
         PLAN + f'method = "synthetic-control"\ncontrols = {others}\n'
     )
     code, found = run(folder, "--out", str(folder / "one.html"))
-    assert found["synthetic_control"]["effect"] == pytest.approx(600, abs=250)
+    # A day of one item has a standard deviation of 600 cents, fourteen days one of 160, and the
+    # mixture adds to it: within 2.6 of about 180.
+    assert found["synthetic_control"]["effect"] == pytest.approx(600, abs=470)
     assert sum(found["synthetic_control"]["weights_D"]) == pytest.approx(1)
     assert code in (0, 4)
     assert "synthetic control" in (folder / "one.html").read_text()
