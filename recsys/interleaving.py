@@ -38,6 +38,8 @@ def team_draft(
 ) -> Interleaved:
     """Interleave two rankings of L lists.
 
+    What both have alike from the top is shown first; the draft begins below it.
+
     Args:
         ranked_a: Distinct items best first, -1 for padding, shape (L, M).
         ranked_b: Likewise; of the same lists in the same order.
@@ -51,7 +53,7 @@ def team_draft(
     >>> coins = np.array([[True, True]])
     >>> found = team_draft(np.array([[1, 2, 3]]), np.array([[1, 3, 2]]), 3, coins)
     >>> found.item.tolist(), found.team.tolist()
-    ([[1, 3, 2]], [[-1, 1, 0]])
+    ([[1, 2, 3]], [[-1, 0, 1]])
     """
     num_lists = len(ranked_a)
     if k < 1 or ranked_a.ndim != 2 or ranked_b.ndim != 2 or len(ranked_b) != num_lists:
@@ -65,12 +67,13 @@ def team_draft(
     item = np.full((num_lists, k), -1, dtype=np.int64)
     team = np.full((num_lists, k), NEITHER, dtype=np.int8)
     for row in range(num_lists):
-        shown: set[int] = set()
         orders = [[int(i) for i in ranked[row] if i >= 0] for ranked in rankings]
-        agreed = _agreed(*orders)
-        at, places = [0, 0], 0
+        agreed = _agreed(*orders, k)
+        item[row, :agreed] = orders[A][:agreed]
+        shown = set(orders[A][:agreed])
+        at, places, rounds = [agreed, agreed], agreed, 0
         while places < k:
-            first = A if coins[row, min(places // 2, coins.shape[1] - 1)] else B
+            first = A if coins[row, rounds] else B
             before = places
             for side in (first, 1 - first):
                 order = orders[side]
@@ -80,10 +83,10 @@ def team_draft(
                     continue
                 pick = order[at[side]]
                 shown.add(pick)
-                item[row, places] = pick
-                if places >= agreed:
-                    team[row, places] = side
+                item[row, places], team[row, places] = pick, side
                 places += 1
+            # Where one has ended, a round fills one place only, and the coin decides nothing.
+            rounds = min(rounds + 1, coins.shape[1] - 1)
             if places == before:
                 break
     return Interleaved(item=item, team=team)
@@ -186,10 +189,10 @@ def credit(team: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(team == A, gain, 0.0).sum(1), np.where(team == B, gain, 0.0).sum(1)
 
 
-def _agreed(order_a: list[int], order_b: list[int]) -> int:
-    """Return how many first places both rankings fill alike."""
+def _agreed(order_a: list[int], order_b: list[int], k: int) -> int:
+    """Return how many of the first k places both rankings fill alike."""
     same = 0
-    for one, other in zip(order_a, order_b, strict=False):
+    for one, other in zip(order_a[:k], order_b[:k], strict=False):
         if one != other:
             break
         same += 1
