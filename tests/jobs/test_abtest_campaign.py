@@ -22,12 +22,12 @@ num_periods_before = 21
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A plan, a file of treated items, and purchases: the treated sell 3 a day more from START."""
+    """A plan, a file of treated items, and purchases: the treated sell 30 a day more from START."""
     rng = np.random.default_rng(1)
     rows = []
     for item in range(30):
         for day in range(-21, 14):
-            mean = 6 + item % 5 + (3 if item < 8 and day >= 0 else 0)
+            mean = 60 + 10 * (item % 5) + (30 if item < 8 and day >= 0 else 0)
             when = START + timedelta(days=day, hours=2)
             rows += [("u", "purchase", when, f"i{item}", 200, None)] * rng.poisson(mean)
             rows.append((f"u{day}", "review", when, f"i{item}", None, rng.uniform(-0.2, 1)))
@@ -63,8 +63,8 @@ def test_incremental_sales_are_found_and_the_report_is_the_same_again(folder: Pa
     assert told[0] == told[1]
     code, found = told[0]
     assert code == 0, found["reasons"]
-    # Eight items, fourteen days, three more a day at 200 cents.
-    truth = 8 * 14 * 3 * 200
+    # Eight items, fourteen days, thirty more a day at 200 cents.
+    truth = 8 * 14 * 30 * 200
     assert found["sales"]["total_low"] < truth < found["sales"]["total_high"]
     assert found["sales"]["total"] == pytest.approx(truth, rel=0.15)
     assert found["sentiment"]["effect"] == pytest.approx(0, abs=0.1)
@@ -82,9 +82,8 @@ def test_one_item_by_synthetic_control(folder: Path) -> None:
         PLAN + f'method = "synthetic-control"\ncontrols = {others}\n'
     )
     code, found = run(folder, "--out", str(folder / "one.html"))
-    # A day of one item has a standard deviation of 600 cents, fourteen days one of 160, and the
-    # mixture adds to it: within 2.6 of about 180.
-    assert found["synthetic_control"]["effect"] == pytest.approx(600, abs=470)
+    # Fourteen days of one item have a standard deviation of about 500 cents, the mixture adds to it.
+    assert found["synthetic_control"]["effect"] == pytest.approx(6000, abs=2000)
     assert sum(found["synthetic_control"]["weights_D"]) == pytest.approx(1)
     assert code in (0, 4)
     assert "synthetic control" in (folder / "one.html").read_text()
