@@ -108,7 +108,7 @@ def shop_coverage(
     num_logs: int,
     num_lists: int,
     estimators: Sequence[str] = ("ipw", "snipw", "dr", "sndr"),
-    num_resamples: int = 400,
+    num_resamples: int = 1000,
 ) -> dict[str, Coverage]:
     """Simulate logs of one policy and evaluate another from each, by the same way as a command."""
     value = true_value(truth, behaviour, target, reward)

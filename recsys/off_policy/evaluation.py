@@ -3,6 +3,7 @@
 Where a gate refuses, no estimate is made: a number beside a refusal would be read all the same.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from recsys.off_policy import estimators as est
 from recsys.off_policy.clipping import Clip, choose_clip
 from recsys.off_policy.estimators import Contributions
-from recsys.off_policy.intervals import intervals
+from recsys.off_policy.intervals import bootstrap, intervals
 from recsys.off_policy.log import Log
 from recsys.off_policy.overlap import (
     Gates,
@@ -123,15 +124,8 @@ def evaluate_policy(
         num_accepted = float(found["replay"].share.sum())
         if num_accepted < config.gates.least_effective_rows:
             del found["replay"]
-        estimates = {
-            name: _estimate(
-                value,
-                log.group,
-                num_accepted if name == "replay" else overlap.effective_sample_size,
-                config,
-            )
-            for name, value in found.items()
-        }
+        sizes = dict.fromkeys(found, overlap.effective_sample_size) | {"replay": num_accepted}
+        estimates = _estimates(found, log.group, sizes, config)
         of_lists, left_out = _of_lists(log, ratio, config)
         if "replay" not in estimates:
             left_out["replay"] = (
@@ -156,7 +150,13 @@ def evaluate_policy(
         overlap=overlap,
         clip=clip,
         logged_value=logged.value,
-        logged_interval=_estimate(logged, log.group, float(len(log)), config).intervals.bootstrap,
+        logged_interval=bootstrap(
+            [logged],
+            log.group,
+            seed=config.seed,
+            num_resamples=config.num_resamples,
+            level=config.level,
+        )[0],
         num_rows=len(log),
         num_actions=log.num_actions,
         num_lists=len(log.list_ids) if log.has_lists else None,
@@ -204,30 +204,36 @@ def _of_lists(
     log: Log, ratio: np.ndarray, config: OffPolicyConfig
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
     """Return estimates of whole lists, and why some are left out: each has a gate of its own."""
-    kept, left_out = {}, {}
     least = config.gates.least_effective_rows
-    for name, slate in slate_estimates(log, ratio).items():
-        size = slate.effective_sample_size
-        if size < least:
-            left_out[name] = (
-                f"the effective sample size is {size:.1f} lists, wanted at least {least:g}"
-            )
-        else:
-            kept[name] = _estimate(slate.found, slate.group, size, config)
-    return kept, left_out
+    slates = slate_estimates(log, ratio)
+    sizes = {name: slate.effective_sample_size for name, slate in slates.items()}
+    left_out = {
+        name: f"the effective sample size is {size:.1f} lists, wanted at least {least:g}"
+        for name, size in sizes.items()
+        if size < least
+    }
+    kept = {name: slate for name, slate in slates.items() if name not in left_out}
+    if not kept:
+        return {}, left_out
+    group = next(iter(kept.values())).group
+    found = {name: slate.found for name, slate in kept.items()}
+    return _estimates(found, group, sizes, config), left_out
 
 
-def _estimate(
-    found: Contributions, group: np.ndarray, size: float, config: OffPolicyConfig
-) -> Estimate:
-    return Estimate(
-        value=found.value,
-        intervals=intervals(
-            found,
-            group,
-            seed=config.seed,
-            num_resamples=config.num_resamples,
-            level=config.level,
-        ),
-        effective_sample_size=size,
+def _estimates(
+    found: Mapping[str, Contributions],
+    group: np.ndarray,
+    sizes: Mapping[str, float],
+    config: OffPolicyConfig,
+) -> dict[str, Estimate]:
+    told = intervals(
+        found,
+        group,
+        seed=config.seed,
+        num_resamples=config.num_resamples,
+        level=config.level,
     )
+    return {
+        name: Estimate(value=of.value, intervals=told[name], effective_sample_size=sizes[name])
+        for name, of in found.items()
+    }

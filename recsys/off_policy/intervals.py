@@ -1,18 +1,17 @@
 """How sure an estimate is: bootstrap, normal, and empirical Bernstein.
 
 Rows of a group (a user, else a list) are not independent: all three take groups as what is drawn.
-Shape suffixes: N rows, G groups, R resamples of a part.
+Shape suffixes: N rows, G groups, R resamples, C columns.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
 
 from recsys.off_policy.estimators import Contributions
-
-_DRAWN_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,36 +33,40 @@ class Intervals:
 
 
 def intervals(
-    found: Contributions,
+    found: Mapping[str, Contributions],
     group: np.ndarray,
     *,
     seed: int,
     num_resamples: int = 1000,
     level: float = 0.95,
-) -> Intervals:
-    """Return all intervals of an estimate.
+) -> dict[str, Intervals]:
+    """Return all intervals of estimates from the same rows, by the same resamples.
 
     Args:
-        found: Of N rows.
+        found: Of N rows, by name.
         group: What is drawn together, indices from 0, shape (N,).
         seed: Of resamples.
         num_resamples: How many.
         level: Chance with which an interval is to hold the value, in (0, 1).
     """
-    error = standard_error(found, group)
-    reach = float(scipy.stats.norm.ppf(0.5 + level / 2)) * error
-    value = found.value
-    bernstein = None
-    if found.low is not None and found.high is not None:
-        bernstein = empirical_bernstein(
-            found.base + found.gain, group, low=found.low, high=found.high, level=level
-        )
-    return Intervals(
-        standard_error=error,
-        bootstrap=bootstrap(found, group, seed=seed, num_resamples=num_resamples, level=level),
-        normal=(value - reach, value + reach),
-        empirical_bernstein=bernstein,
+    z = float(scipy.stats.norm.ppf(0.5 + level / 2))
+    resampled = bootstrap(
+        list(found.values()), group, seed=seed, num_resamples=num_resamples, level=level
     )
+    told = {}
+    for (name, of), percentiles in zip(found.items(), resampled, strict=True):
+        error, bernstein = standard_error(of, group), None
+        if of.low is not None and of.high is not None:
+            bernstein = empirical_bernstein(
+                of.base + of.gain, group, low=of.low, high=of.high, level=level
+            )
+        told[name] = Intervals(
+            standard_error=error,
+            bootstrap=percentiles,
+            normal=(of.value - z * error, of.value + z * error),
+            empirical_bernstein=bernstein,
+        )
+    return told
 
 
 def standard_error(found: Contributions, group: np.ndarray) -> float:
@@ -80,49 +83,42 @@ def standard_error(found: Contributions, group: np.ndarray) -> float:
 
 
 def bootstrap(
-    found: Contributions,
+    found: Sequence[Contributions],
     group: np.ndarray,
     *,
     seed: int,
     num_resamples: int = 1000,
     level: float = 0.95,
-) -> tuple[float, float]:
-    """Return percentiles of the estimate over resamples of groups, drawn with replacement.
+) -> list[tuple[float, float]]:
+    """Return percentiles of estimates over resamples of groups, drawn with replacement.
 
-    Draws are those of `numpy.random.RandomState(seed)`, one resample after the other, in parts of
-    bounded memory. Source: Efron 1979; conventions of Open Bandit Pipeline, Saito et al. 2021.
+    Draws are those of `numpy.random.RandomState(seed)`, one resample after the other; only one is
+    in memory. Source: Efron 1979; conventions of Open Bandit Pipeline, Saito et al. 2021.
 
     Args:
-        found: Of N rows.
+        found: Of the same N rows; all are resampled alike.
         group: Indices from 0, shape (N,).
         seed: Of resamples.
         num_resamples: How many.
-        level: Chance with which the interval is to hold the value.
+        level: Chance with which an interval is to hold the value.
     """
-    is_mean = bool((found.share == 1).all())
-    of_rows = [found.base + found.gain] if is_mean else [found.base, found.gain, found.share]
     num_groups = int(group.max()) + 1
-    is_single = num_groups == len(group)
-    order = np.argsort(group, kind="stable") if is_single else group
-    sums = [x[order] if is_single else np.bincount(group, x) for x in of_rows]
-    sizes = np.bincount(group).astype(np.float64)
+    columns = [part for of in found for part in (of.base, of.gain, of.share)]
+    sums_GC = np.stack([np.bincount(group, x) for x in (np.ones(len(group)), *columns)], axis=1)
     rng = np.random.RandomState(seed)
-    values = np.empty(num_resamples)
-    at_once = max(1, _DRAWN_AT_ONCE // num_groups)
-    for start in range(0, num_resamples, at_once):
-        stop = min(start + at_once, num_resamples)
-        draws_RG = rng.randint(0, num_groups, (stop - start, num_groups))
-        totals = [x[draws_RG].sum(1) for x in sums]
-        num_rows = num_groups if is_single else sizes[draws_RG].sum(1)
-        values[start:stop] = totals[0] / num_rows
-        if not is_mean:
-            # A resample without any weight says nothing: it stands where no correction is made.
-            some = totals[2] > 0
-            values[start:stop] += np.divide(
-                totals[1], totals[2], out=np.zeros(stop - start), where=some
-            )
-    low, high = np.percentile(values, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)
+    totals_RC = np.empty((num_resamples, sums_GC.shape[1]))
+    for number in range(num_resamples):
+        drawn = np.bincount(rng.randint(0, num_groups, num_groups), minlength=num_groups)
+        totals_RC[number] = drawn @ sums_GC
+    num_rows, percents = totals_RC[:, 0], [50 * (1 - level), 50 * (1 + level)]
+    told = []
+    for place in range(len(found)):
+        base, gain, share = totals_RC[:, 1 + 3 * place : 4 + 3 * place].T
+        # A resample without any weight says nothing: it stands where no correction is made.
+        ratio = np.divide(gain, share, out=np.zeros(num_resamples), where=share > 0)
+        low, high = np.percentile(base / num_rows + ratio, percents)
+        told.append((float(low), float(high)))
+    return told
 
 
 def empirical_bernstein(

@@ -243,10 +243,15 @@ def _candidates(
     """Return what could have been shown in each list; what was shown could have been."""
     if "candidates" not in rows.columns:
         return None, None
-    frame = rows.select("item_id", "candidates", slate=pl.Series(slate))
+    if not isinstance(rows.schema["candidates"], pl.List):
+        raise LogError(
+            f"candidates are {rows.schema['candidates']}, wanted a list of ids in each row: write "
+            "the log as Parquet, or leave the column out"
+        )
+    frame = rows.select(pl.col("item_id").cast(pl.String), "candidates", slate=pl.Series(slate))
     offered = (
         frame.unique("slate", keep="first")
-        .select("slate", item_id="candidates")
+        .select("slate", item_id=pl.col("candidates").cast(pl.List(pl.String)))
         .explode("item_id")
         .drop_nulls("item_id")
     )

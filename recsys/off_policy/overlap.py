@@ -61,7 +61,7 @@ class Overlap:
         effective_sample_size: (sum w)^2 / sum w^2, Kish 1965; 0 where all weights are 0.
         largest_weight: Of a row.
         mean_weight: Near 1 where the log supports the target.
-        mean_weight_error: Standard error of that mean.
+        mean_weight_error: Standard error of that mean, 0 of a single row.
         unlogged_share: Chance, mean of rows, of items that the log never shows.
         largest_share: Of the largest weight in their sum.
         top_share: Of the hundredth of rows with the largest weights, at least one, in their sum.
@@ -97,7 +97,7 @@ def measure_overlap(weight: np.ndarray, unlogged: np.ndarray, reward: np.ndarray
         effective_sample_size=effective_size(weight),
         largest_weight=float(weight.max()),
         mean_weight=float(weight.mean()),
-        mean_weight_error=float(weight.std(ddof=1) / math.sqrt(num)) if num > 1 else math.inf,
+        mean_weight_error=float(weight.std(ddof=1) / math.sqrt(num)) if num > 1 else 0.0,
         unlogged_share=float(unlogged.mean()),
         largest_share=float(weight.max() / some),
         top_share=float(top.sum() / some),

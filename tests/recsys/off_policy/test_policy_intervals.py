@@ -7,7 +7,13 @@ import pytest
 import scipy.stats
 
 from recsys.off_policy.estimators import Contributions, ipw, snipw
-from recsys.off_policy.intervals import bootstrap, empirical_bernstein, intervals, standard_error
+from recsys.off_policy.intervals import (
+    Intervals,
+    bootstrap,
+    empirical_bernstein,
+    intervals,
+    standard_error,
+)
 
 ROWS = np.arange(400)
 
@@ -22,7 +28,7 @@ def test_the_bootstrap_draws_as_numpy_choice_does() -> None:
     reward, weight = _sample()
     rng = np.random.RandomState(7)
     means = [rng.choice(weight * reward, size=400).mean() for _ in range(200)]
-    found = bootstrap(ipw(reward, weight, (0, 1)), ROWS, seed=7, num_resamples=200)
+    found = bootstrap([ipw(reward, weight, (0, 1))], ROWS, seed=7, num_resamples=200)[0]
     assert found == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=1e-12)
 
 
@@ -31,15 +37,20 @@ def test_a_ratio_is_resampled_as_a_ratio() -> None:
     rng = np.random.RandomState(7)
     draws = [rng.randint(0, 400, 400) for _ in range(200)]
     ratios = [(weight * reward)[draw].sum() / weight[draw].sum() for draw in draws]
-    found = bootstrap(snipw(reward, weight), ROWS, seed=7, num_resamples=200)
+    found = bootstrap([snipw(reward, weight)], ROWS, seed=7, num_resamples=200)[0]
     assert found == pytest.approx(tuple(np.percentile(ratios, [2.5, 97.5])), abs=1e-12)
 
 
-def test_parts_of_bounded_memory_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = snipw(*_sample())
-    whole = bootstrap(found, ROWS, seed=1, num_resamples=50)
-    monkeypatch.setattr("recsys.off_policy.intervals._DRAWN_AT_ONCE", 1)
-    assert bootstrap(found, ROWS, seed=1, num_resamples=50) == whole
+def test_estimates_together_are_resampled_as_each_alone() -> None:
+    reward, weight = _sample()
+    both = [ipw(reward, weight, (0, 1)), snipw(reward, weight)]
+    alone = [bootstrap([one], ROWS, seed=1, num_resamples=50)[0] for one in both]
+    found = bootstrap(both, ROWS, seed=1, num_resamples=50)
+    assert np.allclose(found, alone, rtol=1e-12)
+
+
+def _one(found: Contributions, group: np.ndarray, num_resamples: int = 1000) -> Intervals:
+    return intervals({"it": found}, group, seed=0, num_resamples=num_resamples)["it"]
 
 
 def test_the_standard_error_of_a_mean_is_the_usual_one() -> None:
@@ -49,7 +60,7 @@ def test_the_standard_error_of_a_mean_is_the_usual_one() -> None:
 
 
 def test_the_normal_interval_and_the_bootstrap_agree_on_many_rows() -> None:
-    found = intervals(snipw(*_sample()), ROWS, seed=0, num_resamples=4000)
+    found = _one(snipw(*_sample()), ROWS, 4000)
     width = found.normal[1] - found.normal[0]
     assert found.bootstrap == pytest.approx(found.normal, abs=0.08 * width)
 
@@ -57,11 +68,11 @@ def test_the_normal_interval_and_the_bootstrap_agree_on_many_rows() -> None:
 def test_groups_are_drawn_whole() -> None:
     reward, weight = _sample()
     repeated = np.repeat(ROWS, 10)
-    once = intervals(snipw(reward, weight), ROWS, seed=0)
-    many = intervals(snipw(np.repeat(reward, 10), np.repeat(weight, 10)), repeated, seed=0)
+    once = _one(snipw(reward, weight), ROWS)
+    many = _one(snipw(np.repeat(reward, 10), np.repeat(weight, 10)), repeated)
     assert many.standard_error == pytest.approx(once.standard_error)
     assert many.bootstrap == pytest.approx(once.bootstrap)
-    alone = intervals(snipw(np.repeat(reward, 10), np.repeat(weight, 10)), np.arange(4000), seed=0)
+    alone = _one(snipw(np.repeat(reward, 10), np.repeat(weight, 10)), np.arange(4000))
     assert alone.standard_error < 0.5 * once.standard_error
 
 
@@ -83,7 +94,7 @@ def test_empirical_bernstein_holds_where_the_bootstrap_does_not() -> None:
         held["bernstein"] += low <= 0.007 <= high
         zeros, ones = np.zeros(100), np.ones(100)
         found = Contributions(base=zeros, gain=values, share=ones)
-        low, high = bootstrap(found, np.arange(100), seed=trial, num_resamples=50)
+        low, high = bootstrap([found], np.arange(100), seed=trial, num_resamples=50)[0]
         held["bootstrap"] += low <= 0.007 <= high
     assert held["bernstein"] == 200
     assert held["bootstrap"] < 0.8 * 200
