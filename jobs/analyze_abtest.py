@@ -11,9 +11,10 @@ import polars as pl
 from jobs.errors import BadInputError
 from jobs.lock_abtest_plan import read_lock, record_look
 from jobs.scan_abtest_logs import AbtestLogs, day_after
-from recsys.abtest.analysis import Analysis, MetricResult, analyse
+from recsys.abtest.analysis import Analysis, analyse
 from recsys.abtest.effects import Reading
 from recsys.abtest.estimates import ArmEstimate
+from recsys.abtest.metric_results import MetricResult
 from recsys.abtest.plan import Plan
 from recsys.abtest.segments import GroupEffect
 

@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from recsys.abtest.analysis import Analysis, MetricResult
+from recsys.abtest.analysis import Analysis
 from recsys.abtest.effects import Reading
+from recsys.abtest.metric_results import MetricResult
 from recsys.abtest.segments import GroupEffect, SegmentEffects
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.errors import BadInputError
 from jobs.whole_files import write_whole
-from recsys.abtest.gates import PlanRecord
 from recsys.abtest.plan import Plan, parse_plan
+from recsys.abtest.plan_gates import PlanRecord
 
 
 class SeenPlan(BaseModel):

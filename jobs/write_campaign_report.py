@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jobs.abtest_page import page, table, text
 from jobs.analyze_abtest import EXIT_CODES, plain
 from jobs.draw_abtest_figures import embedded
 from jobs.draw_campaign_figures import draw_sales
 from jobs.whole_files import write_whole
-from jobs.write_abtest_report import page, table, text
 from recsys.abtest.campaign import CampaignAnalysis
 from recsys.abtest.difference_in_differences import DifferenceInDifferences
 

@@ -244,7 +244,7 @@ def _unexposed(
         .agg(ours.fill_null(False).any().alias("is_ours"))
         .join(enrolment.exposed.to_frame("key").lazy(), on="key", how="anti")
         .select(
-            pl.len().alias("users_never_exposed"),
+            pl.len().cast(pl.Int64).alias("users_never_exposed"),
             pl.col("is_ours").sum().cast(pl.Int64).alias("users_marked_but_never_exposed"),
         )
         .collect(engine="streaming")

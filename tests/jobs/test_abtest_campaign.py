@@ -82,7 +82,7 @@ def test_one_item_by_synthetic_control(folder: Path) -> None:
         PLAN + f'method = "synthetic-control"\ncontrols = {others}\n'
     )
     code, found = run(folder, "--out", str(folder / "one.html"))
-    # Fourteen days of one item have a standard deviation of about 500 cents, the mixture adds to it.
+    # Fourteen days of one item have a standard deviation of about 500 cents; the mixture adds.
     assert found["synthetic_control"]["effect"] == pytest.approx(6000, abs=2000)
     assert sum(found["synthetic_control"]["weights_D"]) == pytest.approx(1)
     assert code in (0, 4)

@@ -10,8 +10,8 @@ import scipy.stats
 from generated_logs import DONE, END, START, Logs, logs, plan_of
 
 from recsys.abtest.analysis import Analysis
-from recsys.abtest.gates import PlanRecord
 from recsys.abtest.plan import Plan
+from recsys.abtest.plan_gates import PlanRecord
 
 GUARDRAIL = """
 [[metrics]]
