@@ -194,6 +194,22 @@ def load_bundle(folder: Path) -> tuple[Recommender, Manifest]:
         raise BundleError(f"bundle {manifest.version} cannot be loaded: {error}") from error
 
 
+def load_item_vectors(folder: Path) -> tuple[np.ndarray, str]:
+    """Verify and map the item tower's output alone, and return it with the bundle's version.
+
+    Raises:
+        BundleError: If the manifest or the vectors are missing, altered or unreadable.
+    """
+    manifest, name = read_manifest(folder), "arrays/item_vectors.npy"
+    path = folder / name
+    try:
+        if _hash(path) != manifest.files.get(name):
+            raise BundleError(f"bundle {manifest.version}: {name} was altered or damaged")
+        return np.load(path, mmap_mode="r", allow_pickle=False), manifest.version
+    except (OSError, ValueError) as error:
+        raise BundleError(f"bundle {manifest.version} cannot be loaded: {error}") from error
+
+
 def _write_parts(folder: Path, r: Recommender) -> None:
     save_file(
         {name: np.ascontiguousarray(array) for name, array in r.towers.query.arrays().items()},

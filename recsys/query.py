@@ -21,6 +21,19 @@ USER_COLUMNS: dict[str, float] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Near:
+    """What was looked up for B users before they are asked about.
+
+    Attributes:
+        vectors: Of the query tower, float32, shape (B, D).
+        item_idx: Items with the greatest products, best first, -1 for padding, shape (B, N).
+    """
+
+    vectors: np.ndarray
+    item_idx: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """B users.
 
@@ -29,12 +42,14 @@ class Query:
         browsed: Distinct items browsed, by last browse time; `sentiment` carries browse strength.
         user: Profile columns of `USER_COLUMNS`, NaN where unknown, float32, shape (B, len).
         allowed: Which items may be offered, bool, shape (I,); None allows all.
+        near: Of the two-tower source; None where it has to look itself.
     """
 
     bought: Histories
     browsed: Histories
     user: np.ndarray
     allowed: np.ndarray | None = None
+    near: Near | None = None
 
     def __len__(self) -> int:
         """Return the number of users B."""

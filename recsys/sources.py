@@ -221,18 +221,23 @@ class TwoTowerSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return scores of all items above the user's worst, float32, shape (B, I)."""
-        scores = self._vectors(query) @ self.item_vectors.T
+        scores = self.vectors(query) @ self.item_vectors.T
         return scores - scores.min(1, keepdims=True)
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the best items that may be offered; scores are less that of the best item."""
-        vectors = self._vectors(query)
-        if self.index is None:
+        looked_up = query.near if query.allowed is None else None
+        if looked_up is not None and looked_up.item_idx.shape[1] < self.looked_up(query, depth):
+            looked_up = None
+        vectors = self.vectors(query) if looked_up is None else looked_up.vectors
+        if looked_up is not None:
+            best = without_bought(query, looked_up.item_idx, depth, len(self.item_vectors))
+        elif self.index is None:
             scores = vectors @ self.item_vectors.T
             found = ranked_dense(scores - scores.min(1, keepdims=True) + 1e-6, query, depth)
             best = found.item_idx
         else:
-            _, near = search(self.index, vectors, depth + most_bought(query), query.allowed)
+            _, near = search(self.index, vectors, self.looked_up(query, depth), query.allowed)
             best = without_bought(query, near, depth, len(self.item_vectors))
 
         def products(item_idx: np.ndarray) -> np.ndarray:
@@ -241,7 +246,12 @@ class TwoTowerSource:
         first = products(best[:, :1])
         return Ranking(item_idx=best, score_of=lambda item_idx: products(item_idx) - first)
 
-    def _vectors(self, query: Query) -> np.ndarray:
+    def looked_up(self, query: Query, depth: int) -> int:
+        """Return how many items have to be looked up so that `depth` are left."""
+        return min(depth + most_bought(query), len(self.item_vectors))
+
+    def vectors(self, query: Query) -> np.ndarray:
+        """Return query vectors, float32, shape (B, D)."""
         return self.tower.vectors(query.bought, query.browsed)
 
 

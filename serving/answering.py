@@ -73,31 +73,63 @@ class Answered:
     found: Found | None
 
 
-def answer(asked: Asked, snapshot: Snapshot) -> Answered:
+@dataclass(frozen=True, kw_only=True)
+class Visitor:
+    """Who is asked about.
+
+    Attributes:
+        name: Under which the tables know a user; None for a stranger.
+        query: What is known; None for nothing.
+        segment: Where nothing else is known.
+        notes: What is not known, as degradations.
+    """
+
+    name: str | None
+    query: Query | None
+    segment: Segment | None
+    notes: tuple[Degraded, ...]
+
+
+def visitor_of(asked: Asked, snapshot: Snapshot) -> Visitor:
+    """Find out who is asked about."""
+    request = asked.request
+    name = snapshot.known_as(request.user_id)
+    query = snapshot.query(name)
+    notes: list[Degraded] = list(_unknown(request.user_id, query))
+    seen = _session_items(request, snapshot)
+    if seen:
+        now = _microseconds(asked.now)
+        query = with_session(query or Query.of_stranger(), seen, now)
+        notes = ["session_only"] if notes else []
+    segment = _segment(request, snapshot, name, query) if notes and not seen else None
+    if segment is not None:
+        notes = ["segment_only"]
+    return Visitor(name=name, query=query, segment=segment, notes=tuple(notes))
+
+
+def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> Answered:
     """Recommend.
 
     A visitor of whom nothing is known gets what is popular, and the answer says so.
+
+    Args:
+        asked: What.
+        snapshot: What to answer from.
+        visitor: What `visitor_of` returned for both; None to find out.
 
     Returns:
         At most k items; none that was bought or dismissed, none that was on a page before, none
         that a filter leaves out.
     """
     request, catalogue = asked.request, snapshot.catalogue
-    name = snapshot.known_as(request.user_id)
-    live = snapshot.live_user(name) or _NOTHING_LIVE
     factor, ignored = wished_factors(request, catalogue, snapshot.aspects)
     if request.validate_only:
         return _answered(asked, snapshot, None, [], [], ignored=ignored)
-    query = snapshot.query(name)
-    now = int(asked.now.timestamp() * 1e6)
-    notes: list[Degraded] = list(_unknown(request.user_id, query))
-    seen = _session_items(request, snapshot)
-    if seen:
-        query = with_session(query or Query.of_stranger(), seen, now)
-        notes = ["session_only"] if notes else []
-    segment = _segment(request, snapshot, name, query) if notes and not seen else None
-    if segment is not None:
-        notes = ["segment_only"]
+    visitor = visitor or visitor_of(asked, snapshot)
+    name, query, segment = visitor.name, visitor.query, visitor.segment
+    live = snapshot.live_user(name) or _NOTHING_LIVE
+    now = _microseconds(asked.now)
+    notes: list[Degraded] = list(visitor.notes)
     is_personal = not set(notes) & set(_IMPERSONAL)
     is_known = not notes
     if asked.is_stale:
@@ -193,6 +225,10 @@ def _session_items(request: RecommendationRequest, snapshot: Snapshot) -> list[i
     searched = [] if query is None else snapshot.search.best(query, SEARCHED_ITEMS)
     latest_first = dict.fromkeys([*reversed(looked_at), *searched])
     return list(reversed(latest_first))
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e6)
 
 
 def _segment(

@@ -11,7 +11,9 @@ from ray.serve import Application
 
 from serving.config import load_serve_file
 from serving.deployment import application, settings_of
+from serving.errors import ServeConfigError
 from serving.page_key import page_key
+from serving.retriever_deployment import retriever_application
 from serving.sentiment_deployment import sentiment_application
 from serving.server import ServeOptions, check_keys, check_store
 
@@ -50,6 +52,25 @@ def sentiment(arguments: ClusterArguments) -> Application:
         num_replicas=max(1, options.section.sentiment_replicas),
         threads=options.score.threads,
         keys_file=options.keys_file.resolve(),
+    )
+
+
+def retriever(arguments: ClusterArguments) -> Application:
+    """Describe the application that looks up the two-tower's items for the first.
+
+    Raises:
+        ServingError: If the file cannot be used, or wants no retriever.
+    """
+    options = _options(arguments)
+    if options.section.retriever == "none":
+        raise ServeConfigError(
+            f'{arguments.config} wants no retriever: say [serve] retriever = "cuda", or do not '
+            "deploy this application"
+        )
+    return retriever_application(
+        str(options.store.resolve()),
+        device=options.section.retriever,
+        poll_interval_s=options.section.poll_interval_s,
     )
 
 

@@ -43,6 +43,9 @@ class ServeSection(BaseModel):
     """Processes that answer."""
     sentiment_replicas: int = Field(default=1, ge=0, le=64)
     """Processes that answer `POST /v1/sentiment`; with none there is no such path."""
+    retriever: Literal["none", "cpu", "cuda"] = "none"
+    """Device of a process beside the replicas that looks up the two-tower's items by exact search,
+    many requests at once; with none, and where it fails, each replica has an index of its own."""
     poll_interval_s: float = Field(default=3.0, gt=0.0, le=3600.0, allow_inf_nan=False)
     """How often each replica looks for a newer bundle or side table."""
     deadline_ms: float = Field(default=100.0, gt=0.0, le=60_000.0, allow_inf_nan=False)

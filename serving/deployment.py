@@ -19,6 +19,9 @@ from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from serving.api_keys import KeyRing
 from serving.app import build_app
 from serving.experiments import ExperimentSection
+from serving.metrics import Metrics
+from serving.retriever import Retriever
+from serving.retriever_deployment import retrieving
 from serving.sentiment_deployment import SENTIMENT_APP_NAME
 from serving.server import ServeOptions
 from serving.service import ExposuresKept, ReviewScoring, Service
@@ -42,6 +45,7 @@ class Settings:
         token_key: Signs the tokens of pages.
         keys_file: Of those who may ask; None where nobody needs a key.
         event_log: Address of the event log; None for one in the store.
+        has_retriever: Whether a retriever beside the replicas can be asked.
         has_sentiment: Whether the sentiment endpoint scores reviews that come in.
         pseudonyms: Under which the store knows users; None for plain ids.
         rerank: How lists are rearranged.
@@ -57,6 +61,7 @@ class Settings:
     token_key: bytes = field(repr=False)
     keys_file: Path | None = None
     event_log: str | None = field(default=None, repr=False)
+    has_retriever: bool = False
     has_sentiment: bool = False
     pseudonyms: Pseudonyms | None = None
     rerank: RerankSection = RERANK_DEFAULTS
@@ -88,13 +93,17 @@ class Recommendations:
         )
         state.load()
         state.start_polling(settings.poll_interval_s)
-        keys = settings.keys_file
+        keys, metrics = settings.keys_file, Metrics()
         self._service = Service(
             state=state,
             log=log,
             keys=None if keys is None else KeyRing(keys, settings.num_replicas),
             token_key=settings.token_key,
             score_review=_scoring() if settings.has_sentiment else None,
+            retriever=(
+                Retriever(retrieving(), metrics.retrieved) if settings.has_retriever else None
+            ),
+            metrics=metrics,
             pseudonyms=settings.pseudonyms,
             experiments=settings.experiments,
             exposures=settings.exposures,
@@ -142,6 +151,7 @@ def settings_of(options: ServeOptions, token_key: bytes) -> Settings:
         token_key=token_key,
         keys_file=options.keys_file.resolve() if options.needs_keys else None,
         event_log=options.event_log,
+        has_retriever=section.retriever != "none",
         has_sentiment=bool(section.sentiment_replicas),
         pseudonyms=options.pseudonyms,
         rerank=options.rerank,

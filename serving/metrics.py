@@ -69,6 +69,12 @@ class Metrics:
             "Answers from the ranking that is kept for strangers.",
             registry=registry,
         )
+        self._retriever = Counter(
+            "sentirec_retriever_questions",
+            "Questions to the retriever beside the replicas, by what came of them.",
+            ("outcome",),
+            registry=registry,
+        )
         self._polarity = Histogram(
             "sentirec_review_polarity",
             "Polarity of reviews that were scored as they came in.",
@@ -115,6 +121,10 @@ class Metrics:
             self._ready_made.inc()
         for stage, seconds in stages.items():
             self._of(self._stages, stage).observe(seconds)
+
+    def retrieved(self, outcome: str) -> None:
+        """Count a question to the retriever."""
+        self._of(self._retriever, outcome).inc()
 
     def _of(self, metric: Counter | Histogram, *labels: str) -> Any:
         """Return what counts under the given labels."""

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 
 from features.event_log import Outcome
-from serving.answering import Answered, Asked, answer
+from serving.answering import Answered, Asked, Visitor, answer, visitor_of
 from serving.experiments import Assignment, assign
 from serving.exposures import exposure
 from serving.json_body import read_json
@@ -55,7 +55,7 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
         asked = await read_json(request, RecommendationRequest)
         caller.check_user(asked.user_id)
         state = request.state
-        return json_response(recommending.of(asked, state.request_id, started=state.started))
+        return json_response(await recommending.of(asked, state.request_id, started=state.started))
 
     @app.post(
         "/v1/recommendations:batch",
@@ -74,7 +74,7 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
         snapshot = service.fresh()
         answers = []
         for number, each in enumerate(asked.requests):
-            answers.append(recommending.of(each, f"{request_id}.{number}", snapshot))
+            answers.append(await recommending.of(each, f"{request_id}.{number}", snapshot))
             # Others are waiting, too.
             await asyncio.sleep(0)
         return json_response(
@@ -114,7 +114,7 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
         caller.check_user(asked.user_id)
         state = request.state
         return json_response(
-            recommending.of(asked, state.request_id, before=page, started=state.started)
+            await recommending.of(asked, state.request_id, before=page, started=state.started)
         )
 
 
@@ -122,7 +122,7 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
 class _Recommending:
     service: Service
 
-    def of(
+    async def of(
         self,
         request: RecommendationRequest,
         request_id: str,
@@ -155,7 +155,10 @@ class _Recommending:
             budget=budget,
             is_stale=live.live is not None and live.live.is_stale,
         )
-        answered = answer(asked, chosen)
+        visitor = None
+        if service.retriever is not None and not request.validate_only:
+            visitor = await self._looked_up(visitor_of(asked, chosen), chosen)
+        answered = answer(asked, chosen, visitor)
         self._count(answered, budget)
         self._keep(asked, answered, chosen, name)
         body = answered.body
@@ -163,6 +166,15 @@ class _Recommending:
             token = write_token(answered.page, service.token_key)
             body["next_token"] = token if len(token) <= MAX_TOKEN_CHARACTERS else None
         return body
+
+    async def _looked_up(self, visitor: Visitor, snapshot: Snapshot) -> Visitor:
+        """Let the retriever look up what goes with what a visitor has bought and browsed."""
+        query, retriever = visitor.query, self.service.retriever
+        if retriever is None or query is None:
+            return visitor
+        version = snapshot.manifest.version
+        near = await retriever.near(query, snapshot.recommender, version)
+        return visitor if near is None else replace(visitor, query=replace(query, near=near))
 
     def _variant(
         self, request: RecommendationRequest, live: Snapshot, name: str | None

@@ -200,7 +200,7 @@ class Server:
             ray.init(
                 address="local",
                 include_dashboard=False,
-                num_cpus=max(os.cpu_count() or 1, section.replicas + section.sentiment_replicas),
+                num_cpus=max(os.cpu_count() or 1, _num_processes(section)),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -220,6 +220,8 @@ class Server:
             # First, so that whoever sees `/readyz` answer can use everything.
             if section.sentiment_replicas:
                 self._start_sentiment(quiet)
+            if section.retriever != "none":
+                self._start_retriever(quiet)
             serve.run(
                 application(settings_of(self._options, page_key(self._options.store))),
                 name=APP_NAME,
@@ -246,6 +248,24 @@ class Server:
             ),
             name=SENTIMENT_APP_NAME,
             route_prefix=PATH,
+            logging_config=logging_config,  # type: ignore[arg-type]
+        )
+
+    def _start_retriever(self, logging_config: object) -> None:
+        from ray import serve
+
+        from serving.retriever_deployment import RETRIEVER_APP_NAME, retriever_application
+
+        section = self._options.section
+        serve.run(
+            retriever_application(
+                str(self._options.store.resolve()),
+                device=section.retriever,
+                poll_interval_s=section.poll_interval_s,
+            ),
+            name=RETRIEVER_APP_NAME,
+            # It is asked by the replicas alone.
+            route_prefix=None,
             logging_config=logging_config,  # type: ignore[arg-type]
         )
 
@@ -293,6 +313,7 @@ class Server:
         from ray import serve
 
         from serving.deployment import APP_NAME
+        from serving.retriever_deployment import RETRIEVER_APP_NAME
         from serving.sentiment_deployment import SENTIMENT_APP_NAME
 
         if not ray.is_initialized():
@@ -300,10 +321,14 @@ class Server:
         try:
             # Waits for requests in flight. `serve.shutdown` would do no more than what follows, and
             # prints an error of its own making.
-            for name in (APP_NAME, SENTIMENT_APP_NAME):
+            for name in (APP_NAME, RETRIEVER_APP_NAME, SENTIMENT_APP_NAME):
                 if name in serve.status().applications:
                     serve.delete(name)
         except Exception:
             # Whatever is wrong with Ray, the processes are ended below.
             _logger.exception("Ray Serve did not shut down")
         ray.shutdown()
+
+
+def _num_processes(section: ServeSection) -> int:
+    return section.replicas + section.sentiment_replicas + (section.retriever != "none")

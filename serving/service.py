@@ -17,6 +17,7 @@ from serving.experiments import ExperimentSection
 from serving.metrics import Metrics
 from serving.problems import ProblemError
 from serving.ranking import StageCosts
+from serving.retriever import Retriever
 from serving.snapshot import Snapshot
 from serving.state import ServingState
 
@@ -57,6 +58,7 @@ class Service:
     keys: KeyRing | None = None
     token_key: bytes = field(repr=False)
     score_review: ReviewScoring | None = None
+    retriever: Retriever | None = None
     pseudonyms: Pseudonyms | None = None
     experiments: Sequence[ExperimentSection] = ()
     exposures: ExposuresKept = "experiments"
