@@ -103,22 +103,43 @@ def bootstrap(
         level: Chance with which an interval is to hold the value.
     """
     num_groups = int(group.max()) + 1
-    columns = [part for of in found for part in (of.base, of.gain, of.share)]
-    sums_GC = np.stack([np.bincount(group, x) for x in (np.ones(len(group)), *columns)], axis=1)
+    columns = _Columns(group)
+    places = [[columns.place(x) for x in (of.base, of.gain, of.share)] for of in found]
+    num_rows_at, sums_GC = columns.place(np.ones(len(group))), columns.sums()
     rng = np.random.RandomState(seed)
     totals_RC = np.empty((num_resamples, sums_GC.shape[1]))
     for number in range(num_resamples):
         drawn = np.bincount(rng.randint(0, num_groups, num_groups), minlength=num_groups)
-        totals_RC[number] = drawn @ sums_GC
-    num_rows, percents = totals_RC[:, 0], [50 * (1 - level), 50 * (1 + level)]
+        totals_RC[number] = drawn.astype(np.float64) @ sums_GC
+    num_rows, percents = totals_RC[:, num_rows_at], [50 * (1 - level), 50 * (1 + level)]
     told = []
-    for place in range(len(found)):
-        base, gain, share = totals_RC[:, 1 + 3 * place : 4 + 3 * place].T
+    for at in places:
+        base, gain, share = totals_RC[:, at].T
         # A resample without any weight says nothing: it stands where no correction is made.
         ratio = np.divide(gain, share, out=np.zeros(num_resamples), where=share > 0)
         low, high = np.percentile(base / num_rows + ratio, percents)
         told.append((float(low), float(high)))
     return told
+
+
+class _Columns:
+    """Different columns over rows, each summed by group once, as many estimates share theirs."""
+
+    def __init__(self, group: np.ndarray) -> None:
+        self._group = group
+        self._rows: list[np.ndarray] = []
+
+    def place(self, column: np.ndarray) -> int:
+        """Return where a column is, adding it if there is none like it."""
+        for place, known in enumerate(self._rows):
+            if np.array_equal(known, column):
+                return place
+        self._rows.append(column)
+        return len(self._rows) - 1
+
+    def sums(self) -> np.ndarray:
+        """Return the sum of every column in each group, shape (G, C)."""
+        return np.stack([np.bincount(self._group, column) for column in self._rows], axis=1)
 
 
 def empirical_bernstein(

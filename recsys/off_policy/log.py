@@ -102,8 +102,7 @@ def build_log(
             "say what was shown"
         )
     _check_once(rows, reward)
-    item = rows["item_id"].cast(pl.String)
-    actions, action = np.unique(item.to_numpy(), return_inverse=True)
+    actions, action = _codes(rows["item_id"].cast(pl.String))
     position = np.zeros(len(rows), dtype=np.int64)
     if "position" in rows.columns:
         if rows["position"].is_null().any():
@@ -113,18 +112,18 @@ def build_log(
     has_lists = "list_id" in rows.columns
     list_ids, slate = np.arange(len(rows)), np.arange(len(rows))
     if has_lists:
-        list_ids, slate = np.unique(rows["list_id"].cast(pl.String).to_numpy(), return_inverse=True)
+        list_ids, slate = _codes(rows["list_id"].cast(pl.String))
     indptr, candidates = _candidates(rows, slate, len(list_ids))
     return Log(
         actions=actions,
-        action=action.astype(np.int64),
+        action=action,
         positions=positions,
         position=place.astype(np.int64),
         propensity=propensity,
         reward=values,
         reward_name=reward,
         reward_range=bounds,
-        slate=slate.astype(np.int64),
+        slate=slate,
         has_lists=has_lists,
         group=_groups(rows, slate),
         context=rows.select(name for name in rows.columns if is_context(name)),
@@ -229,12 +228,16 @@ def _check_unique(rows: pl.DataFrame, key: list[str], what: str) -> None:
 def _groups(rows: pl.DataFrame, slate: np.ndarray) -> np.ndarray:
     """Return what is drawn together: users, and lists of whom nobody knows the user."""
     if "user_id" not in rows.columns:
-        return slate.astype(np.int64)
-    of_list = pl.Series([f"\x00{number}" for number in slate])
-    named = rows["user_id"].cast(pl.String)
-    return np.unique(
-        pl.select(pl.coalesce(named, of_list)).to_series().to_numpy(), return_inverse=True
-    )[1].astype(np.int64)
+        return slate
+    named = rows.select(pl.col("user_id").cast(pl.String), slate=pl.Series(slate))
+    of_list = pl.format("\x00{}", "slate")
+    return _codes(named.select(pl.coalesce("user_id", of_list)).to_series())[1]
+
+
+def _codes(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values in order, and the place of each value among them."""
+    codes = values.rank("dense").cast(pl.Int64).to_numpy() - 1
+    return values.unique().sort().to_numpy(), codes
 
 
 def _candidates(
