@@ -91,7 +91,9 @@ def fuse(query: Query, sources: list[CandidateSource], config: CandidateConfig) 
     """
     depth = config.depth
     rankings = [source.rank(query, depth) for source in sources]
-    ranked = np.stack([ranking.item_idx for ranking in rankings])
+    ranked = np.empty((len(sources), len(query), depth), dtype=np.int32)
+    for s, ranking in enumerate(rankings):
+        ranked[s] = ranking.item_idx
     weights = [config.weights.get(source.name, 1.0) for source in sources]
     item_idx, fused, rank = kernels.most_voted(
         ranked,

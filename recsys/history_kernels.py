@@ -145,3 +145,45 @@ def bag_sums(
                 sums[b, d] += weight * table[row, d]
             h += 1
     return sums
+
+
+@_compiled
+def pooled(
+    indptr: np.ndarray,
+    item_H: np.ndarray,
+    weight_H: np.ndarray,
+    category_indptr: np.ndarray,
+    category_idx: np.ndarray,
+    brand_I: np.ndarray,
+    item_table: np.ndarray,
+    category_table: np.ndarray,
+    brand_table: np.ndarray,
+    text: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the weighted sums of each bag's items, categories and brands (B, D), and texts.
+
+    Args:
+        indptr: Rows of bag b are indptr[b]:indptr[b + 1].
+        item_H: Items.
+        weight_H: Of each, float32.
+        category_indptr: See `category_bags`.
+        category_idx: See `category_bags`.
+        brand_I: Of items.
+        item_table: float32.
+        category_table: float32.
+        brand_table: float32.
+        text: Of items, float32.
+    """
+    length_B = indptr[1:] - indptr[:-1]
+    category_C, num_categories_B, share_C = category_bags(
+        indptr, item_H, weight_H, category_indptr, category_idx
+    )
+    brand_H = np.empty(len(item_H), dtype=np.int32)
+    for h in range(len(item_H)):
+        brand_H[h] = brand_I[item_H[h]]
+    return (
+        bag_sums(item_table, item_H, length_B, weight_H),
+        bag_sums(category_table, category_C, num_categories_B, share_C),
+        bag_sums(brand_table, brand_H, length_B, weight_H),
+        bag_sums(text, item_H, length_B, weight_H),
+    )

@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import erf
 
+from recsys import history_kernels
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Histories
 from recsys.item_features import ItemFeatures
-from recsys.two_tower_inputs import Bags, attended, bag_sum, query_bags
+from recsys.two_tower_inputs import attended, query_features, query_shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +61,21 @@ class QueryTower:
     def vectors(self, bought: Histories, browsed: Histories) -> np.ndarray:
         """Return query vectors, float32, shape (B, D + 2)."""
         bought = bought.last(self.max_history)
-        bags = query_bags(bought, browsed.last(self.max_history), self.history, self.features)
-        w = self.weights
-        (bought_items, *bought_rest), (browsed_items, *browsed_rest) = map(self._pooled, bags)
+        browsed, w = browsed.last(self.max_history), self.weights
+        shares, looks = query_shares(bought, browsed, self.history)
+        bought_items, *bought_rest = self._pooled(bought, shares)
+        browsed_items, *browsed_rest = self._pooled(browsed, looks)
         if w.attention_weight.size:
             bought_items = self._attended(bought)
         inputs = np.concatenate(
-            [bought_items, *bought_rest, browsed_items, *browsed_rest, bags[0].dense], axis=1
+            [
+                bought_items,
+                *bought_rest,
+                browsed_items,
+                *browsed_rest,
+                query_features(bought, browsed),
+            ],
+            axis=1,
         )
         hidden = _gelu(inputs @ w.hidden_weight.T + w.hidden_bias)
         items = bought_items + w.browsed_share * browsed_items
@@ -90,17 +99,22 @@ class QueryTower:
         pooled = bought.matrix(share_H.astype(np.float32), len(w.item_table)) @ w.item_table
         return np.asarray(pooled, dtype=np.float32)
 
-    def _pooled(self, bags: Bags) -> list[np.ndarray]:
+    def _pooled(self, rows: Histories, weights: np.ndarray) -> list[np.ndarray]:
         """Return pooled items, categories and brands, then text, each (B, D)."""
-        w = self.weights
-        tables = (w.item_table, w.category_table, w.brand_table)
-        pooled = [
-            bag_sum(table, values, lengths, weights)
-            for table, values, lengths, weights in zip(
-                tables, bags.values, bags.lengths, bags.weights, strict=True
-            )
-        ]
-        return [*pooled, bags.text @ w.text_weight.T + w.text_bias]
+        w, features = self.weights, self.features
+        *pooled, text = history_kernels.pooled(
+            rows.indptr,
+            rows.item_idx,
+            weights,
+            features.category_indptr,
+            features.category_idx,
+            features.brand_idx,
+            w.item_table,
+            w.category_table,
+            w.brand_table,
+            features.text,
+        )
+        return [*pooled, text @ w.text_weight.T + w.text_bias]
 
 
 def _attention_logits(read_HX: np.ndarray, w: QueryTowerWeights) -> np.ndarray:

@@ -55,13 +55,22 @@ def query_bags(
 
     The weights of each row sum to one, or to zero where there is no history.
     """
-    weights = normalised(history.of(bought), bought)
+    weights, looks = query_shares(bought, browsed, history)
     dense = query_features(bought, browsed)
     none = np.zeros((len(browsed), 0), dtype=np.float32)
-    looks = normalised(browse_weights(browsed), browsed)
     return (
         _bags(bought.indptr, bought.item_idx, weights, features, dense=dense),
         _bags(browsed.indptr, browsed.item_idx, looks, features, dense=none),
+    )
+
+
+def query_shares(
+    bought: Histories, browsed: Histories, history: HistoryWeights
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of what was bought and of what was browsed, float32, shape (H,) each."""
+    return (
+        normalised(history.of(bought), bought),
+        normalised(browse_weights(browsed), browsed),
     )
 
 
