@@ -19,17 +19,20 @@ def method_words(found: Analysis) -> str:
     }
     looks = {"none": "one look at the end", "always-valid": "always-valid intervals"}
     stop = looks.get(plan.sequential.method, f"{plan.sequential.method} alpha spending")
+    adjustment = {"holm": "Holm", "benjamini-hochberg": "Benjamini and Hochberg"}.get(
+        plan.multiple_testing, "nothing"
+    )
     parts = [
         f"Intervals of {1 - plan.alpha:.1%}, {plan.sides}-sided.",
         f"Means by {analyses[plan.analysis]}; {stop}.",
         f"Outcomes of {plan.window_days:g} days from the first exposure.",
-        f"Secondary metrics are adjusted by {plan.multiple_testing}, and confirmed only where the "
+        f"Secondary metrics are adjusted by {adjustment}, and confirmed only where the "
         "primary metric is significant.",
     ]
     if found.critical:
         bounds = ", ".join(f"{value:.4f} at {when:.0%}" for when, value in found.critical.items())
         parts.append(f"Boundaries of the standardised effect: {bounds}.")
-    caps = [f"{m.metric.name} at {m.cap:,.4g}" for m in found.metrics if m.cap is not None]
+    caps = [f"{m.metric.name} at {m.cap:,.6g}" for m in found.metrics if m.cap is not None]
     if caps:
         parts.append(f"Users' sums are winsorised in both arms alike: {', '.join(caps)}.")
     cuts = [
@@ -84,4 +87,4 @@ def number(value: float, scale: str) -> str:
 
 def p_words(value: float) -> str:
     """Say a p-value."""
-    return f"{value:.4f}" if value >= 0.0001 else f"{value:.1e}"
+    return f"{value:.4f}" if value >= 0.0001 else "<0.0001"

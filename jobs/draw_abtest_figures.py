@@ -30,8 +30,12 @@ class _Row(NamedTuple):
     margin: float | None = None
 
 
-def draw_metrics(metrics: Sequence[MetricResult], scale: str) -> "Figure | None":
-    """Draw the intervals of the metrics that are tested on a scale; None where there are none."""
+def draw_metrics(metrics: Sequence[MetricResult]) -> "Figure":
+    """Draw the intervals of metrics that are tested on the same scale, in the same units.
+
+    Args:
+        metrics: At least one; each with a tested effect.
+    """
     rows = [
         _Row(
             m.metric.name + ("" if m.metric.better == "higher" else " (lower is better)"),
@@ -40,12 +44,10 @@ def draw_metrics(metrics: Sequence[MetricResult], scale: str) -> "Figure | None"
             m.metric.margin,
         )
         for m in metrics
-        if m.metric.tested_scale == scale and m.tested is not None
     ]
-    if not rows:
-        return None
-    label = "relative lift" if scale == "relative" else "difference, in units of the metric"
-    return _forest(rows, is_share=scale == "relative", xlabel=label)
+    is_share = metrics[0].metric.tested_scale == "relative"
+    label = "relative lift" if is_share else f"difference of {metrics[0].metric.name}"
+    return _forest(rows, is_share=is_share, xlabel=label)
 
 
 def draw_segments(segments: Sequence[SegmentEffects], result: MetricResult) -> "Figure | None":

@@ -75,15 +75,16 @@ def _effects(found: Analysis) -> str:
         "reading",
     )
     parts = ["<h2>Effects</h2>", f"<p>{text(method_words(found))}</p>"]
-    for scale in ("relative", "absolute"):
-        figure = draw_metrics(found.metrics, scale)
-        if figure is not None:
-            told = [m for m in found.metrics if m.metric.tested_scale == scale and m.tested]
-            words = "; ".join(
-                f"{m.metric.name} {interval_words(m.tested, m.metric)}" for m in told if m.tested
-            )
-            caption = "Squares are better, diamonds worse, circles open; upright bars are margins."
-            parts.append(embedded(figure, f"Intervals. {words}.", caption))
+    told = [m for m in found.metrics if m.tested is not None]
+    # Lifts share an axis; differences are each in units of their own.
+    drawn = [[m for m in told if m.metric.tested_scale == "relative"]]
+    drawn += [[m] for m in told if m.metric.tested_scale == "absolute"]
+    for metrics in filter(None, drawn):
+        words = "; ".join(
+            f"{m.metric.name} {interval_words(m.tested, m.metric)}" for m in metrics if m.tested
+        )
+        caption = "Squares are better, diamonds worse, circles open; upright bars are margins."
+        parts.append(embedded(draw_metrics(metrics), f"Intervals. {words}.", caption))
     parts.append(table("Each metric", head, rows))
     beliefs = [m for m in found.metrics if m.belief is not None]
     if beliefs:
@@ -91,7 +92,7 @@ def _effects(found: Analysis) -> str:
             (
                 m.metric.name,
                 f"{m.belief.chance_to_beat_control:.2%}",
-                number(m.belief.expected_loss, m.metric.tested_scale),
+                number(m.belief.expected_loss, m.metric.tested_scale).removeprefix("+"),
                 f"{number(m.belief.low, m.metric.tested_scale)} to "
                 f"{number(m.belief.high, m.metric.tested_scale)}",
             )

@@ -149,7 +149,7 @@ def estimate(
             for arm in arms
         ]
         adjusted = post_stratified(strata[0], strata[1], is_ratio=is_ratio)
-        note = "" if adjusted else "not post-stratified: a stratum lacks users of an arm"
+        note = "" if adjusted else "not post-stratified, since a stratum lacks users of an arm"
         return Estimated(
             control=found[0],
             treatment=found[1],
@@ -172,7 +172,7 @@ def _with_cuped(
         return Estimated(
             control=control,
             treatment=treatment,
-            note="not adjusted: the pre-period does not vary, or has no such denominator",
+            note="not adjusted, since the pre-period does not vary or has no such denominator",
         )
     return Estimated(
         control=control,

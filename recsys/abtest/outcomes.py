@@ -150,7 +150,9 @@ def join_outcomes(
     counted = [pl.len().cast(pl.Int64).alias("rows"), after.sum().cast(pl.Int64).alias("rows_in")]
     per_user = joined.group_by("key").agg(*sums, *unknown, *counted).collect(engine="streaming")
     told = per_user.drop("rows", "rows_in", *(f"unknown_{n}" for n in range(len(measures))))
+    timeless = outcomes.select(pl.col("event_time").is_null().sum().cast(pl.Int64))
     counts = {
+        "outcomes_without_time": int(timeless.collect(engine="streaming").item()),
         "outcomes_of_users": int(per_user["rows"].sum()),
         "outcomes_in_window": int(per_user["rows_in"].sum()),
         "users_whose_window_is_not_over": _num_in_progress(users, plan, until),

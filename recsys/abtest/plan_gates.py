@@ -45,6 +45,8 @@ def peeking_gate(plan: Plan, earlier: Sequence[datetime], as_of: datetime) -> Ga
             message += "; the interval holds only if nobody would have stopped at them"
         return Gate(name=name, status="warn", message=message)
     message = f"looks are as planned ({plan.sequential.method}), {share:.0%} of the time is over"
+    if plan.sequential.method == "none":
+        message = "one look, after the end"
     return Gate(name=name, status="pass", message=message)
 
 
