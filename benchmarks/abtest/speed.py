@@ -184,7 +184,7 @@ def _times(us: np.ndarray) -> pl.Series:
 
 
 def main() -> None:
-    """Analyse once, in this process, and print wall time, processor time, peak memory and effects."""
+    """Analyse once, in this process, and print times, peak memory and effects."""
     who, folder = sys.argv[1], Path(sys.argv[2])
     start = time.perf_counter()
     found = (ours if who == "ours" else with_pandas)(folder)
