@@ -29,7 +29,7 @@ def spent(spending: Spending, fraction: float, alpha: float) -> float:
     O'Brien-Fleming-like: 2 (1 - Phi(z_{alpha/2} / sqrt(t))); Pocock-like: alpha ln(1 + (e - 1) t).
     Source: Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials".
 
-    >>> round(spent("pocock", 0.2, 0.025), 6), spent("obrien-fleming", 1.0, 0.025)
+    >>> round(spent("pocock", 0.2, 0.025), 6), round(spent("obrien-fleming", 1.0, 0.025), 6)
     (0.007385, 0.025)
 
     Args:
