@@ -68,7 +68,7 @@ def team_draft(
     team = np.full((num_lists, k), NEITHER, dtype=np.int8)
     for row in range(num_lists):
         orders = [[int(i) for i in ranked[row] if i >= 0] for ranked in rankings]
-        agreed = _agreed(*orders, k)
+        agreed = _agreed(orders[A], orders[B], k)
         item[row, :agreed] = orders[A][:agreed]
         shown = set(orders[A][:agreed])
         at, places, rounds = [agreed, agreed], agreed, 0
