@@ -82,7 +82,7 @@ def _sales_table(found: CampaignAnalysis) -> str:
     if found.synthetic is not None:
         s = found.synthetic
         rows = [
-            ("a unit and period", f"{s.effect:+,.5g}"),
+            ("a unit in a period", f"{s.effect:+,.5g}"),
             ("incremental, all treated units", f"{s.total * found.num_treated:+,.5g}"),
             ("placebo p", f"{s.p_value:.4f} of {s.num_placebos} placebos"),
             ("root mean squared gap before", f"{s.error_before:,.4g}"),
@@ -93,7 +93,7 @@ def _sales_table(found: CampaignAnalysis) -> str:
     d = found.sales
     trend = "not tested" if d.pretrend_p is None else f"{d.pretrend_p:.4f}"
     rows = [
-        ("a unit and period", _interval(d)),
+        ("a unit in a period", _interval(d)),
         (
             "incremental, all treated units",
             f"{d.total:+,.5g} ({d.total_low:+,.5g} to {d.total_high:+,.5g})",

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from recsys.abtest.enrolment import CONTROL, TREATMENT, enrol, told_as
+from recsys.abtest.enrolment import enrol, told_as
+from recsys.abtest.exposure_rows import CONTROL, TREATMENT
 from recsys.abtest.gates import (
     Gate,
     balance_gate,

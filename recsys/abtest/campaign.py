@@ -128,16 +128,15 @@ def _decide(
     opened, bad, good = [], [], []
     if sales is not None:
         interval = f"{sales.low:+,.4g} to {sales.high:+,.4g}"
-        words = f"sales a unit and period {sales.effect:+,.4g} ({interval})"
+        words = f"sales of a unit in a period {sales.effect:+,.4g} ({interval})"
         if sales.pretrend_p is not None and sales.pretrend_p < plan.pretrend_alpha:
             trend = f"units moved apart before the start (p {sales.pretrend_p:.4f})"
             return "not decidable", (f"{trend}: the difference after it is no effect",)
         side = good if sales.low > 0 else bad if sales.high < 0 else opened
         side.append(words)
     if synthetic is not None:
-        words = (
-            f"sales a unit and period {synthetic.effect:+,.4g}, placebo p {synthetic.p_value:.4f}"
-        )
+        words = f"sales of a unit in a period {synthetic.effect:+,.4g}"
+        words += f", placebo p {synthetic.p_value:.4f}"
         if synthetic.p_value > plan.alpha:
             opened.append(words)
             least = 1 / (1 + synthetic.num_placebos)

@@ -6,17 +6,23 @@ a chance of 3 in a million, and would then count as one user.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import numpy as np
 import polars as pl
 
+from recsys.abtest.exposure_rows import (
+    CONTROL,
+    OTHER,
+    TREATMENT,
+    US_PER_DAY,
+    epoch_us,
+    exclusions,
+    without_duplicates,
+)
 from recsys.abtest.plan import Plan
 from recsys.errors import ExperimentLogError
 
 WANTED = ("user_id", "variant", "event_time")
-CONTROL, TREATMENT, OTHER = 0, 1, 2
-US_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +49,8 @@ class Enrolment:
 
 
 def user_key() -> pl.Expr:
-    """Return the hash by which users are known."""
-    return pl.col("user_id").hash().alias("key")
+    """Return the hash by which users are known; null where there is no user."""
+    return _hashed("user_id").alias("key")
 
 
 def told_as(column: str) -> str:
@@ -88,11 +94,11 @@ def enrol(
         .alias("arm"),
         pl.col("event_time").dt.epoch("us").alias("time_us"),
         _is_of(plan, columns).alias("is_ours"),
-        *([pl.col("recommendation_id").hash().alias("shown")] if _named(columns) else []),
+        *([_hashed("recommendation_id").alias("shown")] if _named(columns) else []),
         *([pl.col("policy_propensity").alias("chance")] if "policy_propensity" in columns else []),
         *(pl.col(name).cast(pl.String).alias(told_as(name)) for name in declared),
     )
-    wrong, kept = _exclusions(plan, as_of)
+    wrong, kept = exclusions(plan, as_of)
     flags = [(pl.col("is_ours") & when).sum().alias(name) for name, when in wrong.items()]
     read = rows.select(
         pl.len().alias("rows"),
@@ -101,7 +107,7 @@ def enrol(
     ).collect(engine="streaming")
     counts: dict[str, int] = read.row(0, named=True)
     rows = rows.filter(pl.col("is_ours") & kept)
-    rows, counts["duplicate_exposures"] = _without_duplicates(rows, _named(columns))
+    rows, counts["duplicate_exposures"] = without_duplicates(rows, _named(columns), counts["rows"])
     per_user = _per_user(rows)
     users, bots, in_both = _people(per_user, plan)
     counts |= {
@@ -121,6 +127,11 @@ def enrol(
     )
 
 
+def _hashed(column: str) -> pl.Expr:
+    # Null has a hash, too.
+    return pl.when(pl.col(column).is_not_null()).then(pl.col(column).hash())
+
+
 def _check_columns(columns: list[str], declared: tuple[str, ...]) -> None:
     missing = [name for name in (*WANTED, *declared) if name not in columns]
     if missing:
@@ -138,45 +149,6 @@ def _is_of(plan: Plan, columns: list[str]) -> pl.Expr:
     if "experiment" not in columns:
         return pl.lit(True)
     return pl.col("experiment").fill_null(plan.name) == plan.name
-
-
-def _exclusions(plan: Plan, as_of: datetime) -> tuple[dict[str, pl.Expr], pl.Expr]:
-    """Return why a row may be left out, the first reason that holds, and which rows are kept."""
-    start, end, until = (epoch_us(moment) for moment in (plan.start, plan.end, as_of))
-    time = pl.col("time_us")
-    reasons = {
-        "rows_without_user": pl.col("no_user"),
-        "rows_without_time": time.is_null(),
-        "rows_at_or_after_as_of": time >= until,
-        "rows_before_start": time < start,
-        "rows_at_or_after_end": time >= end,
-        "rows_of_other_variants": pl.col("arm") == OTHER,
-    }
-    found, earlier = {}, pl.lit(False)
-    for name, reason in reasons.items():
-        reason = reason.fill_null(False)
-        found[name] = reason & ~earlier
-        earlier = earlier | reason
-    return found, ~earlier
-
-
-def _without_duplicates(rows: pl.LazyFrame, named: bool) -> tuple[pl.LazyFrame, int]:
-    """Keep one row a recommendation, the first; two variants of it stay two."""
-    if not named:
-        return rows, 0
-    shown = rows.select("shown").collect(engine="streaming")["shown"].drop_nulls().to_numpy()
-    shown = np.sort(shown)
-    num_twice = int((shown[1:] == shown[:-1]).sum())
-    if not num_twice:
-        return rows, 0
-    others = [name for name in rows.collect_schema().names() if name not in _IDENTITY]
-    first = rows.filter(pl.col("shown").is_not_null()).group_by(_IDENTITY)
-    once = first.agg(pl.col("time_us").min(), *(pl.col(n).min() for n in others if n != "time_us"))
-    unnamed = rows.filter(pl.col("shown").is_null())
-    return pl.concat([once, unnamed], how="diagonal"), num_twice
-
-
-_IDENTITY = ["shown", "key", "arm"]
 
 
 def _per_user(rows: pl.LazyFrame) -> pl.DataFrame:
@@ -253,8 +225,3 @@ def _propensities(rows: pl.LazyFrame) -> tuple[float, float] | None:
     if found.get(CONTROL) is None or found.get(TREATMENT) is None:
         return None
     return found[CONTROL] / 1e6, found[TREATMENT] / 1e6
-
-
-def epoch_us(moment: datetime) -> int:
-    """Return microseconds since 1970, exact."""
-    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // timedelta(microseconds=1)

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.stats import chisquare
 
 from recsys.abtest.effects import difference, tail
-from recsys.abtest.enrolment import CONTROL, TREATMENT, Enrolment
+from recsys.abtest.enrolment import Enrolment
 from recsys.abtest.estimates import Moments, mean_estimate
+from recsys.abtest.exposure_rows import CONTROL, TREATMENT
 from recsys.abtest.metric_values import MetricValues
 from recsys.abtest.outcomes import Outcomes
 from recsys.abtest.plan import Plan

@@ -10,8 +10,9 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from recsys.abtest.enrolment import US_PER_DAY, Enrolment, epoch_us, user_key
+from recsys.abtest.enrolment import Enrolment, user_key
 from recsys.abtest.estimates import Moments, cuped, mean_estimate, ratio_estimate
+from recsys.abtest.exposure_rows import US_PER_DAY, epoch_us
 from recsys.abtest.metric_values import MetricValues, metric_values
 from recsys.abtest.outcomes import Measure, event_values, join_outcomes
 from recsys.abtest.plan import Plan

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys.abtest.enrolment import CONTROL, TREATMENT
 from recsys.abtest.estimates import (
     Adjusted,
     ArmEstimate,
@@ -18,6 +17,7 @@ from recsys.abtest.estimates import (
     post_stratified,
     ratio_estimate,
 )
+from recsys.abtest.exposure_rows import CONTROL, TREATMENT
 from recsys.abtest.outcomes import Outcomes
 from recsys.abtest.plan import Plan
 from recsys.abtest.plan_sections import EXPOSURE, MetricSection

@@ -10,7 +10,8 @@ from datetime import datetime
 
 import polars as pl
 
-from recsys.abtest.enrolment import US_PER_DAY, Enrolment, epoch_us, user_key
+from recsys.abtest.enrolment import Enrolment, user_key
+from recsys.abtest.exposure_rows import US_PER_DAY, epoch_us
 from recsys.abtest.plan import Plan
 from recsys.abtest.plan_sections import EXPOSURE, JUDGED, REVIEW, MetricSection
 from recsys.errors import ExperimentLogError
@@ -239,7 +240,7 @@ def _unexposed(
     rows: pl.LazyFrame, columns: list[str], enrolment: Enrolment, plan: Plan
 ) -> dict[str, int]:
     """Count users with outcomes while the experiment ran who were never exposed."""
-    started = rows.filter(pl.col("time_us") >= epoch_us(plan.start))
+    started = rows.filter((pl.col("time_us") >= epoch_us(plan.start)) & pl.col("key").is_not_null())
     ours = pl.col("experiment") == plan.name if "experiment" in columns else pl.lit(False)
     never = (
         started.group_by("key")

@@ -13,8 +13,9 @@ import polars as pl
 from scipy.stats import chi2
 
 from recsys.abtest.effects import Contrast, Reading, difference, lift, read_fixed
-from recsys.abtest.enrolment import CONTROL, TREATMENT, US_PER_DAY, epoch_us, told_as, user_key
+from recsys.abtest.enrolment import told_as, user_key
 from recsys.abtest.estimates import Moments, mean_estimate, ratio_estimate
+from recsys.abtest.exposure_rows import CONTROL, TREATMENT, US_PER_DAY, epoch_us
 from recsys.abtest.metric_values import MetricValues, estimate
 from recsys.abtest.multiplicity import adjusted
 from recsys.abtest.outcomes import Measure, Outcomes

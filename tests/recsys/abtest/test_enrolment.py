@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from generated_logs import DONE, END, START, Logs, logs, plan_of
 
+from recsys.abtest import exposure_rows
 from recsys.abtest.enrolment import enrol
 from recsys.abtest.metric_values import metric_values
 from recsys.abtest.outcomes import join_outcomes
@@ -83,6 +84,18 @@ def test_an_exposure_that_is_said_twice_is_one() -> None:
     clash = exposures_of(*BOTH, ("a", "treatment", 1.0), recommendation_id=["r1", "r2", "r1"])
     with pytest.raises(ExperimentLogError, match="no user of variant 'control'"):
         enrol(clash.lazy(), plan_of(), as_of=DONE)
+
+
+def test_duplicates_are_found_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = logs(num_users=200).exposures
+    twice = pl.concat([made, made.sample(30, seed=1), made.with_columns(recommendation_id=None)])
+    at_once = enrol(twice.lazy(), plan_of(), as_of=DONE)
+    monkeypatch.setattr(exposure_rows, "_ROWS_AT_ONCE", 100)
+    in_parts = enrol(twice.lazy(), plan_of(), as_of=DONE)
+    assert at_once.counts == in_parts.counts
+    assert at_once.counts["duplicate_exposures"] == 30
+    assert at_once.users.equals(in_parts.users)
+    assert at_once.users["num_exposures"].sum() == 2 * len(made)
 
 
 def test_rows_of_other_experiments_are_left_out() -> None:
