@@ -328,10 +328,7 @@ def test_exclusions_are_stated_with_counts(folder: Path) -> None:
     other = exposures.slice(2, 1).with_columns(
         variant=pl.lit("treatment"), recommendation_id=pl.lit("other")
     )
-    unit = exposures.schema
-    more = pl.concat(
-        [frame.cast(dict(unit)) for frame in (exposures, early, other, exposures.head(3))]
-    )
+    more = pl.concat([exposures, early, other, exposures.head(3)], how="vertical_relaxed")
     more.drop("policy_propensity").write_parquet(folder / "exposures.parquet")
     _, out = run(folder, "--json", "-")
     counts = json.loads(out)["counts"]
