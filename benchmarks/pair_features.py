@@ -78,7 +78,7 @@ def main(
 def _mapped(folder: Path, name: str, values: np.ndarray) -> np.ndarray:
     np.save(folder / f"{name}.npy", values)
     # A plain view of the mapping, as `recsys.bundle` has it.
-    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c"))
 
 
 def _population(folder: Path, rng: np.random.Generator, num_users: int) -> Population:
