@@ -17,9 +17,13 @@ from scipy.stats import t as student
 from recsys.abtest.effects import Better, Contrast, Reading, Sides, read_by_width, tail
 
 Spending = Literal["obrien-fleming", "pocock"]
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
+# Of one panel of the integration; panels are no wider than four deviations of a step.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_LEAST_PANELS = 10
+# Nearer looks would ask for a finer integration than is done.
+LEAST_STEP = 5e-4
 _LEAST_P = 1e-12
-# Nothing that matters is further out; one-sided tests have no lower boundary.
+# Deviations of a score beyond which nothing matters; one-sided tests have no lower boundary.
 _FAR = 9.0
 
 
@@ -53,25 +57,23 @@ def boundaries(
 
     Args:
         spending: Which function.
-        fractions_K: Shares of the information, increasing, in (0, 1].
+        fractions_K: Shares of the information, increasing by `LEAST_STEP` or more, in (0, 1].
         alpha: Size of the whole test.
         sides: Of it.
 
     Raises:
-        ValueError: The fractions do not increase within (0, 1].
+        ValueError: The fractions do not increase so within (0, 1].
     """
-    steps = np.diff([0.0, *fractions_K])
-    if not len(steps) or (steps <= 0).any() or fractions_K[-1] > 1:
-        raise ValueError(f"fractions must increase within (0, 1], not {list(fractions_K)}")
+    steps = _steps(fractions_K)
     one_sided = alpha / 2 if sides == "two" else alpha
     found: list[float] = []
     state: _State | None = None
     before = 0.0
-    for fraction, step in zip(fractions_K, steps, strict=True):
+    for fraction, step, after in zip(fractions_K, steps, [*steps[1:], 1.0], strict=True):
         target = spent(spending, fraction, one_sided)
-        bound = _crossing(state, float(step), target - before)
+        bound = _crossing(state, step, target - before)
         found.append(bound / math.sqrt(fraction))
-        state = _next_state(state, float(step), bound, sides=sides)
+        state = _next_state(state, fraction, step, after, bound, sides=sides)
         before = target
     return found
 
@@ -87,15 +89,16 @@ def crossing_chance(
         sides: Two: crossing below counts too.
         drift: Mean of the standardised effect once all information is there.
     """
-    steps = np.diff([0.0, *fractions_K])
+    steps = _steps(fractions_K)
     state: _State | None = None
     chance = 0.0
-    for fraction, step, critical in zip(fractions_K, steps, critical_K, strict=True):
+    looks = zip(fractions_K, steps, [*steps[1:], 1.0], critical_K, strict=True)
+    for fraction, step, after, critical in looks:
         bound = critical * math.sqrt(fraction)
-        chance += _chance_above(state, float(step), bound, drift)
+        chance += _chance_above(state, step, bound, drift)
         if sides == "two":
-            chance += _chance_above(_mirrored(state), float(step), bound, -drift)
-        state = _next_state(state, float(step), bound, sides=sides, drift=drift)
+            chance += _chance_above(_mirrored(state), step, bound, -drift)
+        state = _next_state(state, fraction, step, after, bound, sides=sides, drift=drift)
     return chance
 
 
@@ -193,14 +196,53 @@ def _crossing(state: _State | None, step: float, chance: float) -> float:
     return float(root_scalar(off_by, bracket=(-_FAR, _FAR), xtol=1e-12).root)
 
 
+def _steps(fractions_K: Sequence[float]) -> list[float]:
+    """Return how much information comes before each look.
+
+    Raises:
+        ValueError: See `boundaries`.
+    """
+    steps = np.diff([0.0, *fractions_K])
+    is_wrong = not len(steps) or steps[0] <= 0 or (steps[1:] < 0.99 * LEAST_STEP).any()
+    if is_wrong or fractions_K[-1] > 1:
+        raise ValueError(
+            f"fractions must increase within (0, 1] by at least {LEAST_STEP:g}, not "
+            f"{list(fractions_K)}"
+        )
+    return steps.tolist()
+
+
 def _next_state(
-    state: _State | None, step: float, bound: float, *, sides: Sides, drift: float = 0.0
+    state: _State | None,
+    fraction: float,
+    step: float,
+    after: float,
+    bound: float,
+    *,
+    sides: Sides,
+    drift: float = 0.0,
 ) -> _State:
-    """Return the density of the next score where no boundary has been crossed."""
-    low = -bound if sides == "two" else min(-_FAR, bound - 1)
-    places, weights = _NODES, _WEIGHTS
-    score = low + (bound - low) * (places + 1) / 2
-    weights = weights * (bound - low) / 2
+    """Return the density of the score at a look where no boundary has been crossed.
+
+    Args:
+        state: At the look before.
+        fraction: Share of the information.
+        step: Of it, since the look before.
+        after: Of it, until the next look.
+        bound: Of the score.
+        sides: Of the test.
+        drift: Of the score.
+    """
+    reach, middle = _FAR * math.sqrt(fraction), drift * fraction
+    high = min(bound, middle + reach)
+    low = min(middle - reach, high - reach)
+    if sides == "two":
+        low = max(-bound, low)
+    panels = max(_LEAST_PANELS, math.ceil((high - low) / (4 * math.sqrt(min(step, after)))))
+    edges = np.linspace(low, high, panels + 1)
+    half = (high - low) / (2 * panels)
+    score = ((edges[:-1] + edges[1:])[:, None] / 2 + half * _NODES).ravel()
+    weights = np.tile(half * _WEIGHTS, panels)
     if state is None:
         density = _normal_density(score - drift * step, step)
     else:

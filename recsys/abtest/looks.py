@@ -5,7 +5,7 @@ from datetime import datetime
 
 from recsys.abtest.always_valid import read_always_valid
 from recsys.abtest.effects import Better, Contrast, Reading, Sides, read_fixed
-from recsys.abtest.group_sequential import boundaries, read_at_look
+from recsys.abtest.group_sequential import LEAST_STEP, boundaries, read_at_look
 from recsys.abtest.plan import Plan
 
 Reader = Callable[[Contrast, Better], Reading]
@@ -23,7 +23,8 @@ def look_fractions(plan: Plan, earlier: Sequence[datetime], as_of: datetime) -> 
     """Return the looks that the spending of alpha has to count, this one last.
 
     Planned looks before this one count as taken even where no record of them is: whoever forgets a
-    look must not gain by it.
+    look must not gain by it. Of looks nearer to each other than `LEAST_STEP` the first counts, and
+    of those so near to this one, this one.
 
     Args:
         plan: With a group-sequential method.
@@ -38,7 +39,11 @@ def look_fractions(plan: Plan, earlier: Sequence[datetime], as_of: datetime) -> 
         for look in plan.sequential.looks
         if look < now and all(abs(look - other) > _NEAR for other in [*taken, now])
     ]
-    return [*sorted({*taken, *planned}), now]
+    found: list[float] = []
+    for look in sorted({*taken, *planned}):
+        if look <= now - LEAST_STEP and (not found or look >= found[-1] + LEAST_STEP):
+            found.append(look)
+    return [*found, now]
 
 
 def unplanned_looks(plan: Plan, earlier: Sequence[datetime], as_of: datetime) -> list[datetime]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from recsys.abtest.group_sequential import LEAST_STEP
+
 EventName = Annotated[str, Field(min_length=1, max_length=64)]
 Kind = Literal["mean", "conversion", "ratio", "quantile", "satisfaction"]
 Scale = Literal["relative", "absolute"]
@@ -128,8 +130,10 @@ class SequentialSection(PlanSection):
             )
         if not grouped and self.looks:
             raise ValueError(f"looks are for group-sequential methods, not {self.method}")
-        if any(second <= first for first, second in pairwise(self.looks)):
-            raise ValueError(f"sequential.looks must increase, not {self.looks}")
+        if any(second < first + LEAST_STEP for first, second in pairwise(self.looks)):
+            raise ValueError(
+                f"sequential.looks must increase by at least {LEAST_STEP:g}, not {self.looks}"
+            )
         return self
 
 

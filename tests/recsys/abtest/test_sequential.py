@@ -1,6 +1,7 @@
 """Boundaries against published tables, and power against textbooks and peers."""
 
 import math
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from recsys.abtest.group_sequential import (
     repeated_p_value,
     spent,
 )
+from recsys.abtest.looks import look_fractions, time_fraction
 from recsys.abtest.multiplicity import adjusted
+from recsys.abtest.plan import parse_plan
 from recsys.abtest.plan_sections import SequentialSection
 from recsys.abtest.power import minimum_detectable_effect, num_users_needed
 
@@ -66,6 +69,19 @@ def test_boundaries_hold_in_simulations() -> None:
     walks = rng.normal(size=(200_000, 5)).cumsum(1) / np.sqrt(np.arange(1, 6))
     crossed = (np.abs(walks) >= bounds).any(1).mean()
     assert crossed == pytest.approx(0.05, abs=2.6 * math.sqrt(0.05 * 0.95 / 200_000))
+
+
+@pytest.mark.parametrize("sides", ["one", "two"])
+@pytest.mark.parametrize("spending", ["pocock", "obrien-fleming"])
+@pytest.mark.parametrize("more", [[0.0001], [0.002], [0.5005], [0.501, 0.502]])
+def test_a_look_that_adds_next_to_nothing_changes_next_to_nothing(
+    spending, sides, more: list[float]
+) -> None:
+    alone = boundaries(spending, [0.5, 1.0], alpha=0.05, sides=sides)[-1]
+    looks = sorted([0.5, 1.0, *more])
+    found = boundaries(spending, looks, alpha=0.05, sides=sides)
+    assert found[-1] == pytest.approx(alone, abs=0.002)
+    assert crossing_chance(looks, found, sides=sides) == pytest.approx(0.05, abs=1e-6)
 
 
 def test_wrong_fractions_are_refused() -> None:
@@ -165,3 +181,21 @@ def test_holm_and_benjamini_hochberg_by_hand() -> None:
     p_values = [0.01, 0.02, 0.03, 0.04]
     assert adjusted(p_values, "holm") == pytest.approx([0.04, 0.06, 0.06, 0.06])
     assert adjusted(p_values, "benjamini-hochberg") == pytest.approx([0.04] * 4)
+
+
+def test_looks_a_minute_apart_are_one() -> None:
+    plan = parse_plan(
+        """
+        name = "x"
+        start = 2026-09-01
+        end = 2026-09-15
+        minimum_effect = { relative = 0.02 }
+        metrics = [{ name = "revenue", kind = "mean", event = "purchase", role = "primary" }]
+        sequential = { method = "pocock", looks = [0.5, 1.0] }
+        """
+    )
+    noon = datetime(2026, 9, 5, 12, tzinfo=UTC)
+    minutes = [noon + timedelta(minutes=minute) for minute in range(3)]
+    first = time_fraction(plan, noon)
+    assert look_fractions(plan, minutes[:2], minutes[2]) == [time_fraction(plan, minutes[2])]
+    assert look_fractions(plan, minutes, plan.end) == [first, 0.5, 1.0]
