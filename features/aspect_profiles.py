@@ -165,6 +165,20 @@ def user_aspects(
     )
 
 
+def user_complaints(mentions: pl.DataFrame) -> pl.DataFrame:
+    """Return what users said of aspects that they have complained of, praise among it.
+
+    Args:
+        mentions: What `aspect_mentions` returns.
+
+    Returns:
+        `user_id, aspect, polarity, event_time`, sorted by user, aspect and time.
+    """
+    has_complained = (pl.col("polarity") < 0).any().over("user_id", "aspect")
+    columns = ("user_id", "aspect", "polarity", "event_time")
+    return mentions.filter(has_complained).select(columns).sort("user_id", "aspect", "event_time")
+
+
 def _strictness(mentions: pl.DataFrame) -> pl.DataFrame:
     """Return `user_id, aspect, strictness` where others mentioned the aspect of the same items."""
     of_item = ["item_id", "aspect"]

@@ -42,6 +42,7 @@ _MADE_BY = {
     "browse_history": "profiles",
     "quotes": "profiles",
     "complaints": "profiles",
+    "user_complaints": "profiles",
     "item_texts": "score",
 }
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=256 * 1024)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects
+from features.aspect_profiles import aspect_mentions, item_aspects, user_aspects, user_complaints
 from features.event_log.coverage import (
     covered_position,
     drained_position,
@@ -38,6 +38,7 @@ SIDE_TABLES = (
     "browse_history",
     "quotes",
     "complaints",
+    "user_complaints",
 )
 
 
@@ -99,6 +100,7 @@ def profiles(
         "browse_history": browse_history(browse_log(visible)),
         "quotes": item_quotes(reviews, signals),
         "complaints": item_complaints(reviews, signals),
+        "user_complaints": user_complaints(mentions),
     }
     is_whole = len(visible.events) == len(shop.events) and len(visible.reviews) == len(shop.reviews)
     covered = drained

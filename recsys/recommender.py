@@ -70,6 +70,7 @@ class Reranking:
         now: The moment of asking, microseconds since the epoch.
         seed: Of the exploration.
         min_relevance: Items that are left with less relevance are not shown, nor explored.
+        complaints: See `recsys.rerank.Experience`.
     """
 
     config: RerankConfig
@@ -77,6 +78,7 @@ class Reranking:
     now: int
     seed: int = 0
     min_relevance: float = 0.0
+    complaints: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,7 @@ class Recommender:
                 scores[0, real],
                 k,
                 reranking.shelf,
-                Experience(bought=query.bought, now=reranking.now),
+                Experience(bought=query.bought, now=reranking.now, complaints=reranking.complaints),
                 reranking.config,
                 explorable=self._explorable(query, reranking),
                 min_relevance=reranking.min_relevance,

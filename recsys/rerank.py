@@ -207,8 +207,10 @@ def kept_relevance(
         config.demote_drifting,
     )
     if experience.complaints is not None:
-        wanting = np.maximum(-shelf.aspects[item_idx].toarray(), 0.0)
-        of_aspect = (wanting * experience.complaints).max(1, initial=0.0)
+        said = shelf.aspects
+        of_aspect = kernels.found_wanting(
+            item_idx, said.indptr, said.indices, said.data, experience.complaints
+        )
         kept *= 1 - config.suppress_aspect * of_aspect
     return kept
 

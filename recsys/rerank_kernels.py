@@ -57,3 +57,30 @@ def kept_relevance(
             kept *= 1.0 - demote_drifting
         kept_K[k] = kept * factor_I[item_K[k]]
     return kept_K
+
+
+@_compiled
+def found_wanting(
+    item_K: np.ndarray,
+    indptr: np.ndarray,
+    aspect: np.ndarray,
+    polarity: np.ndarray,
+    complaint_A: np.ndarray,
+) -> np.ndarray:
+    """Return how wanting others find each item in what a user complained of, in [0, 1], (K,).
+
+    Of several aspects the one that is worst in both decides.
+
+    Args:
+        item_K: Items.
+        indptr: Aspects of item i are aspect[indptr[i]:indptr[i + 1]].
+        aspect: See there.
+        polarity: Of each, in [-1, 1].
+        complaint_A: How badly the user spoke of each aspect, in [0, 1].
+    """
+    wanting_K = np.zeros(len(item_K))
+    for k in range(len(item_K)):
+        for entry in range(indptr[item_K[k]], indptr[item_K[k] + 1]):
+            told = -polarity[entry] * complaint_A[aspect[entry]]
+            wanting_K[k] = max(wanting_K[k], told)
+    return wanting_K

@@ -54,6 +54,8 @@ class RerankSection(BaseModel):
     """Items known for at most so long are fresh."""
     suppress_brand: _Share = RerankConfig.suppress_brand
     """Share of relevance that a wholly bad experience of today takes from items of its brand."""
+    suppress_aspect: _Share = RerankConfig.suppress_aspect
+    """From items that others find wanting in what the user complained of."""
     half_life_days: float = Field(default=RerankConfig.half_life_days, gt=0, allow_inf_nan=False)
     """After so long an experience weighs half."""
     demote_drifting: _Share = RerankConfig.demote_drifting

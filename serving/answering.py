@@ -156,6 +156,7 @@ def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> 
             seed=_seed(asked, name),
             budget=asked.budget,
             segment=segment,
+            name=None if query is None else name,
         )
         return found if len(found.shown.item_idx) else None
 

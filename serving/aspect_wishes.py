@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 
 from sentiment.aspects import AspectList
 
@@ -54,6 +55,21 @@ class ItemAspects:
             },
             spoken={word: tuple(names) for word, names in spoken.items()},
         )
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Column of each aspect in `matrix`."""
+        return {name: place for place, name in enumerate(self.of_aspect)}
+
+    def matrix(self, num_items: int) -> sp.csr_matrix:
+        """Return the polarity to be expected of each aspect of each item, shape (I, A)."""
+        rows = [items for items, _ in self.of_aspect.values()]
+        if not rows:
+            return sp.csr_matrix((num_items, 0))
+        columns = np.repeat(np.arange(len(rows)), [len(items) for items in rows])
+        polarity = np.concatenate([told for _, told in self.of_aspect.values()])
+        shape = (num_items, len(rows))
+        return sp.csr_matrix((polarity, (np.concatenate(rows), columns)), shape=shape)
 
     def meant_by(self, wish: str) -> tuple[str, ...]:
         """Return the aspects that a wish is about; none where no buyer speaks of them.

@@ -22,6 +22,7 @@ OPTIONAL = (
     "item_satisfaction",
     "item_needs",
     "complaints",
+    "user_complaints",
     "log_coverage",
 )
 
@@ -68,6 +69,13 @@ COMPLAINTS: dict[str, pl.DataType] = {
     "polarity": pl.Float64(),
 }
 
+USER_COMPLAINTS: dict[str, pl.DataType] = {
+    "user_id": pl.String(),
+    "aspect": pl.String(),
+    "polarity": pl.Float64(),
+    "event_time": pl.Datetime("us", "UTC"),
+}
+
 Versions = dict[str, int | None]
 
 
@@ -88,6 +96,7 @@ class SideTables:
             none.
         complaints: Columns of `COMPLAINTS`, the worst of each item first; empty where there are
             none.
+        user_complaints: Columns of `USER_COMPLAINTS`; empty where there are none.
         covered: Position in the event log up to which the tables know what happened.
         versions: Version of each table, null where it does not exist.
     """
@@ -102,6 +111,7 @@ class SideTables:
     item_satisfaction: pl.DataFrame
     item_needs: pl.DataFrame
     complaints: pl.DataFrame
+    user_complaints: pl.DataFrame
     covered: int
     versions: Versions
 
@@ -145,6 +155,7 @@ def read_side_tables(store: Store) -> SideTables:
         item_satisfaction=_read_or_empty(store, versions, "item_satisfaction", ITEM_SATISFACTION),
         item_needs=_read_or_empty(store, versions, "item_needs", ITEM_NEEDS),
         complaints=_read_or_empty(store, versions, "complaints", COMPLAINTS),
+        user_complaints=_read_or_empty(store, versions, "user_complaints", USER_COMPLAINTS),
         covered=covered,
         versions=versions,
     )

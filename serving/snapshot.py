@@ -33,6 +33,7 @@ from serving.schema_types import MAX_K
 from serving.segments import Segment, segments_by_language
 from serving.side_tables import SideTables, Versions
 from serving.title_search import TitleSearch
+from serving.user_complaints import UserComplaints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Snapshot:
         offered: Items that the shop's rules do not take out, bool, shape (I,); None for all.
         shelf: What reranking knows of the catalogue.
         aspects: What is said of aspects of items.
+        complaints: What users complained of.
         item_hashes: Under which pages remember items.
         rerank: How lists are rearranged where a request does not say.
         polarity_mean: Mean polarity of users' reviews, NaN where there is none.
@@ -80,6 +82,7 @@ class Snapshot:
     segments: Mapping[str, Segment]
     shelf: Shelf
     aspects: ItemAspects
+    complaints: UserComplaints
     item_hashes: ItemHashes
     offered: np.ndarray | None
     rerank: RerankConfig
@@ -146,6 +149,8 @@ class Snapshot:
             tables.purchases, tables.browsing, tables.profiles, users=users, items=items
         )
         profile_row_U = _rows_of(users.index(tables.profiles["user_id"]), len(users))
+        aspects = ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load())
+        shelf = replace(shelf, aspects=aspects.matrix(len(catalogue)))
         snapshot = cls(
             recommender=recommender,
             deep=deep,
@@ -164,7 +169,8 @@ class Snapshot:
                 deep, population.bought, _languages(tables.profiles, profile_row_U), offered
             ),
             shelf=shelf,
-            aspects=ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load()),
+            aspects=aspects,
+            complaints=UserComplaints.of(tables.user_complaints, aspects.places),
             item_hashes=ItemHashes.of(catalogue.item_ids) if same is None else same.item_hashes,
             offered=offered,
             rerank=rerank.rerank_config(),
@@ -192,6 +198,7 @@ class Snapshot:
     def rearranged(self, rerank: RerankSection) -> "Snapshot":
         """Return the same with other wishes of the shop."""
         shelf = self.recommender.shelf(rerank.shop_rules())
+        shelf = replace(shelf, aspects=self.shelf.aspects)
         offered = None if shelf.factor.all() else shelf.factor > 0
         return replace(
             self,
@@ -262,6 +269,7 @@ class Snapshot:
         seed: int,
         budget: Budget | None = None,
         segment: Segment | None = None,
+        name: str | None = None,
     ) -> "Found":
         """Return the best k allowed items for a query, or for a stranger where it is None.
 
@@ -276,14 +284,21 @@ class Snapshot:
             seed: Of the exploration.
             budget: The time it may take; None for any.
             segment: Of a stranger; None where it is unknown.
+            name: Of the user in the tables, whose complaints count; None for nobody's.
         """
         budget = budget or Budget()
         config = self.rerank if diversity is None else replace(self.rerank, diversity=diversity)
         shelf = self.shelf
         if factor is not None:
             shelf = replace(shelf, factor=np.minimum(shelf.factor * factor, GREATEST_FACTOR))
+        complaints = self.complaints.of_user(name, now, config.half_life_days)
         reranking = Reranking(
-            config=config, shelf=shelf, now=now, seed=seed, min_relevance=min_relevance
+            config=config,
+            shelf=shelf,
+            now=now,
+            seed=seed,
+            min_relevance=min_relevance,
+            complaints=complaints,
         )
         if self.offered is not None:
             allowed = self.offered if allowed is None else self.offered & allowed

@@ -7,7 +7,13 @@ import polars as pl
 import pytest
 from rows import day, events, reviews, signals
 
-from features.aspect_profiles import AspectConfig, aspect_mentions, item_aspects, user_aspects
+from features.aspect_profiles import (
+    AspectConfig,
+    aspect_mentions,
+    item_aspects,
+    user_aspects,
+    user_complaints,
+)
 from features.visibility import Visible, everything
 
 ALL = AspectConfig(least_reviews=1)
@@ -159,3 +165,21 @@ def test_a_shop_without_opinions_has_empty_tables() -> None:
 def test_a_wrong_config_is_named(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AspectConfig(**options)
+
+
+def test_complaints_are_told_with_the_praise_of_the_same_aspect() -> None:
+    rows = [
+        ("r1", "u", "a", 1, "sound", -0.5),
+        ("r2", "u", "b", 2, "sound", 0.9),
+        ("r3", "u", "b", 3, "price", 0.9),
+        ("r4", "v", "a", 4, "sound", 0.1),
+    ]
+    columns = ["review_id", "user_id", "item_id", "day", "aspect", "polarity"]
+    mentions = pl.DataFrame(rows, schema=columns, orient="row").with_columns(
+        event_time=pl.from_epoch(pl.col("day") * 86_400).dt.replace_time_zone("UTC")
+    )
+    found = user_complaints(mentions)
+    assert found.select("user_id", "aspect", "polarity").rows() == [
+        ("u", "sound", -0.5),
+        ("u", "sound", 0.9),
+    ]

@@ -307,3 +307,12 @@ def test_a_rule_about_nothing_is_refused() -> None:
         Rule(factor=2.0)
     with pytest.raises(ValueError, match=r"within 0\.\.1e"):
         Rule(factor=float("inf"), brands=("x",))
+
+
+def test_of_several_aspects_the_one_that_is_worst_in_both_decides() -> None:
+    aspects = sp.csr_matrix(np.array([[-0.5, -1.0, 0.0], [-0.2, 0.9, 0.0], [0.0, 0.0, 0.0]]))
+    shelf = shelf_of(3, aspects=aspects)  # type: ignore[arg-type]
+    config = RerankConfig(suppress_aspect=0.5)
+    complains = replace(NOTHING, complaints=np.array([1.0, 0.4, 0.0]))
+    kept = kept_relevance(np.array([0, 1, 2, 0]), shelf, complains, config)
+    assert kept.tolist() == pytest.approx([0.75, 0.9, 1.0, 0.75])
