@@ -13,6 +13,12 @@ import scipy.stats
 
 from recsys.off_policy.estimators import Contributions
 
+# Groups beyond these are resampled by Poisson weights: drawing them one by one takes a minute.
+MOST_DRAWN = 50_000
+_GROUPS_AT_ONCE = 256
+# A count is how many of these 16 random bits reach: the law of Poisson(1), to 1 / 65536.
+_POISSON_STEPS = np.round(scipy.stats.poisson.cdf(np.arange(8), 1.0) * 2**16).astype(np.uint16)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Intervals:
@@ -92,8 +98,11 @@ def bootstrap(
 ) -> list[tuple[float, float]]:
     """Return percentiles of estimates over resamples of groups, drawn with replacement.
 
-    Draws are those of `numpy.random.RandomState(seed)`, one resample after the other; only one is
-    in memory. Source: Efron 1979; conventions of Open Bandit Pipeline, Saito et al. 2021.
+    Up to `MOST_DRAWN` groups, draws are those of `numpy.random.RandomState(seed)`, one resample
+    after the other. Beyond, each group comes Poisson(1) times, which is the same but for the number
+    of groups in a resample, and all estimates are ratios to that number.
+    Source: Efron 1979; conventions of Open Bandit Pipeline, Saito et al. 2021; Poisson weights:
+    Chamandy, Muralidharan, Najmi and Naidu 2012, "Estimating uncertainty for massive data streams".
 
     Args:
         found: Of the same N rows; all are resampled alike.
@@ -102,15 +111,11 @@ def bootstrap(
         num_resamples: How many.
         level: Chance with which an interval is to hold the value.
     """
-    num_groups = int(group.max()) + 1
     columns = _Columns(group)
     places = [[columns.place(x) for x in (of.base, of.gain, of.share)] for of in found]
     num_rows_at, sums_GC = columns.place(np.ones(len(group))), columns.sums()
-    rng = np.random.RandomState(seed)
-    totals_RC = np.empty((num_resamples, sums_GC.shape[1]))
-    for number in range(num_resamples):
-        drawn = np.bincount(rng.randint(0, num_groups, num_groups), minlength=num_groups)
-        totals_RC[number] = drawn.astype(np.float64) @ sums_GC
+    weigh = _drawn if len(sums_GC) <= MOST_DRAWN else _weighed
+    totals_RC = weigh(sums_GC, num_resamples, seed)
     num_rows, percents = totals_RC[:, num_rows_at], [50 * (1 - level), 50 * (1 + level)]
     told = []
     for at in places:
@@ -120,6 +125,36 @@ def bootstrap(
         low, high = np.percentile(base / num_rows + ratio, percents)
         told.append((float(low), float(high)))
     return told
+
+
+def _drawn(sums_GC: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
+    """Return totals of columns over groups drawn with replacement, shape (R, C)."""
+    rng, num_groups = np.random.RandomState(seed), len(sums_GC)
+    totals_RC = np.empty((num_resamples, sums_GC.shape[1]))
+    for number in range(num_resamples):
+        drawn = np.bincount(rng.randint(0, num_groups, num_groups), minlength=num_groups)
+        totals_RC[number] = drawn.astype(np.float64) @ sums_GC
+    return totals_RC
+
+
+def _weighed(sums_GC: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
+    """Return totals of columns over groups that come Poisson(1) times each, shape (R, C).
+
+    Sums of a part are in 32 bits, of parts in 64: columns are made alike in size for it.
+    """
+    bits = np.random.SFC64(seed)
+    size_C = np.abs(sums_GC).max(0)
+    size_C[size_C == 0] = 1.0
+    totals_RC = np.zeros((num_resamples, sums_GC.shape[1]))
+    for start in range(0, len(sums_GC), _GROUPS_AT_ONCE):
+        part = (sums_GC[start : start + _GROUPS_AT_ONCE] / size_C).astype(np.float32)
+        num = num_resamples * len(part)
+        draws = bits.random_raw(-(-num // 4)).view(np.uint16)[:num]
+        counts = np.zeros(num, dtype=np.uint8)
+        for step in _POISSON_STEPS:
+            counts += draws >= step
+        totals_RC += counts.astype(np.float32).reshape(num_resamples, len(part)) @ part
+    return totals_RC * size_C
 
 
 class _Columns:

@@ -49,6 +49,18 @@ def test_estimates_together_are_resampled_as_each_alone() -> None:
     assert np.allclose(found, alone, rtol=1e-12)
 
 
+def test_many_groups_are_weighed_instead_of_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    reward, weight = _sample()
+    both = [ipw(reward, weight, (0, 1)), snipw(reward, 1e6 * weight)]
+    drawn = bootstrap(both, ROWS, seed=1, num_resamples=4000)
+    monkeypatch.setattr("recsys.off_policy.intervals.MOST_DRAWN", 399)
+    weighed = bootstrap(both, ROWS, seed=1, num_resamples=4000)
+    assert weighed != drawn
+    assert weighed == bootstrap(both, ROWS, seed=1, num_resamples=4000)
+    for one, other in zip(drawn, weighed, strict=True):
+        assert other == pytest.approx(one, abs=0.08 * (one[1] - one[0]))
+
+
 def _one(found: Contributions, group: np.ndarray, num_resamples: int = 1000) -> Intervals:
     return intervals({"it": found}, group, seed=0, num_resamples=num_resamples)["it"]
 
