@@ -127,6 +127,7 @@ def _overlap(report: OffPolicyReport, left_out: dict[str, int]) -> str:
         (f"share of the top {TOP_SHARE:.0%} of rows", [f"{found.top_share:.2%}"]),
         ("mean weight", [f"{found.mean_weight:.4f} ± {found.mean_weight_error:.4f}"]),
         ("shown by the policy and never logged", [f"{found.unlogged_share:.2%}"]),
+        ("effective users or lists", [f"{found.num_effective_groups:,.1f}"]),
         ("rewarded rows that carry it", [f"{found.num_effective_rewards:.1f}"]),
         *((f"exposures left out {why}", [f"{count:,}"]) for why, count in left_out.items()),
     ]

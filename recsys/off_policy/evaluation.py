@@ -3,11 +3,13 @@
 Where a gate refuses, no estimate is made: a number beside a refusal would be read all the same.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from recsys.errors import LogError
 from recsys.off_policy import estimators as est
 from recsys.off_policy.clipping import Clip, choose_clip
 from recsys.off_policy.estimators import Contributions
@@ -82,8 +84,8 @@ class OffPolicyConfig:
         for name in ("switch_lambda", "shrinkage_lambda"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 0")
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip is {self.clip}, wanted above 0")
+        if self.clip is not None and not 0 < self.clip < math.inf:
+            raise ValueError(f"clip is {self.clip}, wanted above 0 and finite")
         if self.num_resamples < 1 or not 0 < self.level < 1:
             raise ValueError(
                 f"num_resamples {self.num_resamples} and level {self.level}: wanted at least 1, "
@@ -100,6 +102,9 @@ def evaluate_policy(
         log: What was shown, and what followed.
         target: The policy, on the rows of that log.
         config: How; None for the defaults.
+
+    Raises:
+        LogError: If propensities are so small that weights are no numbers.
     """
     config = config or OffPolicyConfig()
     ratio = target.logged / log.propensity
@@ -107,7 +112,12 @@ def evaluate_policy(
     if not config.independent_places:
         weights = cascade_weights(log, ratio)
     weight = weights.weight
-    overlap = measure_overlap(weight, target.unlogged, log.reward)
+    if not np.isfinite(weight).all():
+        raise LogError(
+            f"weights are too large to be numbers: propensities go down to {log.propensity.min():g}"
+            ", and those of a list are multiplied"
+        )
+    overlap = measure_overlap(weight, target.unlogged, log.reward, log.group)
     reasons = refusals(overlap, config.gates)
     estimates: dict[str, Estimate] = {}
     left_out: dict[str, str] = {}

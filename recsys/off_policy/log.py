@@ -5,7 +5,7 @@ The frame it is made of has these columns, of which only the first two and one r
 
     item_id      what was shown; the actions are the distinct items of the log
     propensity   chance with which it came to its place, in (0, 1]
-    position     place in the list, any whole numbers; absent, all rows are of one place
+    position     place in the list, whole numbers from the top down; absent, all are of one place
     list_id      the answer that showed it; absent, every row is an answer of its own
     user_id      to whom; rows of a user are drawn together where intervals are made
     candidates   ids of what could have been shown in the list, the same in all rows of it
@@ -21,10 +21,17 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import LogError
+from recsys.off_policy.row_checks import (
+    check_once,
+    check_plain,
+    positions_of,
+    propensities_of,
+    reward_bounds,
+    rewards_of,
+)
 
 CONTEXT_PREFIXES = ("context_", "user_feature_", "user-item_affinity_")
-REWARD_RANGES = {"click": (0.0, 1.0), "purchase": (0.0, 1.0), "satisfaction": (-1.0, 1.0)}
-_NAMED_ROWS = 3
+IDS = ("item_id", "user_id", "list_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +100,18 @@ def build_log(
     """
     if rows.is_empty():
         raise LogError("the log has no rows: nothing was shown, so nothing can be evaluated")
-    propensity = _propensities(rows)
-    values = _rewards(rows, reward)
-    bounds = _bounds(values, reward, reward_range)
+    check_plain(rows, [name for name in rows.columns if name in IDS or is_context(name)])
+    propensity = propensities_of(rows)
+    values = rewards_of(rows, reward)
+    bounds = reward_bounds(values, reward, reward_range)
     if rows["item_id"].is_null().any():
         raise LogError(
             f"{rows['item_id'].null_count():,} of {len(rows):,} rows name no item: each row must "
             "say what was shown"
         )
-    _check_once(rows, reward)
+    check_once(rows, reward)
     actions, action = _codes(rows["item_id"].cast(pl.String))
-    position = np.zeros(len(rows), dtype=np.int64)
-    if "position" in rows.columns:
-        if rows["position"].is_null().any():
-            raise LogError(f"{rows['position'].null_count():,} rows have no position")
-        position = rows["position"].to_numpy()
+    position = positions_of(rows)
     positions, place = np.unique(position, return_inverse=True)
     has_lists = "list_id" in rows.columns
     list_ids, slate = np.arange(len(rows)), np.arange(len(rows))
@@ -138,93 +142,6 @@ def is_context(column: str) -> bool:
     return column == "surface" or column.startswith(CONTEXT_PREFIXES)
 
 
-def _propensities(rows: pl.DataFrame) -> np.ndarray:
-    if "propensity" not in rows.columns:
-        raise LogError(
-            "the log has no propensities (a column `propensity` or `propensity_score`): without "
-            "the chance with which each item was shown nothing can be reweighted; log it when "
-            "lists are made"
-        )
-    values = _numbers(rows, "propensity")
-    wrong = ~((values > 0) & (values <= 1))
-    if wrong.any():
-        raise LogError(
-            f"{int(wrong.sum()):,} of {len(values):,} propensities are missing or not in (0, 1], "
-            f"such as {_some(values[wrong])}: a propensity is the chance, above 0 and at most 1, "
-            "with which the item came to its place"
-        )
-    return values
-
-
-def _rewards(rows: pl.DataFrame, reward: str) -> np.ndarray:
-    if reward not in rows.columns:
-        known = [name for name in REWARD_RANGES if name in rows.columns]
-        raise LogError(
-            f"the log has no reward {reward!r}; it has {', '.join(known) or 'none of the known'}: "
-            "choose one of those, or join the outcomes to the log"
-        )
-    values = _numbers(rows, reward)
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        raise LogError(
-            f"{int(wrong.sum()):,} of {len(values):,} values of {reward} are missing or NaN, "
-            f"the first in row {int(np.flatnonzero(wrong)[0]):,} (from 0): write 0 where nothing "
-            "followed, and leave out rows whose outcome is not known yet"
-        )
-    return values
-
-
-def _numbers(rows: pl.DataFrame, column: str) -> np.ndarray:
-    try:
-        return rows[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    except pl.exceptions.PolarsError as error:
-        raise LogError(f"the column {column} holds other things than numbers: {error}") from error
-
-
-def _bounds(
-    values: np.ndarray, reward: str, given: tuple[float, float] | None
-) -> tuple[float, float]:
-    low, high = given or REWARD_RANGES.get(reward) or (float(values.min()), float(values.max()))
-    if low >= high and given is not None:
-        raise LogError(f"the range of {reward} is {low} to {high}, wanted the lower end first")
-    outside = (values < low) | (values > high)
-    if outside.any():
-        raise LogError(
-            f"{int(outside.sum()):,} values of {reward} lie outside {low:g} to {high:g}, such as "
-            f"{_some(values[outside])}"
-        )
-    return low, high
-
-
-def _check_once(rows: pl.DataFrame, reward: str) -> None:
-    """Raise where an exposure stands in the log twice."""
-    if "list_id" in rows.columns:
-        if rows["list_id"].is_null().any():
-            raise LogError(f"{rows['list_id'].null_count():,} rows name no list")
-        _check_unique(rows, ["list_id", "item_id"], "the same list_id and item_id")
-        if "position" in rows.columns:
-            _check_unique(rows, ["list_id", "position"], "the same list_id and position")
-    elif "event_time" in rows.columns:
-        # Without lists a row has no name: it is the same only where all but the outcome is.
-        outcomes = {*REWARD_RANGES, reward}
-        told = [
-            name
-            for name, kind in rows.schema.items()
-            if not isinstance(kind, pl.List) and name not in outcomes
-        ]
-        _check_unique(rows, told, "the same in every column but the outcome")
-
-
-def _check_unique(rows: pl.DataFrame, key: list[str], what: str) -> None:
-    twice = rows.select(key).is_duplicated()
-    if twice.any():
-        shown = rows.filter(twice).select(key[:_NAMED_ROWS]).row(0, named=True)
-        raise LogError(
-            f"{int(twice.sum()):,} of {len(rows):,} rows are duplicate exposures ({what}), such as "
-            f"{shown}: an exposure must be logged once; remove what was written twice"
-        )
-
-
 def _groups(rows: pl.DataFrame, slate: np.ndarray) -> np.ndarray:
     """Return what is drawn together: users, and lists of whom nobody knows the user."""
     if "user_id" not in rows.columns:
@@ -246,9 +163,10 @@ def _candidates(
     """Return what could have been shown in each list; what was shown could have been."""
     if "candidates" not in rows.columns:
         return None, None
-    if not isinstance(rows.schema["candidates"], pl.List):
+    kind = rows.schema["candidates"]
+    if not isinstance(kind, pl.List) or kind.inner.is_nested():
         raise LogError(
-            f"candidates are {rows.schema['candidates']}, wanted a list of ids in each row: write "
+            f"candidates are {kind}, wanted a list of ids in each row: write "
             "the log as Parquet, or leave the column out"
         )
     frame = rows.select(pl.col("item_id").cast(pl.String), "candidates", slate=pl.Series(slate))
@@ -261,7 +179,3 @@ def _candidates(
     known = pl.concat([offered, frame.select("slate", "item_id")]).unique().sort("slate", "item_id")
     counts = np.bincount(known["slate"].to_numpy(), minlength=num_lists)
     return np.concatenate([[0], np.cumsum(counts)]), known["item_id"].to_numpy()
-
-
-def _some(values: np.ndarray) -> str:
-    return ", ".join(f"{value:g}" for value in values[:_NAMED_ROWS])

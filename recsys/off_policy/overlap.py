@@ -21,6 +21,8 @@ class Gates:
         least_effective_rows: Kish's effective sample size. A standard error is itself known to
             about 1 / sqrt(2 n): at 100 to 7 percent, and no row then carries more than a tenth of
             the weight. Below it the intervals say more than the data.
+        least_effective_groups: The same of what is drawn together. Errors over fewer than some
+            twenty users are too small, and of one user there is none.
         mean_weight_tolerance: How far the mean weight may be from 1. It is the total chance that
             the target gives to what the log could have shown; if a fifth is missing, so is a fifth
             of the answer, or the logged propensities are wrong.
@@ -35,6 +37,7 @@ class Gates:
     """
 
     least_effective_rows: float = 100.0
+    least_effective_groups: float = 20.0
     mean_weight_tolerance: float = 0.2
     mean_weight_errors: float = 4.0
     most_unlogged: float = 0.05
@@ -65,6 +68,8 @@ class Overlap:
         unlogged_share: Chance, mean of rows, of items that the log never shows.
         largest_share: Of the largest weight in their sum.
         top_share: Of the hundredth of rows with the largest weights, at least one, in their sum.
+        num_effective_groups: Kish's effective size of the weights summed by what is drawn together
+            (users, else lists).
         num_effective_rewards: (sum w |r|)^2 / sum (w r)^2: how many rewarded rows carry the
             estimate.
     """
@@ -77,16 +82,20 @@ class Overlap:
     unlogged_share: float
     largest_share: float
     top_share: float
+    num_effective_groups: float
     num_effective_rewards: float
 
 
-def measure_overlap(weight: np.ndarray, unlogged: np.ndarray, reward: np.ndarray) -> Overlap:
+def measure_overlap(
+    weight: np.ndarray, unlogged: np.ndarray, reward: np.ndarray, group: np.ndarray
+) -> Overlap:
     """Measure how weights are spread.
 
     Args:
         weight: Target over propensity, at least 0, shape (N,).
         unlogged: Chance that the target shows what the log never shows, shape (N,).
         reward: Shape (N,).
+        group: What is drawn together, indices from 0, shape (N,).
     """
     num, total = len(weight), float(weight.sum())
     num_top = max(1, math.ceil(TOP_SHARE * num))
@@ -101,18 +110,23 @@ def measure_overlap(weight: np.ndarray, unlogged: np.ndarray, reward: np.ndarray
         unlogged_share=float(unlogged.mean()),
         largest_share=float(weight.max() / some),
         top_share=float(top.sum() / some),
+        num_effective_groups=effective_size(np.bincount(group, weight)),
         num_effective_rewards=effective_size(weight * np.abs(reward)),
     )
 
 
 def effective_size(weight: np.ndarray) -> float:
-    """Return (sum w)^2 / sum w^2, 0 where all are 0.
+    """Return (sum w)^2 / sum w^2, 0 where all are 0 or some are too large to be numbers.
 
     >>> effective_size(np.array([1.0, 1.0, 0.0]))
     2.0
     """
-    squares = float((weight**2).sum())
-    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
+    most = float(weight.max(initial=0.0))
+    if not 0 < most < math.inf:
+        return 0.0
+    # Squares of large weights would not be numbers.
+    scaled = weight / most
+    return float(scaled.sum()) ** 2 / float((scaled**2).sum())
 
 
 def refusals(found: Overlap, gates: Gates) -> list[str]:
@@ -123,6 +137,12 @@ def refusals(found: Overlap, gates: Gates) -> list[str]:
             f"the effective sample size is {found.effective_sample_size:.1f} of "
             f"{found.num_rows:,} rows, wanted at least {gates.least_effective_rows:g}: the log "
             "hardly ever shows what the policy would"
+        )
+    if found.num_effective_groups < gates.least_effective_groups:
+        reasons.append(
+            f"the rows hang together in effectively {found.num_effective_groups:.1f} users or "
+            f"lists, wanted at least {gates.least_effective_groups:g}: how sure an estimate is "
+            "cannot be told from so few"
         )
     off = abs(found.mean_weight - 1)
     if (

@@ -74,11 +74,17 @@ def table_policy(log: Log, table: pl.DataFrame, *, name: str) -> TargetPolicy:
     _check_table(table, keys, name)
     groups = wanted.unique(maintain_order=True).with_row_index("group")
     group = (
-        wanted.join(groups, on=keys, how="left", maintain_order="left")["group"].to_numpy()
-        if (keys)
+        wanted.join(groups, on=keys, how="left", nulls_equal=True, maintain_order="left")[
+            "group"
+        ].to_numpy()
+        if keys
         else np.zeros(len(log), dtype=np.int64)
     )
-    placed = table.join(groups, on=keys) if keys else table.with_columns(group=pl.lit(0))
+    placed = (
+        table.join(groups, on=keys, nulls_equal=True)
+        if keys
+        else table.with_columns(group=pl.lit(0))
+    )
     num_groups = len(groups) if keys else 1
     told = np.bincount(placed["group"].to_numpy(), minlength=num_groups)
     if (told == 0).any():
@@ -111,6 +117,10 @@ def _keyed(log: Log, keys: list[str]) -> pl.DataFrame:
 
 
 def _check_table(table: pl.DataFrame, keys: list[str], name: str) -> None:
+    if table["item_id"].is_null().any():
+        raise PolicyError(
+            f"{name} has {table['item_id'].null_count():,} chances of no item: name every item"
+        )
     chance = table["probability"].fill_null(float("nan")).to_numpy()
     wrong = ~((chance >= 0) & (chance <= 1))
     if wrong.any():

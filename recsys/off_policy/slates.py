@@ -100,12 +100,13 @@ def slate_estimates(log: Log, weight: np.ndarray) -> dict[str, SlateEstimate]:
     sum_w = np.bincount(slate, w)
     whole = above[starts + lengths - 1]
     added = 1 - lengths + sum_w
-    terms = {
-        "per_position_ips": (np.bincount(slate, w * r), sum_w),
-        "slate_ips": (whole * total, whole),
-        "reward_interaction_ips": (np.bincount(slate, above * r), whole),
-        "pseudo_inverse": (added * total, np.abs(added)),
-    }
+    with np.errstate(invalid="ignore"):
+        terms = {
+            "per_position_ips": (np.bincount(slate, w * r), sum_w),
+            "slate_ips": (whole * total, whole),
+            "reward_interaction_ips": (np.bincount(slate, above * r), whole),
+            "pseudo_inverse": (added * total, np.abs(added)),
+        }
     group = np.unique(log.group[order][starts], return_inverse=True)[1]
     return {
         name: SlateEstimate(
@@ -118,9 +119,13 @@ def slate_estimates(log: Log, weight: np.ndarray) -> dict[str, SlateEstimate]:
 
 
 def _products(w: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the product of weights down to each row within its list, shape (N,)."""
+    """Return the product of weights down to each row within its list, shape (N,).
+
+    What is too large for a number is infinite, which gates refuse.
+    """
     products = w.copy()
     for step in range(1, int(lengths.max())):
         rows = starts[lengths > step] + step
-        products[rows] *= products[rows - 1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            products[rows] *= products[rows - 1]
     return products

@@ -35,6 +35,14 @@ LISTS = GOOD.with_columns(list_id=pl.lit("l"), position=pl.Series([1, 2]))
         (LISTS.with_columns(position=pl.lit(1)), "duplicate exposures .*list_id and position"),
         (LISTS.with_columns(list_id=pl.lit(None, dtype=pl.String)), "2 rows name no list"),
         (LISTS.with_columns(position=pl.Series([1, None])), "1 rows have no position"),
+        (LISTS.with_columns(position=pl.Series(["2", "top"])), "position holds other things"),
+        (LISTS.with_columns(position=pl.Series([1.0, float("nan")])), "1 of 2 positions .*nan"),
+        (LISTS.with_columns(position=pl.Series([1.5, 2.0])), "no whole numbers, such as 1.5"),
+        (GOOD.with_columns(item_id=pl.Series([["a"], ["b"]])), "item_id is List"),
+        (LISTS.with_columns(list_id=pl.Series([["l"], ["l"]])), "list_id is List"),
+        (GOOD.with_columns(user_feature_0=pl.Series([[1], [2]])), "user_feature_0 is List"),
+        (GOOD.with_columns(context_a=pl.Series([{"x": 1}] * 2)), "context_a is Struct"),
+        (GOOD.with_columns(candidates=pl.Series([[{"x": 1}]] * 2)), "candidates are List"),
         (
             pl.concat([GOOD.with_columns(event_time=pl.lit(1))] * 2),
             "duplicate exposures .*every column",
@@ -125,3 +133,48 @@ def test_bad_files_are_refused(
         (tmp_path / name).write_text(content)
     with pytest.raises(LogError, match=message):
         read_log_rows(tmp_path / name)
+
+
+def test_places_that_are_written_as_text_are_numbers() -> None:
+    frame = rows("ab", [0.5, 0.5], [1.0, 0.0], list_id=["l", "l"], position=["10", "9"])
+    assert build_log(frame, "click").position.tolist() == [1, 0]
+
+
+def _nested() -> pl.DataFrame:
+    places = [
+        {"item_id": item, "rank": rank, "propensity": 0.5, "click": click}
+        for item, rank, click in (("a", 1, 1.0), ("b", 2, 0.0))
+    ]
+    return pl.DataFrame(
+        {
+            "recommendation_id": ["r1", "r2"],
+            "user_id": ["u", None],
+            "items": [places, places[:1]],
+            "candidates": [["a", "b", "c"], ["a"]],
+        }
+    )
+
+
+def test_parquet_of_lists_with_their_places_inside_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    _nested().write_parquet(path)
+    log = build_log(read_log_rows(path), "click")
+    assert log.actions[log.action].tolist() == ["a", "b", "a"]
+    assert log.list_ids[log.slate].tolist() == ["r1", "r1", "r2"]
+    assert log.positions[log.position].tolist() == [1, 2, 1]
+    assert log.reward.tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (_nested().with_columns(click=pl.lit(1.0)), "click beside the column items"),
+        (_nested().with_columns(items=pl.lit("a b")), "items that are String"),
+        (_nested().with_columns(user_id=pl.Series([["u"], ["v"]])), "user_id is List"),
+    ],
+)
+def test_bad_lists_are_refused(tmp_path: Path, frame: pl.DataFrame, message: str) -> None:
+    path = tmp_path / "log.parquet"
+    frame.write_parquet(path)
+    with pytest.raises(LogError, match=message):
+        read_log_rows(path)

@@ -1,9 +1,11 @@
 """What is refused, and that the refusal has its reason."""
 
 import numpy as np
+import polars as pl
 import pytest
 from small_logs import chances, drawn, rows
 
+from recsys.errors import LogError
 from recsys.off_policy import (
     ESTIMATED,
     NOT_ESTIMABLE,
@@ -96,9 +98,36 @@ def test_gates_can_be_set_and_are_checked() -> None:
 
 def test_figures_by_hand() -> None:
     weight = np.array([2.0, 1.0, 1.0, 0.0])
-    found = measure_overlap(weight, np.array([0.0, 0.0, 0.2, 0.2]), np.array([1.0, 1.0, 0.0, 1.0]))
+    reward, group = np.array([1.0, 1.0, 0.0, 1.0]), np.array([0, 0, 1, 1])
+    found = measure_overlap(weight, np.array([0.0, 0.0, 0.2, 0.2]), reward, group)
+    assert found.num_effective_groups == pytest.approx(16 / 10)
     assert found.effective_sample_size == pytest.approx(16 / 6)
     assert (found.mean_weight, found.largest_weight, found.largest_share) == (1.0, 2.0, 0.5)
     assert found.unlogged_share == pytest.approx(0.1)
     assert found.num_effective_rewards == pytest.approx(9 / 5)
     assert effective_size(np.zeros(3)) == 0.0
+
+
+def test_rows_of_one_user_say_nothing_of_how_sure_an_estimate_is() -> None:
+    frame = drawn(2000).with_columns(user_id=pl.lit("the only one"))
+    log = build_log(frame, "click")
+    found = evaluate_policy(log, uniform_policy(log), FAST)
+    assert found.overlap.effective_sample_size > 1000
+    assert found.verdict == NOT_ESTIMABLE
+    assert "in effectively 1.0 users or lists, wanted at least 20" in found.reasons[0]
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    places = {"list_id": ["l"] * 3, "position": [1, 2, 3]}
+    log = build_log(rows("abc", [1e-200] * 3, [1.0] * 3, **places), "click")
+    with pytest.raises(LogError, match="propensities go down to 1e-200"):
+        evaluate_policy(log, uniform_policy(log), FAST)
+    alone = OffPolicyConfig(boosted=False, num_resamples=50, independent_places=True)
+    found = evaluate_policy(log, uniform_policy(log), alone)
+    assert found.overlap.effective_sample_size == pytest.approx(3.0)
+    assert found.verdict == NOT_ESTIMABLE
+
+
+def test_an_effective_size_of_large_weights() -> None:
+    assert effective_size(np.array([1e200, 1e200])) == pytest.approx(2.0)
+    assert effective_size(np.array([np.inf, 1.0])) == 0.0

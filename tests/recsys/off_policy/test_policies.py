@@ -109,6 +109,18 @@ def test_bad_scores_are_refused(scores: pl.DataFrame, temperature: float, messag
         ranking_policy(listed(), scores, name="r", temperature=temperature)
 
 
+def test_a_table_may_say_what_is_done_where_nothing_was_known() -> None:
+    log = build_log(rows("ab", [0.5, 0.5], [1.0, 0.0], context_a=["x", None]), "click")
+    table = pl.DataFrame(
+        {
+            "item_id": ["a", "b", "a", "b"],
+            "probability": [0.25, 0.75, 1.0, 0.0],
+            "context_a": ["x", "x", None, None],
+        }
+    )
+    assert table_policy(log, table, name="it").logged.tolist() == [0.25, 0.0]
+
+
 def test_a_table_may_depend_on_place_and_context() -> None:
     log = build_log(
         rows(
@@ -152,6 +164,10 @@ def test_a_table_may_depend_on_place_and_context() -> None:
         (chances(a=1.0).with_columns(country=pl.lit("de")), "depends on country"),
         (chances(a=1.0).with_columns(position=pl.lit(7)), "says nothing of 1 of 1 groups"),
         (chances(a=1.0).with_columns(position=pl.lit("first")), "types of the log"),
+        (
+            pl.DataFrame({"item_id": ["a", None], "probability": [0.5, 0.5]}),
+            "1 chances of no item",
+        ),
     ],
 )
 def test_bad_tables_are_refused(table: pl.DataFrame, message: str) -> None:
