@@ -75,6 +75,10 @@ def analyse_campaign(plan: CampaignPlan, outcomes_log: pl.LazyFrame) -> Campaign
         )
     sentiment, satisfaction = _opinions(plan, panel, outcomes_log)
     decision, reasons = _decide(plan, sales, synthetic, (sentiment, satisfaction))
+    if panel.unseen:
+        told = f"{len(panel.unseen)} of {int(panel.is_treated_U.sum())} treated units, such as "
+        told += f"{panel.unseen[0]!r}, are nowhere in the log and count as having sold nothing"
+        reasons = (*reasons, told)
     means = [panel.sales_UP[rows].mean(0) for rows in (panel.is_treated_U, ~panel.is_treated_U)]
     return CampaignAnalysis(
         plan=plan,

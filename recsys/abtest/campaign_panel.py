@@ -24,19 +24,22 @@ class Panel:
         is_treated_U: Which were promoted, shape (U,).
         sales_UP: Shape (U, P); periods before the start come first.
         num_before: How many those are.
+        unseen: Treated units that are in no row of the log, which count as having sold nothing.
     """
 
     units: list[str]
     is_treated_U: np.ndarray
     sales_UP: np.ndarray
     num_before: int
+    unseen: list[str]
 
 
 def sales_panel(plan: CampaignPlan, outcomes_log: pl.LazyFrame) -> Panel:
     """Sum sales by unit and period.
 
     Raises:
-        ExperimentLogError: A column is missing, no unit is treated, or too few are controls.
+        ExperimentLogError: A column is missing, no unit is treated or is in the log, or too few are
+            controls.
     """
     columns = outcomes_log.collect_schema().names()
     missing = [name for name in (*WANTED, plan.unit) if name not in columns]
@@ -56,13 +59,23 @@ def sales_panel(plan: CampaignPlan, outcomes_log: pl.LazyFrame) -> Panel:
         .agg(measure.amount().sum().alias("sold"))
         .collect(engine="streaming")
     )
-    before = set(summed.filter(pl.col("period") < plan.num_periods_before)["unit"].to_list())
     treated = set(plan.treated)
-    controls = before - treated if plan.controls is None else set(plan.controls)
+    unseen = _unseen(outcomes_log, plan.unit, treated)
+    if len(unseen) == len(treated):
+        raise ExperimentLogError(
+            f"no treated unit is in the column {plan.unit} of the log, such as {unseen[0]!r}: "
+            "correct their names"
+        )
+    sold = summed
+    if plan.method == "synthetic-control":
+        sold = summed.filter(pl.col("period") < plan.num_periods_before)
+    controls = (
+        set(sold["unit"].to_list()) - treated if plan.controls is None else set(plan.controls)
+    )
     if len(controls) < _LEAST_CONTROLS:
         raise ExperimentLogError(
             f"{len(controls)} units are controls, at least {_LEAST_CONTROLS} are needed: units "
-            f"that sold in the {plan.num_periods_before} periods before the start, not treated"
+            "that sold anything in the periods of the campaign, not treated"
         )
     units = sorted(treated | controls)
     place = {unit: n for n, unit in enumerate(units)}
@@ -75,7 +88,15 @@ def sales_panel(plan: CampaignPlan, outcomes_log: pl.LazyFrame) -> Panel:
         is_treated_U=np.array([unit in treated for unit in units]),
         sales_UP=sales,
         num_before=plan.num_periods_before,
+        unseen=unseen,
     )
+
+
+def _unseen(outcomes_log: pl.LazyFrame, unit: str, treated: set[str]) -> list[str]:
+    """Return the treated units that are in no row of the log."""
+    seen = outcomes_log.select(pl.col(unit).cast(pl.String).alias("unit"))
+    found = seen.filter(pl.col("unit").is_in(sorted(treated))).unique().collect(engine="streaming")
+    return sorted(treated - set(found["unit"].to_list()))
 
 
 def in_periods(plan: CampaignPlan, outcomes_log: pl.LazyFrame) -> pl.LazyFrame:

@@ -21,7 +21,9 @@ class CampaignPlan(PlanSection):
     treated: list[str] = Field(default=[])
     """Units that were promoted, or exposed; a file of the command line may name them instead."""
     controls: list[str] | None = None
-    """Units that were not; absent, all others that sold anything in the periods before."""
+    """Units that were not; absent, all others that sold anything in any of the periods (for a
+    synthetic control in those before). Were they chosen by what they sold before, they would sell
+    less after by chance alone."""
     method: Literal["difference-in-differences", "synthetic-control"] = "difference-in-differences"
     event: EventName = "purchase"
     value: Value = "cents"

@@ -1,5 +1,6 @@
 """Campaigns whose truth is known."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -198,6 +199,27 @@ def test_the_panel_is_of_periods_and_counts_every_unit() -> None:
     assert np.array_equal(found.sales_UP, weekly[order])
     assert found.num_before == 4
     assert [unit[0] == "t" for unit in found.units] == found.is_treated_U.tolist()
+
+
+def test_units_that_seldom_sell_show_no_effect_where_there_is_none() -> None:
+    plan = parse_campaign(PLAN.replace("2026-09-15", "2026-09-29"))
+    effects = []
+    for seed in range(40):
+        sales = np.random.default_rng(seed).poisson(0.02, (100, 56)).astype(float)
+        found = sales_panel(plan, log_of(sales))
+        change_U = found.sales_UP[:, 28:].mean(1) - found.sales_UP[:, :28].mean(1)
+        is_treated = found.is_treated_U
+        effects.append(change_U[is_treated].mean() - change_U[~is_treated].mean())
+    error = np.std(effects, ddof=1) / math.sqrt(len(effects))
+    assert abs(np.mean(effects)) < 2.6 * error
+
+
+def test_treated_units_that_are_nowhere_are_told() -> None:
+    log = log_of(panel(effect=8.0)[0])
+    found = analyse_campaign(parse_campaign(PLAN.replace('"t9"', '"t9", "typo"')), log)
+    assert "1 of 11 treated units, such as 'typo', are nowhere in the log" in found.reasons[-1]
+    with pytest.raises(ExperimentLogError, match="no treated unit is in the column item_id"):
+        analyse_campaign(parse_campaign(PLAN), log.filter(pl.col("item_id").str.starts_with("c")))
 
 
 @pytest.mark.parametrize(
