@@ -126,10 +126,23 @@ def _casts(schema: pl.Schema) -> list[pl.Expr]:
         if name in _IDS and dtype != pl.String:
             found.append(pl.col(name).cast(pl.String))
         elif name in _NUMBERS and dtype != _NUMBERS[name]:
-            found.append(pl.col(name).cast(_NUMBERS[name], strict=False))
+            found.append(_as_number(name, dtype))
         elif name == "event_time":
             found.append(_as_time(dtype))
     return found
+
+
+def _as_number(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Return a column as numbers, null where it holds others than are wanted."""
+    wanted = _NUMBERS[name]
+    if wanted != pl.Int64 or dtype.is_integer() or dtype.is_nested():
+        return pl.col(name).cast(wanted, strict=False)
+    # `12.0` is whole; of `12.99` nobody knows whether these are cents.
+    number = pl.col(name).cast(pl.Float64, strict=False)
+    whole = pl.when(number == number.round()).then(number).cast(wanted, strict=False)
+    if dtype != pl.String:
+        return whole.alias(name)
+    return pl.coalesce(pl.col(name).cast(wanted, strict=False), whole)
 
 
 def _as_time(dtype: pl.DataType) -> pl.Expr:

@@ -26,6 +26,8 @@ _NEEDS = {
     "value": "value",
 }
 _IN_MILLIONTHS = ("polarity", "value")
+# Whole numbers up to it are exact as floats, and thousands of them have a sum of 64 bits.
+_MOST_AMOUNT = 1e15
 
 
 @dataclass(frozen=True, order=True)
@@ -46,17 +48,26 @@ class Measure:
         return MILLIONTHS if self.value in _IN_MILLIONTHS else 1
 
     def amount(self) -> pl.Expr:
-        """Return what a row adds, a whole number; null where its value is not known."""
+        """Return what a row adds, a whole number; null where its value is not known.
+
+        What is no number, or too large for sums of it to be exact, is not known.
+        """
         quantity = pl.col("quantity").fill_null(1).cast(pl.Int64)
         weights = {
             "count": pl.lit(1, dtype=pl.Int64),
-            "cents": pl.col("price_cents").cast(pl.Int64) * quantity,
+            "cents": _whole(pl.col("price_cents").cast(pl.Float64) * quantity),
             "quantity": quantity,
             JUDGED: pl.col("polarity").is_not_null().cast(pl.Int64),
-            "polarity": (pl.col("polarity").cast(pl.Float64) * MILLIONTHS).round().cast(pl.Int64),
-            "value": (pl.col("value").cast(pl.Float64) * MILLIONTHS).round().cast(pl.Int64),
+            "polarity": _whole(pl.col("polarity").cast(pl.Float64) * MILLIONTHS),
+            "value": _whole(pl.col("value").cast(pl.Float64) * MILLIONTHS),
         }
         return pl.when(pl.col("event_type") == self.event).then(weights[self.value])
+
+
+def _whole(amount: pl.Expr) -> pl.Expr:
+    # NaN is above every bound.
+    is_known = (amount <= _MOST_AMOUNT) & (amount >= -_MOST_AMOUNT)
+    return pl.when(is_known).then(amount.round()).cast(pl.Int64)
 
 
 OPINION = Measure(REVIEW, "polarity")

@@ -10,7 +10,7 @@ from generated_logs import DONE, END, START, Logs, logs, plan_of
 from recsys.abtest import exposure_rows
 from recsys.abtest.enrolment import enrol
 from recsys.abtest.metric_values import metric_values
-from recsys.abtest.outcomes import join_outcomes
+from recsys.abtest.outcomes import Measure, join_outcomes
 from recsys.errors import ExperimentLogError
 
 REVENUE = '[[metrics]]\nname = "revenue"\nkind = "mean"\nevent = "purchase"\nvalue = "cents"\n'
@@ -261,3 +261,19 @@ def test_winsorising_cuts_both_arms_at_one_quantile() -> None:
     buyers = metric_values(conversion.metrics[1], outcomes, conversion)
     assert buyers.cap is None
     assert set(buyers.top_U) == {0.0, 1.0}
+
+
+def test_amounts_that_are_no_numbers_or_beyond_all_sense_are_not_known() -> None:
+    frame = pl.DataFrame(
+        {
+            "event_type": ["purchase"] * 4,
+            "price_cents": [250, 9_000_000_000_000_000_000, None, -250],
+            "value": [1.5, float("nan"), float("inf"), -1.5],
+            "quantity": [2, 2, 1, 1],
+        }
+    )
+    found = frame.select(
+        cents=Measure("purchase", "cents").amount(), value=Measure("purchase", "value").amount()
+    )
+    assert found["cents"].to_list() == [500, None, None, -250]
+    assert found["value"].to_list() == [1_500_000, None, None, -1_500_000]
