@@ -131,7 +131,21 @@ def _ranking(path: Path) -> pl.DataFrame:
     missing = [name for name in _RANKING if name not in frame.columns]
     if missing:
         raise BadInputError(f"{path} has no {', '.join(missing)}: wanted {', '.join(_RANKING)}")
-    frame = frame.select(pl.col("list_id", "item_id").cast(pl.String), "rank").drop_nulls()
+    try:
+        rank = pl.col("rank").cast(pl.Float64)
+        frame = frame.select(pl.col("list_id", "item_id").cast(pl.String), rank)
+    except pl.exceptions.PolarsError as error:
+        raise BadInputError(
+            f"{path} has ranks that are no numbers, or ids that are lists: {error}"
+        ) from error
+    wrong = frame.filter(
+        pl.any_horizontal(pl.all().is_null()) | ~pl.col("rank").is_finite().fill_null(False)
+    )
+    if len(wrong):
+        raise BadInputError(
+            f"{path} has {len(wrong):,} rows without a list, an item or a rank that is a number, "
+            f"such as {wrong.row(0)}: complete them, or take them out"
+        )
     for key in (["list_id", "item_id"], ["list_id", "rank"]):
         twice = frame.select(key).is_duplicated()
         if twice.any():

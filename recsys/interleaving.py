@@ -107,7 +107,7 @@ class Preference:
         mean_difference: Mean over users of credit for B less credit for A, a list.
         low: Lower end of its 95% interval, t over users.
         high: Upper end.
-        t_p: Two-sided, of the t test over users that it is 0.
+        t_p: Two-sided, of the t test over users that it is 0; `sign_p` where all users are alike.
         num_users: Users with any list.
         users_a: Users who prefer A.
         users_b: Users who prefer B.
@@ -157,10 +157,10 @@ def preference(credit_a: np.ndarray, credit_b: np.ndarray, user: np.ndarray) -> 
     error = float(scipy.stats.sem(of_users))
     mean, num = float(of_users.mean()), len(of_users)
     reach = float(scipy.stats.t.ppf(0.975, num - 1)) * error
-    t_p = 1.0 if error == 0 else float(2 * scipy.stats.t.sf(abs(mean) / error, num - 1))
-    if error == 0 and mean != 0:
-        t_p = 0.0
     decided = users_a + users_b
+    sign_p = float(scipy.stats.binomtest(users_b, decided).pvalue) if decided else 1.0
+    # Users who are all alike have no spread to test by: how many there are must tell.
+    t_p = sign_p if error == 0 else float(2 * scipy.stats.t.sf(abs(mean) / error, num - 1))
     num_told = int(told.sum())
     return Preference(
         num_lists=num_told,
@@ -168,7 +168,7 @@ def preference(credit_a: np.ndarray, credit_b: np.ndarray, user: np.ndarray) -> 
         wins_b=wins_b,
         ties=ties,
         delta=(wins_b + ties / 2) / num_told - 0.5 if num_told else 0.0,
-        sign_p=float(scipy.stats.binomtest(users_b, decided).pvalue) if decided else 1.0,
+        sign_p=sign_p,
         mean_difference=mean,
         low=mean - reach,
         high=mean + reach,

@@ -137,6 +137,10 @@ def test_bad_interleaving_ends_with_two(tmp_path: Path) -> None:
     twice = ranking(tmp_path / "twice.csv", {"l1": "aa", "l2": "ab"})
     bare = tmp_path / "bare.csv"
     bare.write_text("list_id,click\n1,0\n")
+    worded = tmp_path / "worded.csv"
+    worded.write_text("list_id,item_id,rank\nl1,a,1\nl1,b,ten\nl2,a,2\n")
+    gap = tmp_path / "gap.csv"
+    gap.write_text("list_id,item_id,rank\nl1,a,1\nl1,b,\nl2,a,2\n")
     teams = tmp_path / "teams.csv"
     teams.write_text("list_id,user_id,team,click\n1,u,c,0\n")
     out = str(tmp_path / "o.csv")
@@ -144,6 +148,8 @@ def test_bad_interleaving_ends_with_two(tmp_path: Path) -> None:
         (["--a", str(a), "--b", str(b), "--out", out], "1 lists stand in one file only"),
         (["--a", str(a), "--b", str(twice), "--out", out], "same list_id and item_id"),
         (["--a", str(a), "--b", str(bare), "--out", out], "has no item_id, rank"),
+        (["--a", str(a), "--b", str(worded), "--out", out], "ranks that are no numbers"),
+        (["--a", str(a), "--b", str(gap), "--out", out], "1 rows without a list, an item or"),
         (["--a", str(a)], "--a, --b and --out go together"),
         ([], "give --a, --b and --out; or --log"),
         (["--log", str(bare)], "has no user_id, team"),

@@ -85,6 +85,12 @@ def test_a_user_of_many_lists_counts_once() -> None:
     assert found.sign_p == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(("num_users", "p"), [(2, 0.5), (10, 2 / 1024)])
+def test_users_who_are_all_alike_tell_by_their_number(num_users: int, p: float) -> None:
+    found = preference(np.zeros(num_users), np.ones(num_users), np.arange(num_users))
+    assert found.t_p == pytest.approx(p)
+
+
 def test_without_any_preference_nothing_is_found() -> None:
     found = preference(np.zeros(4), np.zeros(4), np.arange(4))
     assert (found.num_lists, found.delta, found.sign_p, found.t_p) == (0, 0.0, 1.0, 1.0)
