@@ -2,9 +2,8 @@
 
 python -m benchmarks.abtest [--only PART ...] [--simulations 10000] [--work FOLDER] [--json FILE]
 
-Parts: inference (coverage and size), cuped (variance cut), sequential (looks), speed (ten million
-exposures, pandas beside it). The off-policy part has a command of its own:
-`python -m benchmarks.abtest.off_policy`.
+Parts: inference (coverage and size), cuped (variance cut), sequential (looks), off-policy (DR in
+simulated logs, and the sample shop), speed (ten million exposures, pandas beside it).
 """
 
 import time
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.abtest.inference import run_cuped, run_inference
+from benchmarks.abtest.off_policy import run_off_policy
 from benchmarks.abtest.sequential import run_sequential
 from benchmarks.abtest.speed import run_speed
 from benchmarks.harness import write
@@ -28,6 +28,7 @@ class Options:
     """What parts may want to know."""
 
     num_simulations: int
+    num_logs: int
     num_exposures: int
     repeats: int
     seed: int
@@ -38,6 +39,9 @@ PARTS: dict[str, Callable[[Options], Iterator[dict[str, Any]]]] = {
     "inference": lambda options: run_inference(options.num_simulations, options.seed),
     "cuped": lambda options: run_cuped(options.num_simulations, options.seed),
     "sequential": lambda options: run_sequential(options.num_simulations, options.seed),
+    "off-policy": lambda options: run_off_policy(
+        num_simulations=options.num_simulations, num_logs=options.num_logs
+    ),
     "speed": lambda options: run_speed(
         options.work, options.num_exposures, options.repeats, options.seed
     ),
@@ -47,6 +51,7 @@ PARTS: dict[str, Callable[[Options], Iterator[dict[str, Any]]]] = {
 def main(
     only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PARTS)}.")] = None,
     simulations: Annotated[int, typer.Option(min=500, help="Of each case.")] = 10_000,
+    logs: Annotated[int, typer.Option(min=1, help="Of the sample shop, off-policy.")] = 200,
     exposures: Annotated[int, typer.Option(min=1000, help="Of the speed part.")] = 10_000_000,
     repeats: Annotated[int, typer.Option(min=1, help="Of the speed part.")] = 2,
     seed: int = 7,
@@ -61,6 +66,7 @@ def main(
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(PARTS)}")
     options = Options(
         num_simulations=simulations,
+        num_logs=logs,
         num_exposures=exposures,
         repeats=repeats,
         seed=seed,

@@ -7,7 +7,7 @@ Monte Carlo of DR where model and weights are right or wrong, and 200 logs of th
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,30 @@ def off_policy(
         "sample_shop": shops,
         "timings_s": {"monte_carlo": seconds, "sample_shop": time.perf_counter() - start},
     }
+
+
+def run_off_policy(*, num_simulations: int, num_logs: int) -> Iterator[dict[str, Any]]:
+    """Yield a row a case of DR, and a row a reward and estimator of the sample shop."""
+    found = off_policy(num_simulations=num_simulations, num_logs=num_logs)
+    for case, told in found["monte_carlo"]["cases"].items():
+        yield {
+            "case": f"dr, {case}",
+            "truth": VALUE,
+            "mean": VALUE + told["bias"],
+            "coverage": told["coverage"],
+            "bootstrap": None,
+            "refused": 0,
+        }
+    for reward, of_estimators in found["sample_shop"].items():
+        for name, told in of_estimators.items():
+            yield {
+                "case": f"{name}, {reward} of the sample shop",
+                "truth": told["truth"],
+                "mean": told["mean"],
+                "coverage": told["normal"],
+                "bootstrap": told["bootstrap"],
+                "refused": told["num_refused"],
+            }
 
 
 def main() -> None:

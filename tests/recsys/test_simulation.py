@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.abtest.off_policy import sample_shop, shop_coverage
+from benchmarks.abtest.off_policy import run_off_policy, sample_shop, shop_coverage
 from recsys.off_policy import build_log
 from recsys.off_policy.exposure_rows import exposure_rows
 from recsys.simulated_tables import after, simulated_tables
@@ -179,3 +179,10 @@ def test_policies_truth_and_rewards_are_checked() -> None:
             satisfaction=truth.satisfaction,
             candidates=truth.candidates,
         )
+
+
+def test_the_benchmark_has_a_row_a_case_and_a_row_an_estimator() -> None:
+    rows = list(run_off_policy(num_simulations=50, num_logs=1))
+    assert len(rows) == 4 + 3 * 4
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+    assert rows[0]["truth"] == pytest.approx(rows[0]["mean"], abs=0.02)
