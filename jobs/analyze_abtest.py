@@ -8,10 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from jobs.analyze_abtest_shards import num_shards_for, sharded
 from jobs.errors import BadInputError
 from jobs.lock_abtest_plan import read_lock, record_look
 from jobs.scan_abtest_logs import AbtestLogs, day_after
-from recsys.abtest.analysis import Analysis, analyse
+from recsys.abtest.analysis import Analysis, analyse, analyse_parts
 from recsys.abtest.effects import Reading
 from recsys.abtest.estimates import ArmEstimate
 from recsys.abtest.metric_results import MetricResult
@@ -30,8 +31,13 @@ def analyze(
     *,
     as_of: datetime | None = None,
     explored: list[str] | None = None,
+    num_shards: int | None = None,
+    scratch: Path | None = None,
+    with_ray: bool = True,
 ) -> Analysis:
     """Analyse an experiment, and record beside its plan that the data were looked at.
+
+    The result is the same with any number of shards.
 
     Args:
         plan: What is asked.
@@ -39,23 +45,32 @@ def analyze(
         logs: Of exposures and outcomes.
         as_of: Rows at or after it are not used; None for the midnight after the newest row.
         explored: Columns of exposures in which to look for heterogeneity.
+        num_shards: Of users, see `jobs.analyze_abtest_shards`; one reads all of them in this
+            process. None: by the number of rows.
+        scratch: Where shards are written.
+        with_ray: Whether shards are tasks of Ray.
 
     Raises:
-        BadInputError: The logs cannot be read, or the record cannot be written.
+        BadInputError: The logs cannot be read, or the record or shards cannot be written.
         ExperimentLogError: A column is missing, or an arm is empty.
     """
     lock = read_lock(plan_path)
     try:
         moment = as_of or day_after(logs)
-        found = analyse(
-            plan,
-            logs.exposures,
-            logs.outcomes,
-            as_of=moment,
-            earlier_looks=[look for look in lock.looks if look < moment],
-            record=lock.record(plan),
-            explored=explored or [],
-        )
+        options: Any = {
+            "as_of": moment,
+            "earlier_looks": [look for look in lock.looks if look < moment],
+            "record": lock.record(plan),
+            "explored": explored or [],
+        }
+        num = num_shards or num_shards_for(logs)
+        if num == 1:
+            found = analyse(plan, logs.exposures, logs.outcomes, **options)
+        else:
+            with sharded(
+                logs, plan, explored or [], num_shards=num, scratch=scratch, with_ray=with_ray
+            ) as each:
+                found = analyse_parts(plan, each, **options)
     except pl.exceptions.PolarsError as error:
         raise BadInputError(f"the logs cannot be read: {error}") from error
     record_look(plan_path, lock, moment)

@@ -43,6 +43,24 @@ def analyze(
         list[str] | None,
         typer.Option("--explore", help="Column of exposures in which to look for heterogeneity."),
     ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            "--shards",
+            min=1,
+            max=1000,
+            help="Cut users into so many shards, tasks of Ray; 1 reads all at once without Ray. "
+            "Default: by the number of rows. The result is the same.",
+        ),
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch",
+            help="Folder for shards while the command runs; a cluster needs one that all its "
+            "machines see. Default: the system's temporary folder.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -66,6 +84,8 @@ def analyze(
         open_logs(exposures, outcomes, store, config),
         as_of=parse_moment(as_of),
         explored=explore,
+        num_shards=shards,
+        scratch=scratch,
     )
     if out is not None:
         write_abtest_report(out, found)

@@ -1,8 +1,9 @@
 """Experiments: from a plan and two logs to a verdict that a statistician would sign.
 
 A plan (`plan`) says what is asked. Exposures become users (`enrolment`), outcomes become sums of
-users (`outcomes`), those become estimates of arms (`metric_values`, `estimates`, `quantiles`) and
-contrasts (`effects`), which are read by the plan's stop rule (`looks`: `group_sequential`,
+users (`outcomes`), and users whole numbers that add up (`metric_sums`), however they lie in parts
+(`parts`). Those become estimates of arms (`metric_estimates`, `metric_quantiles`) and contrasts
+(`effects`), which are read by the plan's stop rule (`looks`: `group_sequential`,
 `always_valid`). Gates (`gates`, `log_gates`, `plan_gates`) may refuse; `verdict` decides.
 """
 

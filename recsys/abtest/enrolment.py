@@ -26,26 +26,47 @@ WANTED = ("user_id", "variant", "event_time")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Enrolment:
+class Enrolled:
+    """How many users both arms have, and what was left out.
+
+    Attributes:
+        counts: What was read and left out, rows and users; see `enrol`.
+        num_by_arm: Users of control and treatment.
+        first_us: When the first of them entered, µs since 1970; None where there are none.
+        days: `day` (0 is the plan's first), `arm`, `num_exposures`, `num_users` that entered.
+        excluded_by_arm: Bots of control and treatment.
+        chances: Of control and treatment the sum of the logged chances of the variant, in
+            millionths, and of how many rows; None where the log has no such column.
+    """
+
+    counts: dict[str, int]
+    num_by_arm: tuple[int, int]
+    first_us: int | None
+    days: pl.DataFrame
+    excluded_by_arm: tuple[int, int]
+    chances: tuple[tuple[int, int], tuple[int, int]] | None
+
+    @property
+    def propensities(self) -> tuple[float, float] | None:
+        """Mean logged chance of the variant, of both arms; None where an arm has none."""
+        if self.chances is None or not (self.chances[0][1] and self.chances[1][1]):
+            return None
+        control, treatment = (total / rows / 1e6 for total, rows in self.chances)
+        return control, treatment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrolment(Enrolled):
     """Users of both arms, and what was left out.
 
     Attributes:
         users: `key, arm, entry_us, num_exposures` and what columns of segments say first, named by
             `told_as`, sorted by `key`; `entry_us` is the time of the first exposure, µs since 1970.
         exposed: Keys of all that were exposed, those left out among them.
-        counts: What was read and left out, rows and users; see `enrol`.
-        days: `day` (0 is the plan's first), `arm`, `num_exposures`, `num_users` that entered.
-        excluded_by_arm: Bots of control and treatment.
-        propensities: Mean logged chance of the variant, of control and treatment; None where the
-            log has none.
     """
 
     users: pl.DataFrame
     exposed: pl.Series
-    counts: dict[str, int]
-    days: pl.DataFrame
-    excluded_by_arm: tuple[int, int]
-    propensities: tuple[float, float] | None
 
 
 def user_key() -> pl.Expr:
@@ -59,7 +80,12 @@ def told_as(column: str) -> str:
 
 
 def enrol(
-    exposures: pl.LazyFrame, plan: Plan, *, as_of: datetime, explored: Sequence[str] = ()
+    exposures: pl.LazyFrame,
+    plan: Plan,
+    *,
+    as_of: datetime,
+    explored: Sequence[str] = (),
+    is_part: bool = False,
 ) -> Enrolment:
     """Read who was exposed to what first, in bounded memory: what is held grows with users.
 
@@ -69,6 +95,7 @@ def enrol(
         plan: Of the experiment.
         as_of: Rows at or after it are not used.
         explored: Further columns whose value at the first exposure is wanted.
+        is_part: Whether others have more users, so that an arm may be empty here.
 
     Returns:
         Users of one variant each. Left out, with counts: rows of other experiments or variants,
@@ -116,15 +143,56 @@ def enrol(
         "bots": sum(bots),
         "users": len(users),
     }
-    _check_arms(users, plan, counts)
-    return Enrolment(
+    found = Enrolment(
         users=_with_columns(users, rows, declared),
         exposed=per_user["key"],
         counts=counts,
+        num_by_arm=(int((users["arm"] == CONTROL).sum()), int((users["arm"] == TREATMENT).sum())),
+        first_us=users["entry_us"].min(),  # pyright: ignore[reportArgumentType]
         days=_by_day(rows, users, plan),
         excluded_by_arm=bots,
-        propensities=_propensities(rows) if "policy_propensity" in columns else None,
+        chances=_chances(rows) if "policy_propensity" in columns else None,
     )
+    if not is_part:
+        check_arms(found, plan)
+    return found
+
+
+def merged(parts: Sequence[Enrolled]) -> Enrolled:
+    """Add up what was read of different users."""
+    days = pl.concat(part.days for part in parts).group_by("day", "arm").sum().sort("day", "arm")
+    firsts = [part.first_us for part in parts if part.first_us is not None]
+    chances = [part.chances for part in parts if part.chances is not None]
+    return Enrolled(
+        counts={name: sum(part.counts[name] for part in parts) for name in parts[0].counts},
+        num_by_arm=_added([part.num_by_arm for part in parts]),
+        first_us=min(firsts, default=None),
+        days=days,
+        excluded_by_arm=_added([part.excluded_by_arm for part in parts]),
+        chances=(_added([c[0] for c in chances]), _added([c[1] for c in chances]))
+        if chances
+        else None,
+    )
+
+
+def check_arms(enrolled: Enrolled, plan: Plan) -> None:
+    """Say which arm has no users, and what was left out.
+
+    Raises:
+        ExperimentLogError: An arm is empty.
+    """
+    for num, variant in zip(enrolled.num_by_arm, (plan.control, plan.treatment), strict=True):
+        if not num:
+            left_out = ", ".join(f"{name} {n:,}" for name, n in enrolled.counts.items() if n)
+            raise ExperimentLogError(
+                f"no user of variant {variant.name!r} of experiment {plan.name!r} is left between "
+                f"{plan.start.isoformat()} and {plan.end.isoformat()}: both arms need users "
+                f"({left_out or 'the log is empty'}); check the names of variants and the times"
+            )
+
+
+def _added(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(first for first, _ in pairs), sum(second for _, second in pairs)
 
 
 def _hashed(column: str) -> pl.Expr:
@@ -177,17 +245,6 @@ def _people(per_user: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, tuple[int
     return users, num_bots, len(per_user) - len(single)
 
 
-def _check_arms(users: pl.DataFrame, plan: Plan, counts: dict[str, int]) -> None:
-    for arm, variant in ((CONTROL, plan.control), (TREATMENT, plan.treatment)):
-        if not (users["arm"] == arm).any():
-            left_out = ", ".join(f"{name} {n:,}" for name, n in counts.items() if n)
-            raise ExperimentLogError(
-                f"no user of variant {variant.name!r} of experiment {plan.name!r} is left between "
-                f"{plan.start.isoformat()} and {plan.end.isoformat()}: both arms need users "
-                f"({left_out or 'the log is empty'}); check the names of variants and the times"
-            )
-
-
 def _by_day(rows: pl.LazyFrame, users: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     day = (pl.col("time_us") - epoch_us(plan.start)) // US_PER_DAY
     shown = (
@@ -217,11 +274,11 @@ def _with_columns(users: pl.DataFrame, rows: pl.LazyFrame, names: tuple[str, ...
     return users.join(first, on="key", how="left").sort("key")
 
 
-def _propensities(rows: pl.LazyFrame) -> tuple[float, float] | None:
+def _chances(rows: pl.LazyFrame) -> tuple[tuple[int, int], tuple[int, int]]:
     # Millionths are summed: whole numbers have the same sum in any order.
     millionths = (pl.col("chance") * 1e6).round().cast(pl.Int64)
-    means = rows.group_by("arm").agg(millionths.mean()).collect(engine="streaming")
-    found = dict(means.iter_rows())
-    if found.get(CONTROL) is None or found.get(TREATMENT) is None:
-        return None
-    return found[CONTROL] / 1e6, found[TREATMENT] / 1e6
+    sums = rows.group_by("arm").agg(
+        millionths.sum().alias("total"), millionths.count().cast(pl.Int64).alias("num")
+    )
+    found = {arm: (total, n) for arm, total, n in sums.collect(engine="streaming").iter_rows()}
+    return found.get(CONTROL, (0, 0)), found.get(TREATMENT, (0, 0))

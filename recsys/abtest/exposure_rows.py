@@ -70,8 +70,9 @@ def without_duplicates(rows: pl.LazyFrame, named: bool, num_rows: int) -> tuple[
 
 
 def _num_twice(rows: pl.LazyFrame) -> int:
-    """Count the rows whose recommendation another row has, too, but for the first of each."""
-    shown = np.sort(rows.select("shown").collect(engine="streaming")["shown"].to_numpy())
+    """Count the rows of a user whose recommendation an earlier one has, too, in that variant."""
+    same = rows.select(pl.struct(_IDENTITY).hash().alias("same")).collect(engine="streaming")
+    shown = np.sort(same["same"].to_numpy())
     return int((shown[1:] == shown[:-1]).sum())
 
 

@@ -8,11 +8,10 @@ import numpy as np
 from scipy.stats import chisquare
 
 from recsys.abtest.effects import difference, tail
-from recsys.abtest.enrolment import Enrolment
-from recsys.abtest.estimates import Moments, mean_estimate
+from recsys.abtest.enrolment import Enrolled
+from recsys.abtest.estimates import mean_estimate
 from recsys.abtest.exposure_rows import CONTROL, TREATMENT
-from recsys.abtest.metric_values import MetricValues
-from recsys.abtest.outcomes import Outcomes
+from recsys.abtest.metric_sums import MetricSums
 from recsys.abtest.plan import Plan
 
 Status = Literal["pass", "warn", "refuse"]
@@ -54,9 +53,9 @@ def sample_ratio_p_value(counts: Sequence[int], shares: Sequence[float]) -> floa
     return float(chisquare(counts, expected).pvalue)
 
 
-def sample_ratio_gate(enrolment: Enrolment, plan: Plan) -> Gate:
+def sample_ratio_gate(enrolment: Enrolled, plan: Plan) -> Gate:
     """Refuse arms whose sizes are not those that were planned."""
-    counts = [int((enrolment.users["arm"] == arm).sum()) for arm in (CONTROL, TREATMENT)]
+    counts = enrolment.num_by_arm
     shares = [plan.control.share, plan.treatment.share]
     p_value = sample_ratio_p_value(counts, shares)
     found = counts[TREATMENT] / sum(counts)
@@ -70,7 +69,7 @@ def sample_ratio_gate(enrolment: Enrolment, plan: Plan) -> Gate:
     return Gate(name="sample ratio", status="pass", message=message, p_value=p_value)
 
 
-def propensity_gate(enrolment: Enrolment, plan: Plan) -> Gate:
+def propensity_gate(enrolment: Enrolled, plan: Plan) -> Gate:
     """Warn where the logged chances of variants are not the planned shares."""
     name = "assignment"
     if enrolment.propensities is None:
@@ -85,7 +84,7 @@ def propensity_gate(enrolment: Enrolment, plan: Plan) -> Gate:
     return Gate(name=name, status="pass", message="logged chances of variants are as planned")
 
 
-def crossover_gate(enrolment: Enrolment, plan: Plan) -> Gate:
+def crossover_gate(enrolment: Enrolled, plan: Plan) -> Gate:
     """Refuse where too many users saw both variants; those that did are left out."""
     both, exposed = (
         enrolment.counts["users_in_both_variants"],
@@ -99,7 +98,7 @@ def crossover_gate(enrolment: Enrolment, plan: Plan) -> Gate:
     return Gate(name="one variant a user", status="warn" if both else "pass", message=message)
 
 
-def bots_gate(enrolment: Enrolment, plan: Plan) -> Gate:
+def bots_gate(enrolment: Enrolled, plan: Plan) -> Gate:
     """Refuse where bots were removed from the arms unequally."""
     bots = enrolment.excluded_by_arm
     rule = f"more than {plan.bots.max_exposures_per_day:g} exposures a day"
@@ -113,20 +112,23 @@ def bots_gate(enrolment: Enrolment, plan: Plan) -> Gate:
     return Gate(name="bots", status="warn", message=message, p_value=p_value)
 
 
-def balance_gate(values: Sequence[MetricValues], outcomes: Outcomes, plan: Plan) -> Gate:
-    """Refuse arms that differed before: they were not assigned at random."""
+def balance_gate(sums: Sequence[MetricSums], *, has_pre_period: bool, plan: Plan) -> Gate:
+    """Refuse arms that differed before: they were not assigned at random.
+
+    Args:
+        sums: Of each metric, and of all events.
+        has_pre_period: Whether any user has any event before the first exposure.
+        plan: Of the experiment.
+    """
     name = "balance before"
-    if not outcomes.has_pre_period:
+    if not has_pre_period:
         message = "the log has nothing from before: balance cannot be seen, CUPED cannot help"
         return Gate(name=name, status="warn", message=message)
-    arm = outcomes.users["arm"].to_numpy()
-    pasts = {value.metric.name: value.top_before_U for value in values}
-    pasts["events"] = outcomes.users["num_before"].to_numpy().astype(np.float64)
     found: dict[str, float] = {}
-    for metric, past in pasts.items():
-        if past.any() and min((arm == a).sum() for a in (CONTROL, TREATMENT)) > 1:
-            two = [mean_estimate(Moments.of([past[arm == a]])) for a in (CONTROL, TREATMENT)]
-            found[metric] = tail(difference(two[0], two[1]), sides="two", better="higher")
+    for past in sums:
+        if past.occurs("before") and min(past.num(arm) for arm in (CONTROL, TREATMENT)) > 1:
+            two = [mean_estimate(past.moments_of(["before"], a)) for a in (CONTROL, TREATMENT)]
+            found[past.name] = tail(difference(two[0], two[1]), sides="two", better="higher")
     if not found:
         return Gate(name=name, status="pass", message="no metric has a past")
     worst = min(found, key=lambda metric: found[metric])

@@ -161,9 +161,11 @@ def _enrolment(entries: pl.LazyFrame, since_us: int, until_us: int) -> Enrolment
         users=users,
         exposed=users["key"],
         counts={},
+        num_by_arm=(len(users), 0),
+        first_us=None,
         days=pl.DataFrame(),
         excluded_by_arm=(0, 0),
-        propensities=None,
+        chances=None,
     )
 
 

@@ -1,20 +1,20 @@
 """Whether the logs are whole: rows left out, days and users that are missing, unknown values."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from recsys.abtest.enrolment import Enrolment
+from recsys.abtest.enrolment import Enrolled
 from recsys.abtest.gates import Gate
-from recsys.abtest.metric_values import MetricValues
-from recsys.abtest.outcomes import Outcomes
+from recsys.abtest.metric_sums import MetricSums
+from recsys.abtest.outcomes import Measure
 from recsys.abtest.plan import Plan
 
 
-def rows_gate(enrolment: Enrolment) -> Gate:
+def rows_gate(enrolment: Enrolled) -> Gate:
     """Warn of rows that were left out, with counts."""
     names = {
         "rows_before_start": "before the start",
@@ -35,7 +35,7 @@ def rows_gate(enrolment: Enrolment) -> Gate:
     return Gate(name="rows left out", status="warn", message=message)
 
 
-def exposure_days_gate(enrolment: Enrolment, plan: Plan, as_of: datetime) -> Gate:
+def exposure_days_gate(enrolment: Enrolled, plan: Plan, as_of: datetime) -> Gate:
     """Refuse where a day has no exposures, or the arms' share of new users moves between days."""
     name = "exposures by day"
     last = min(plan.end, as_of)
@@ -49,7 +49,7 @@ def exposure_days_gate(enrolment: Enrolment, plan: Plan, as_of: datetime) -> Gat
             f"{', ...' if len(missing) > 5 else ''})"
         )
         # With few users a day may be empty by chance.
-        by_chance = num_days * math.exp(-len(enrolment.users) / num_days)
+        by_chance = num_days * math.exp(-sum(enrolment.num_by_arm) / num_days)
         if by_chance >= plan.gates.srm_alpha:
             return Gate(name=name, status="warn", message=f"{message}: few users, or rows are lost")
         message += ": exposures are missing from the log"
@@ -67,10 +67,10 @@ def exposure_days_gate(enrolment: Enrolment, plan: Plan, as_of: datetime) -> Gat
     return Gate(name=name, status="pass", message=message, p_value=p_value)
 
 
-def unexposed_gate(outcomes: Outcomes, enrolment: Enrolment, plan: Plan) -> Gate:
+def unexposed_gate(counts: Mapping[str, int], enrolment: Enrolled, plan: Plan) -> Gate:
     """Refuse where users have outcomes that name the experiment, but no exposure."""
-    marked = outcomes.counts["users_marked_but_never_exposed"]
-    never = outcomes.counts["users_never_exposed"]
+    marked = counts["users_marked_but_never_exposed"]
+    never = counts["users_never_exposed"]
     exposed = enrolment.counts["users_exposed"]
     limit = plan.gates.max_unexposed_share
     message = (
@@ -83,11 +83,13 @@ def unexposed_gate(outcomes: Outcomes, enrolment: Enrolment, plan: Plan) -> Gate
     return Gate(name="missing exposures", status="warn" if marked else "pass", message=message)
 
 
-def values_gate(outcomes: Outcomes, values: Sequence[MetricValues]) -> Gate:
+def values_gate(
+    counts: Mapping[str, int], measures: Sequence[Measure], sums: Sequence[MetricSums]
+) -> Gate:
     """Warn of metrics that never occur, and of events whose value is not known."""
-    told = [f"{v.metric.name} is zero for all" for v in values if not v.top_U.any()]
-    for measure in outcomes.measures:
-        num = outcomes.counts[f"{measure.event}_without_{measure.value}"]
+    told = [f"{s.name} is zero for all" for s in sums if not s.occurs("top")]
+    for measure in measures:
+        num = counts[f"{measure.event}_without_{measure.value}"]
         if num:
             told.append(f"{num:,} {measure.event} events without {measure.value} count as nothing")
     if told:

@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-
-import numpy as np
-import polars as pl
 
 from recsys.abtest.effects import Contrast, Reading, difference, is_inferior, lift
 from recsys.abtest.estimates import ArmEstimate
 from recsys.abtest.looks import Reader
-from recsys.abtest.metric_values import Estimated, MetricValues, estimate
+from recsys.abtest.metric_estimates import Estimated
+from recsys.abtest.metric_sums import MetricSums
 from recsys.abtest.multiplicity import adjusted
-from recsys.abtest.outcomes import Measure, Outcomes, event_values
 from recsys.abtest.plan import Plan
 from recsys.abtest.plan_sections import MetricSection
 from recsys.abtest.posterior import Posterior, posterior
@@ -58,39 +54,26 @@ class MetricResult:
 
 
 def metric_results(
-    plan: Plan,
-    values: Sequence[MetricValues],
-    outcomes: Outcomes,
-    outcomes_log: pl.LazyFrame,
-    strata: np.ndarray | None,
-    read: Reader,
-    as_of: datetime,
+    plan: Plan, sums: Sequence[MetricSums], estimates: Sequence[Estimated], read: Reader
 ) -> list[MetricResult]:
     """Conclude on every metric.
 
     Args:
         plan: What is asked.
-        values: Of each metric.
-        outcomes: Sums of users.
-        outcomes_log: For quantiles of single events.
-        strata: Names of users' strata, for post-stratification; None where there are none.
+        sums: Of each metric.
+        estimates: Of each metric.
         read: How a contrast is read at this look.
-        as_of: Rows at or after it are not used.
     """
-    codes = None if strata is None else np.unique(strata, return_inverse=True)[1]
-    found = []
-    for value in values:
-        events = None
-        if value.metric.of == "events":
-            measure = Measure(*value.metric.numerator)
-            events = event_values(outcomes_log, outcomes, measure, plan, as_of=as_of)
-        two = estimate(value, analysis=plan.analysis, strata_U=codes, events=events)
-        found.append(_result(plan, value, two, read))
+    found = [
+        _result(plan, metric, one.cap, two, read)
+        for metric, one, two in zip(plan.metrics, sums, estimates, strict=True)
+    ]
     return _with_family(plan, found)
 
 
-def _result(plan: Plan, value: MetricValues, two: Estimated, read: Reader) -> MetricResult:
-    metric = value.metric
+def _result(
+    plan: Plan, metric: MetricSection, cap: float | None, two: Estimated, read: Reader
+) -> MetricResult:
     arms = two.adjusted or (two.control, two.treatment)
     absolute = relative = tested_contrast = None
     if arms[0] is not None and arms[1] is not None:
@@ -122,7 +105,7 @@ def _result(plan: Plan, value: MetricValues, two: Estimated, read: Reader) -> Me
         is_significant=None if tested is None else tested.low > 0 or tested.high < 0,
         is_inferior=inferior,
         belief=belief,
-        cap=value.cap,
+        cap=cap,
         theta=two.theta,
         variance_cut=two.variance_cut,
         note=two.note,

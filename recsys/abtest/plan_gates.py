@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from recsys.abtest.enrolment import Enrolment
+from recsys.abtest.enrolment import Enrolled
 from recsys.abtest.gates import Gate
 from recsys.abtest.looks import time_fraction, unplanned_looks
 from recsys.abtest.plan import Plan
@@ -72,6 +72,6 @@ def plan_gate(plan: Plan, record: PlanRecord, first_exposure: datetime) -> Gate:
     return Gate(name=name, status="pass", message=f"recorded at {seen}, before the first exposure")
 
 
-def first_exposure_of(enrolment: Enrolment) -> datetime:
+def first_exposure_of(enrolment: Enrolled) -> datetime:
     """Return when the first user entered."""
-    return pl.Series([enrolment.users["entry_us"].min()]).cast(pl.Datetime("us", "UTC")).item()
+    return pl.Series([enrolment.first_us]).cast(pl.Datetime("us", "UTC")).item()

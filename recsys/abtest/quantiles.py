@@ -4,6 +4,7 @@ Shape suffixes: N values, U users.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -38,15 +39,32 @@ def quantile_estimate(
     if len(users) < 2:
         return None
     ordered = np.sort(values_N)
-    found = float(_at(ordered, quantile))
-    below = np.bincount(place, values_N <= found, minlength=len(users))
     count = np.bincount(place, minlength=len(users)).astype(np.float64)
-    share = ratio_estimate(Moments.of([below, count]))
-    assert share is not None
-    reach = _Z * math.sqrt(share.variance)
-    low, high = (_at(ordered, min(1.0, max(0.0, quantile + step))) for step in (-reach, reach))
+
+    def share(found: float) -> Moments:
+        return Moments.of([np.bincount(place, values_N <= found, minlength=len(users)), count])
+
+    return woodruff(lambda at: _at(ordered, at), share, quantile)
+
+
+def woodruff(
+    at: Callable[[float], float], share: Callable[[float], Moments], quantile: float
+) -> ArmEstimate:
+    """Estimate a quantile from a way to read quantiles, and one to count what is below a value.
+
+    Args:
+        at: Returns the quantile of all values, given its share.
+        share: Returns moments over users of their values at or below a value, and of all of theirs.
+        quantile: In (0, 1).
+    """
+    found = at(quantile)
+    moments = share(found)
+    below = ratio_estimate(moments)
+    assert below is not None
+    reach = _Z * math.sqrt(below.variance)
+    low, high = (at(min(1.0, max(0.0, quantile + step))) for step in (-reach, reach))
     return ArmEstimate(
-        num_users=len(users), mean=found, variance=float((high - low) / (2 * _Z)) ** 2
+        num_users=moments.num_users, mean=found, variance=float((high - low) / (2 * _Z)) ** 2
     )
 
 

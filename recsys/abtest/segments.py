@@ -1,26 +1,24 @@
-"""For whom the effect is what it is: groups of users, and days since their first exposure.
+"""For whom the effect is what it is: groups of users.
 
-Shape suffixes: U users, G groups.
+Shape suffixes: U users.
 """
 
-import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import polars as pl
 from scipy.stats import chi2
 
 from recsys.abtest.effects import Contrast, Reading, difference, lift, read_fixed
-from recsys.abtest.enrolment import told_as, user_key
-from recsys.abtest.estimates import Moments, mean_estimate, ratio_estimate
-from recsys.abtest.exposure_rows import CONTROL, TREATMENT, US_PER_DAY, epoch_us
-from recsys.abtest.metric_values import MetricValues, estimate
+from recsys.abtest.enrolment import told_as
+from recsys.abtest.exposure_rows import CONTROL, TREATMENT
+from recsys.abtest.metric_estimates import estimate
+from recsys.abtest.metric_sums import MetricSums
 from recsys.abtest.multiplicity import adjusted
-from recsys.abtest.outcomes import Measure, Outcomes
+from recsys.abtest.outcomes import Measure
 from recsys.abtest.plan import Plan
-from recsys.abtest.plan_sections import EXPOSURE, SegmentSection
 
 _UNKNOWN = "unknown"
 # More groups than these are no segment but an id.
@@ -63,140 +61,123 @@ class SegmentEffects:
     heterogeneity_p: float | None
 
 
-def segment_labels(segment: SegmentSection, outcomes: Outcomes) -> np.ndarray:
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """How users are grouped.
+
+    Attributes:
+        name: Of the segment.
+        by: `new-users`, `unhappy-users` or `column`.
+        column: Of exposures.
+        polarity_below: Of unhappy users.
+        is_declared: Whether the plan has it.
+        kept: Groups of a column that keep their name; see `most_frequent`.
+    """
+
+    name: str
+    by: str
+    column: str | None = None
+    polarity_below: float = 0.0
+    is_declared: bool = True
+    kept: tuple[str, ...] = ()
+
+
+def groupings_of(plan: Plan, explored: Sequence[str]) -> list[Grouping]:
+    """Return the groupings of a plan, in its order, and those that are explored."""
+    declared = [
+        Grouping(name=s.name, by=s.by, column=s.column, polarity_below=s.polarity_below)
+        for s in plan.segments
+    ]
+    return declared + [
+        Grouping(name=name, by="column", column=name, is_declared=False)
+        for name in sorted(set(explored))
+    ]
+
+
+def labels_of(grouping: Grouping, users: pl.DataFrame) -> pl.Series:
     """Return the name of each user's group, told from before the first exposure, shape (U,)."""
-    users = outcomes.users
-    if segment.by == "new-users":
-        return np.where(users["num_before"].to_numpy() == 0, "new", "known")
-    if segment.by == "unhappy-users":
-        num = users["ever_opinions"].to_numpy()
-        total = users["ever_opinion"].to_numpy() / Measure("review", "polarity").unit
-        is_unhappy = (num > 0) & (total < segment.polarity_below * np.maximum(num, 1))
-        return np.where(num == 0, "no review", np.where(is_unhappy, "unhappy", "content"))
-    assert segment.column is not None
-    return column_labels(users[told_as(segment.column)])
+    if grouping.by == "new-users":
+        is_new = pl.col("num_before") == 0
+        return users.select(pl.when(is_new).then(pl.lit("new")).otherwise(pl.lit("known")))[
+            :, 0
+        ].alias("label")
+    if grouping.by == "unhappy-users":
+        num = pl.col("ever_opinions")
+        total = pl.col("ever_opinion") / Measure("review", "polarity").unit
+        named = (
+            pl.when(num == 0)
+            .then(pl.lit("no review"))
+            .when(total < grouping.polarity_below * num)
+            .then(pl.lit("unhappy"))
+            .otherwise(pl.lit("content"))
+        )
+        return users.select(label=named)["label"]
+    assert grouping.column is not None
+    named = _named(users[told_as(grouping.column)])
+    kept = dict(zip(grouping.kept, grouping.kept, strict=True))
+    return named.replace_strict(kept, default=_REST, return_dtype=pl.String)
 
 
-def column_labels(column: pl.Series) -> np.ndarray:
-    """Return a column as names of groups: the most frequent ones, and the rest as `others`."""
-    named = column.cast(pl.String).fill_null(_UNKNOWN)
-    counts = named.value_counts().sort(["count", named.name], descending=[True, False])
-    kept = counts[named.name].head(_MOST_GROUPS).to_list()
-    return named.replace_strict(dict(zip(kept, kept, strict=True)), default=_REST).to_numpy()
+def column_names(column: pl.Series) -> Counter[str]:
+    """Count how often a column has each value."""
+    counts = _named(column).rename("name").value_counts()
+    return Counter(dict(counts.iter_rows()))
 
 
-def segment_effects(
-    name: str, labels_U: np.ndarray, values: MetricValues, plan: Plan, *, is_declared: bool
-) -> SegmentEffects:
+def most_frequent(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the most frequent values; groups of others are named `others`."""
+    return tuple(sorted(counts, key=lambda name: (-counts[name], name))[:_MOST_GROUPS])
+
+
+def _named(column: pl.Series) -> pl.Series:
+    return column.cast(pl.String).fill_null(_UNKNOWN)
+
+
+def segment_effects(grouping: Grouping, sums: MetricSums, plan: Plan) -> SegmentEffects:
     """Estimate the primary metric in each group, without adjustment.
 
     Heterogeneity is Cochran's Q: sum of ((effect - pooled) / se)^2, chi-square with G - 1 degrees.
     Source: Cochran 1954, "The combination of estimates from different experiments".
+
+    Args:
+        grouping: Of users.
+        sums: Of the primary metric in its groups.
+        plan: Of the experiment.
     """
+    metric = plan.primary
     found: list[tuple[str, int, Contrast | None]] = []
-    for group in sorted({str(label) for label in labels_U}):
-        rows = labels_U == group
-        two = estimate(values, analysis="welch", rows_U=rows)
+    for group in sums.labels:
+        two = estimate(sums, analysis="welch", label=group)
         contrast = None
         if two.control is not None and two.treatment is not None:
-            is_relative = values.metric.tested_scale == "relative"
+            is_relative = metric.tested_scale == "relative"
             contrast = (lift if is_relative else difference)(two.control, two.treatment)
-        found.append((group, int(rows.sum()), contrast))
-    groups = _read_groups(found, plan, values, is_declared=is_declared)
+        found.append((group, sums.num(CONTROL, group) + sums.num(TREATMENT, group), contrast))
+    is_declared = grouping.is_declared
+    groups = read_groups(found, plan, is_declared=is_declared)
     told = [c for _, _, c in found if c is not None and c.standard_error > 0]
     return SegmentEffects(
-        segment=name,
+        segment=grouping.name,
         is_declared=is_declared,
         groups=groups,
         heterogeneity_p=_heterogeneity(told) if len(told) > 1 else None,
     )
 
 
-def effects_by_day(
-    outcomes_log: pl.LazyFrame,
-    values: MetricValues,
-    outcomes: Outcomes,
-    plan: Plan,
-    *,
-    as_of: datetime,
-) -> list[GroupEffect]:
-    """Estimate the primary metric on each day since the first exposure: does the effect wear off.
-
-    Day d is of users for whom it is over. A sum of one user's day is cut as the sum of all days.
-
-    Args:
-        outcomes_log: As `recsys.abtest.outcomes.join_outcomes` has it.
-        values: Of the primary metric: a mean, a conversion (on that day), a ratio or satisfaction.
-        outcomes: Whose users take part.
-        plan: Of the experiment.
-        as_of: Rows at or after it are not used.
-    """
-    metric = values.metric
-    if metric.kind == "quantile" or (metric.denominator or ("",))[0] == EXPOSURE:
-        return []
-    users = outcomes.users.select("key", "arm", "entry_us")
-    until = epoch_us(as_of)
-    if "quantity" not in outcomes_log.collect_schema().names():
-        outcomes_log = outcomes_log.with_columns(quantity=pl.lit(1, dtype=pl.Int64))
-    since = pl.col("time_us") - pl.col("entry_us")
-    top = Measure(*metric.numerator)
-    bottom = None if metric.denominator is None else Measure(*metric.denominator)
-    # Whole numbers of 128 bits: sums of squares that do not depend on the order of rows.
-    summed = top.amount().sum()
-    if metric.kind == "conversion":
-        summed = (summed > 0).cast(pl.Int64)
-    elif values.cap is not None:
-        summed = pl.min_horizontal(summed, pl.lit(math.floor(values.cap * top.unit)))
-    below = pl.lit(1) if bottom is None else bottom.amount().sum()
-    per_day = (
-        outcomes_log.with_columns(user_key(), time_us=pl.col("event_time").dt.epoch("us"))
-        .filter(pl.col("time_us") < until)
-        .join(users.lazy(), on="key", how="inner")
-        .filter((since >= 0) & (since < round(plan.window_days * US_PER_DAY)))
-        .with_columns(day=since // US_PER_DAY)
-        .filter(pl.col("entry_us") + (pl.col("day") + 1) * US_PER_DAY <= until)
-        .group_by("key", "arm", "day")
-        .agg(top=summed.cast(pl.Int128), bottom=below.cast(pl.Int128))
-        .group_by("arm", "day")
-        .agg(
-            t=pl.col("top").sum(),
-            b=pl.col("bottom").sum(),
-            tt=(pl.col("top") ** 2).sum(),
-            bb=(pl.col("bottom") ** 2).sum(),
-            tb=(pl.col("top") * pl.col("bottom")).sum(),
-        )
-        .collect(engine="streaming")
-    )
-    units = (top.unit, 1 if bottom is None else bottom.unit)
-    sums = {(arm, day): _in_units(rest, units) for arm, day, *rest in per_day.iter_rows()}
-    arms, entry = users["arm"].to_numpy(), users["entry_us"].to_numpy()
-    found = []
-    for day in range(int(np.ceil(plan.window_days))):
-        is_over = entry + (day + 1) * US_PER_DAY <= until
-        counts = [int((is_over & (arms == arm)).sum()) for arm in (CONTROL, TREATMENT)]
-        contrast = None
-        if min(counts) > 1:
-            moments = [
-                _moments(counts[arm], sums.get((arm, day), [0.0] * 5))
-                for arm in (CONTROL, TREATMENT)
-            ]
-            two = [ratio_estimate(m) if bottom else mean_estimate(m) for m in moments]
-            if two[0] is not None and two[1] is not None:
-                contrast = difference(two[0], two[1])
-                if metric.tested_scale == "relative":
-                    contrast = lift(two[0], two[1])
-        found.append((str(day), sum(counts), contrast))
-    return _read_groups(found, plan, values, is_declared=True)
-
-
-def _read_groups(
+def read_groups(
     found: Sequence[tuple[str, int, Contrast | None]],
     plan: Plan,
-    values: MetricValues,
     *,
     is_declared: bool,
 ) -> list[GroupEffect]:
-    better = values.metric.better
+    """Read the contrasts of groups of a segment, or of days, as effects.
+
+    Args:
+        found: Name, number of users and contrast of each.
+        plan: Of the experiment.
+        is_declared: Whether the plan names them: p-values by Holm, else by Benjamini-Hochberg.
+    """
+    better = plan.primary.better
     readings = [
         None
         if contrast is None or contrast.standard_error == 0
@@ -222,19 +203,3 @@ def _heterogeneity(contrasts: Sequence[Contrast]) -> float:
     weight = np.array([c.standard_error for c in contrasts]) ** -2
     pooled = weight @ effect / weight.sum()
     return float(chi2.sf(weight @ (effect - pooled) ** 2, len(contrasts) - 1))
-
-
-def _in_units(sums: Sequence[int], units: tuple[int, int]) -> list[float]:
-    """Return sums, squares and products of whole numbers in the units of the metric."""
-    top, bottom = units
-    divisors = (top, bottom, top * top, bottom * bottom, top * bottom)
-    return [whole / divisor for whole, divisor in zip(sums, divisors, strict=True)]
-
-
-def _moments(num_users: int, sums: Sequence[float]) -> Moments:
-    """Return moments of users of whom those without events have only zeros."""
-    t, b, tt, bb, tb = sums
-    mean = np.array([t, b]) / num_users
-    squares = np.array([[tt, tb], [tb, bb]])
-    covariance = (squares - num_users * np.outer(mean, mean)) / (num_users - 1)
-    return Moments(num_users, mean, covariance)
