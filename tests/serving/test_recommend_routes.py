@@ -200,7 +200,7 @@ def test_a_language_with_few_purchases_is_no_segment(
         assert snapshot is not None
         bought = snapshot.population.bought
         speaks_U = np.cumsum(np.diff(bought.indptr)) < MIN_PURCHASES
-        language_U = pl.Series(np.where(speaks_U, "zh", None), dtype=pl.String)
+        language_U = pl.Series(["zh" if speaks else None for speaks in speaks_U])
         assert speaks_U.any()
         assert not segments_by_language(snapshot.deep, bought, language_U, None)
 
