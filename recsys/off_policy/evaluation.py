@@ -40,6 +40,8 @@ WEIGHTED = ("replay", "ipw", "clipped_ipw", "snipw")
 MODELLED = ("dm", "dr", "sndr", "switch_dr", "dros")
 BOOSTED = "_lightgbm"
 ESTIMATORS = (*WEIGHTED, *MODELLED, *(f"{name}{BOOSTED}" for name in MODELLED), *SLATE_ESTIMATORS)
+# What the log itself earned is resampled beside the estimates.
+_LOGGED = "logged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,16 @@ def evaluate_policy(
     estimates: dict[str, Estimate] = {}
     left_out: dict[str, str] = {}
     clip = None
-    if not reasons:
+    logged = est.direct_method(log.reward, log.reward_range)
+    if reasons:
+        logged_interval = bootstrap(
+            [logged],
+            log.group,
+            seed=config.seed,
+            num_resamples=config.num_resamples,
+            level=config.level,
+        )[0]
+    else:
         clip = (
             choose_clip(log.reward, weight, log.group, log.reward_range)
             if config.clip is None
@@ -135,7 +146,9 @@ def evaluate_policy(
         if num_accepted < config.gates.least_effective_rows:
             del found["replay"]
         sizes = dict.fromkeys(found, overlap.effective_sample_size) | {"replay": num_accepted}
-        estimates = _estimates(found, log.group, sizes, config)
+        sizes[_LOGGED] = float(len(log))
+        estimates = _estimates(found | {_LOGGED: logged}, log.group, sizes, config)
+        logged_interval = estimates.pop(_LOGGED).intervals.bootstrap
         of_lists, left_out = _of_lists(log, ratio, config)
         if "replay" not in estimates:
             left_out["replay"] = (
@@ -147,7 +160,6 @@ def evaluate_policy(
             why = left_out.get(config.estimator, "the log does not name lists of several places")
             reasons = [f"{config.estimator} cannot be had: {why}"]
             estimates, clip = {}, None
-    logged = est.direct_method(log.reward, log.reward_range)
     return OffPolicyReport(
         policy=target.name,
         reward=log.reward_name,
@@ -160,13 +172,7 @@ def evaluate_policy(
         overlap=overlap,
         clip=clip,
         logged_value=logged.value,
-        logged_interval=bootstrap(
-            [logged],
-            log.group,
-            seed=config.seed,
-            num_resamples=config.num_resamples,
-            level=config.level,
-        )[0],
+        logged_interval=logged_interval,
         num_rows=len(log),
         num_actions=log.num_actions,
         num_lists=len(log.list_ids) if log.has_lists else None,
