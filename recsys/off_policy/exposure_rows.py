@@ -18,6 +18,7 @@ import polars as pl
 from features.opinion import JUDGING_SOURCES
 from recsys.errors import LogError
 
+MOST_DAYS = 36_500
 _PAIR = ["user_id", "item_id"]
 
 
@@ -39,8 +40,10 @@ class Attribution:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in ("window_days", "judged_days"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted above 0")
+            if not 0 < getattr(self, name) <= MOST_DAYS:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, wanted above 0 and at most {MOST_DAYS:,}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

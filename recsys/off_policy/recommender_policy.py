@@ -16,6 +16,7 @@ from features.profiles import user_profiles, visible_state
 from features.visibility import Visible, everything
 from recsys.errors import PolicyError
 from recsys.interactions import IdMap
+from recsys.off_policy.exposure_rows import MOST_DAYS
 from recsys.query import Population, Query
 from recsys.recommender import Recommender
 from recsys.world import ShopTables
@@ -70,13 +71,18 @@ def recommender_scores(
         refresh_days: Period after which what is known of users is taken anew.
 
     Raises:
-        PolicyError: If a column is missing, or no candidate of any list is known.
+        PolicyError: If a column is missing, the period is out of range, or no candidate of any list
+            is known.
     """
     missing = [name for name in _LIST_COLUMNS if name not in rows.columns]
     if missing:
         raise PolicyError(
             f"a bundle cannot be asked without {', '.join(missing)}: the log must say who asked, "
             "when, and what could have been shown"
+        )
+    if not 0 < refresh_days <= MOST_DAYS:
+        raise PolicyError(
+            f"refresh_days is {refresh_days}, wanted above 0 and at most {MOST_DAYS:,}"
         )
     lists = rows.select(_LIST_COLUMNS).unique("list_id", keep="first").sort("event_time", "list_id")
     found, num_silent = [], 0

@@ -153,3 +153,5 @@ def test_the_rows_are_a_log() -> None:
     assert log.candidate_id.tolist() == list("abcabc")
     with pytest.raises(ValueError, match="window_days is 0"):
         Attribution(window_days=0)
+    with pytest.raises(ValueError, match="judged_days is inf, wanted above 0 and at most 36,500"):
+        Attribution(judged_days=float("inf"))

@@ -108,5 +108,8 @@ def test_logs_that_cannot_be_asked_about_are_refused(
     with pytest.raises(PolicyError, match="cannot be asked without user_id, candidates"):
         recommender_scores(rows(["u00"]).drop("user_id", "candidates"), shop.tables, recommender)
     other = rows(["u00"]).with_columns(candidates=pl.lit(["x", "y"]))
+    for wrong in (0.0, float("inf"), float("nan")):
+        with pytest.raises(PolicyError, match="refresh_days is"):
+            recommender_scores(other, shop.tables, recommender, refresh_days=wrong)
     with pytest.raises(PolicyError, match="none of the candidates of all 1 lists"):
         recommender_scores(other, shop.tables, recommender)
