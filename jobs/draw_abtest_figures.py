@@ -28,6 +28,7 @@ class _Row(NamedTuple):
     reading: Reading | None
     better: str
     margin: float | None = None
+    is_confirmed: bool = True
 
 
 def draw_metrics(metrics: Sequence[MetricResult]) -> "Figure":
@@ -42,6 +43,7 @@ def draw_metrics(metrics: Sequence[MetricResult]) -> "Figure":
             m.tested,
             m.metric.better,
             m.metric.margin,
+            m.metric.role != "secondary" or bool(m.is_significant),
         )
         for m in metrics
     ]
@@ -168,8 +170,10 @@ def _finite(reading: Reading | None) -> list[float]:
 
 
 def _look(row: _Row) -> tuple[str, str]:
-    """Return colour and marker: better, worse, or open."""
+    """Return colour and marker: better, worse, or open, as of what is not confirmed."""
     assert row.reading is not None
+    if not row.is_confirmed:
+        return _OPEN, "o"
     low, high = row.reading.low, row.reading.high
     if row.better == "lower":
         low, high = -high, -low
