@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from recsys.abtest.days import effects_by_day
-from recsys.abtest.enrolment import check_arms, merged
+from recsys.abtest.enrolled import check_arms, merged
 from recsys.abtest.exposure_rows import CONTROL, TREATMENT
 from recsys.abtest.gates import (
     Gate,

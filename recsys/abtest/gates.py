@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import chisquare
 
 from recsys.abtest.effects import difference, tail
-from recsys.abtest.enrolment import Enrolled
+from recsys.abtest.enrolled import Enrolled
 from recsys.abtest.estimates import mean_estimate
 from recsys.abtest.exposure_rows import CONTROL, TREATMENT
 from recsys.abtest.metric_sums import MetricSums

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from recsys.abtest.enrolment import Enrolled
+from recsys.abtest.enrolled import Enrolled
 from recsys.abtest.gates import Gate
 from recsys.abtest.metric_sums import MetricSums
 from recsys.abtest.outcomes import Measure

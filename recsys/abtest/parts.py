@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from recsys.abtest.days import DaySums, sum_days
-from recsys.abtest.enrolment import Enrolled, enrol, told_as
+from recsys.abtest.enrolled import Enrolled
+from recsys.abtest.enrolment import enrol, told_as
 from recsys.abtest.metric_sums import Column, events_before, summed
 from recsys.abtest.order_statistics import Span, bin_counts, span
 from recsys.abtest.outcomes import Measure, event_values, join_outcomes

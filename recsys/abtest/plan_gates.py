@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from recsys.abtest.enrolment import Enrolled
+from recsys.abtest.enrolled import Enrolled
 from recsys.abtest.gates import Gate
 from recsys.abtest.looks import time_fraction, unplanned_looks
 from recsys.abtest.plan import Plan
