@@ -292,6 +292,7 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
     order = json.loads((folder / "sources.json").read_text())
     has_text_index = (folder / _TEXT_INDEX).exists()
     text_index = load_index(folder / _TEXT_INDEX) if has_text_index else None
+    _check_shapes(arrays, len(profiles))
     sources = [
         _read_source(entry, arrays, config, features, towers, index, text_index) for entry in order
     ]
@@ -306,6 +307,23 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
         ranker=Ranker(booster=lgb.Booster(model_file=folder / "ranker.txt"), **ranker),
         config=config,
     )
+
+
+def _check_shapes(arrays: dict[str, np.ndarray], num_items: int) -> None:
+    """Make sure that arrays fit together: compiled loops do not look where they read.
+
+    Raises:
+        ValueError: If one is of another number of items.
+    """
+    one_an_item = ("item_vectors", "text", "item_dense", "brand_idx")
+    found = {name: len(arrays[name]) for name in one_an_item}
+    found["category_indptr"] = len(arrays["category_indptr"]) - 1
+    by_item = ("item_to_item", "next_item", "two_steps", "linear", "browsed")
+    tables = (f"{name}.indptr" for name in (*by_item, "popular_in_categories.of_items"))
+    found |= {name: len(arrays[name]) - 1 for name in tables if name in arrays}
+    wrong = {name: num for name, num in found.items() if num != num_items}
+    if wrong:
+        raise ValueError(f"{num_items} items, but {wrong}")
 
 
 def _read_source(

@@ -89,7 +89,13 @@ def pair_features(
             ignored by the caller.
         items: Features over the item index.
         text: Centred unit text vectors, float32, shape (I, D).
+
+    Raises:
+        ValueError: If text is of another number of items.
     """
+    # Compiled loops do not look where they read.
+    if len(text) != len(items):
+        raise ValueError(f"text vectors of {len(text)} items, wanted {len(items)}")
     shape = candidates.item_idx.shape
     num_others = 3 * len(candidates.sources) + 2 + items.dense.shape[1] + query.user.shape[1]
     features = np.zeros((*shape, num_others + len(PAIR_FEATURES)), dtype=np.float32)

@@ -208,3 +208,20 @@ def test_an_interrupted_write_leaves_no_bundle_and_can_be_repeated(
 
 def test_a_config_survives_json() -> None:
     assert read_config(json.loads(json.dumps(asdict(CONFIG)))) == CONFIG
+
+
+def test_arrays_that_do_not_fit_together_are_refused(shop: FittedShop, tmp_path: Path) -> None:
+    recommender = recommender_of(shop)
+    folder = tmp_path / "v1"
+    write_bundle(
+        folder,
+        replace(recommender, text=recommender.text[:-1]),
+        created_at=AS_OF.isoformat(),
+        metrics={},
+        data={},
+        code={"version": "test"},
+    )
+    num_items = len(recommender.items)
+    wrong = rf"{num_items} items, but \{{'text': {num_items - 1}\}}"
+    with pytest.raises(BundleError, match=f"v1 cannot be loaded: {wrong}"):
+        load_bundle(folder)

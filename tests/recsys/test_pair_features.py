@@ -44,6 +44,12 @@ def test_names_match_the_width() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 
+def test_text_of_another_catalogue_is_refused() -> None:
+    query, items = random_query(1), random_features(1)
+    with pytest.raises(ValueError, match=r"text vectors of 3 items, wanted \d+"):
+        pair_features(query, candidates_of(np.zeros((6, 4))), items, items.text[:3])
+
+
 def test_one_request_equals_its_row_of_a_batch() -> None:
     query, items = random_query(2), random_features(2)
     rng = np.random.default_rng(0)
