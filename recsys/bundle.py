@@ -50,9 +50,11 @@ from recsys.sources import (
 )
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 MANIFEST = "manifest.json"
 _TEXT_INDEX = "text_index.faiss"
+# Arrays of the query tower with a row an item: mapped, as all that is large.
+_ITEM_TABLES = ("item_table", "text_table")
 _CONFIG_PARTS = {
     "history": HistoryWeights,
     "candidates": CandidateConfig,
@@ -211,8 +213,10 @@ def load_item_vectors(folder: Path) -> tuple[np.ndarray, str]:
 
 
 def _write_parts(folder: Path, r: Recommender) -> None:
+    tower = r.towers.query.arrays()
+    tables = {f"query.{name}": tower.pop(name) for name in _ITEM_TABLES}
     save_file(
-        {name: np.ascontiguousarray(array) for name, array in r.towers.query.arrays().items()},
+        {name: np.ascontiguousarray(array) for name, array in tower.items()},
         folder / "query_tower.safetensors",
     )
     save_index(r.index, folder / "index.faiss")
@@ -231,7 +235,7 @@ def _write_parts(folder: Path, r: Recommender) -> None:
         "recalls": np.array(r.towers.recalls),
         "text": r.text,
         "item_dense": r.features.dense,
-        "item_text": r.features.text,
+        **tables,
         "category_indptr": r.features.category_indptr,
         "category_idx": r.features.category_idx,
         "brand_idx": r.features.brand_idx,
@@ -274,7 +278,8 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
     num_categories, num_brands = arrays["vocabulary_sizes"].tolist()
     features = ItemFeatures(
         dense=arrays["item_dense"],
-        text=arrays["item_text"],
+        # Of text the tower's table and the centred vectors are all that answers need.
+        text=np.zeros((len(profiles), 0), dtype=np.float32),
         category_indptr=arrays["category_indptr"],
         category_idx=arrays["category_idx"],
         num_categories=num_categories,
@@ -282,7 +287,10 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
         num_brands=num_brands,
     )
     towers = TrainedTowers(
-        query=QueryTowerWeights(**load_file(folder / "query_tower.safetensors")),
+        query=QueryTowerWeights(
+            **load_file(folder / "query_tower.safetensors"),
+            **{name: arrays[f"query.{name}"] for name in _ITEM_TABLES},
+        ),
         item_vectors=arrays["item_vectors"],
         losses=arrays["losses"].tolist(),
         recalls=arrays["recalls"].tolist(),

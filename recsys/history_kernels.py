@@ -172,7 +172,7 @@ def pooled(
         item_table: float32.
         category_table: float32.
         brand_table: float32.
-        text: Of items, float32.
+        text: Of items, float32, shape (I, T).
     """
     length_B = indptr[1:] - indptr[:-1]
     category_C, num_categories_B, share_C = category_bags(

@@ -33,7 +33,8 @@ class ItemFeatures:
     Attributes:
         dense: Transformed profile columns in the order of `DENSE_COLUMNS`, 0 where unknown,
             float32, shape (I, F).
-        text: Unit text vectors, zero where an item has no text, float32, shape (I, D).
+        text: Unit text vectors, zero where an item has no text, float32, shape (I, D); without
+            columns where they were read from a bundle, which nobody learns from.
         category_indptr: Categories of item i are category_idx[indptr[i]:indptr[i + 1]].
         category_idx: int32.
         num_categories: Size of the category vocabulary, at least 1.

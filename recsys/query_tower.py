@@ -21,13 +21,14 @@ from recsys.two_tower_inputs import attended, query_features, query_shares
 class QueryTowerWeights:
     """Arrays of a trained query tower; matrices are (outputs, inputs) as torch keeps them.
 
-    The last three are of attention, empty where histories are pooled by their weights.
+    `text_table` is what the tower's text layer makes of each item's text vector, less the bias: what
+    is pooled first and mapped then is the same, and a sixth as wide. The last three are of attention, empty where histories are pooled by their weights.
     """
 
     item_table: np.ndarray
     category_table: np.ndarray
     brand_table: np.ndarray
-    text_weight: np.ndarray
+    text_table: np.ndarray
     text_bias: np.ndarray
     hidden_weight: np.ndarray
     hidden_bias: np.ndarray
@@ -112,9 +113,9 @@ class QueryTower:
             w.item_table,
             w.category_table,
             w.brand_table,
-            features.text,
+            w.text_table,
         )
-        return [*pooled, text @ w.text_weight.T + w.text_bias]
+        return [*pooled, text + w.text_bias]
 
 
 def _attention_logits(read_HX: np.ndarray, w: QueryTowerWeights) -> np.ndarray:

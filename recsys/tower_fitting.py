@@ -50,7 +50,7 @@ def trained_towers(model: TwoTower, data: TowerData, done: Progress, device: str
     """Take what retrieval needs out of a trained model."""
     log_recent = np.log1p(recent_popularity(data.interactions))
     return TrainedTowers(
-        query=query_tower_weights(model),
+        query=query_tower_weights(model, data.features),
         item_vectors=item_vectors(model, data.features, log_recent, device),
         losses=done.losses,
         recalls=done.recalls,

@@ -203,8 +203,8 @@ def history_tensors(
     return row_H, log_weight_H, inputs_HP
 
 
-def query_tower_weights(model: TwoTower) -> QueryTowerWeights:
-    """Take what `recsys.query_tower` needs out of a trained model."""
+def query_tower_weights(model: TwoTower, features: ItemFeatures) -> QueryTowerWeights:
+    """Take what `recsys.query_tower` needs out of a model trained on items of these features."""
     state = {name: t.detach().cpu().float().numpy() for name, t in model.state_dict().items()}
     tables = {
         key: next(t for name, t in state.items() if name.endswith(f"{key}_table.weight"))
@@ -215,7 +215,7 @@ def query_tower_weights(model: TwoTower) -> QueryTowerWeights:
         item_table=tables["item"],
         category_table=tables["category"],
         brand_table=tables["brand"],
-        text_weight=state["text.weight"],
+        text_table=features.text @ state["text.weight"].T,
         text_bias=state["text.bias"],
         hidden_weight=state["query.1.weight"],
         hidden_bias=state["query.1.bias"],

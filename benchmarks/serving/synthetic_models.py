@@ -130,7 +130,7 @@ def _towers(
         item_table=vectors + normal(num_items, dim, scale=0.3),
         category_table=normal(features.num_categories, dim),
         brand_table=normal(features.num_brands, dim),
-        text_weight=normal(dim, features.text.shape[1]),
+        text_table=features.text @ normal(dim, features.text.shape[1]).T,
         text_bias=normal(dim),
         hidden_weight=normal(hidden, 8 * dim + NUM_QUERY_FEATURES),
         hidden_bias=normal(hidden),

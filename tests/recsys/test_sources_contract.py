@@ -47,7 +47,7 @@ def tower() -> QueryTower:
             item_table=weights(NUM_ITEMS, DIM),
             category_table=weights(4, DIM),
             brand_table=weights(3, DIM),
-            text_weight=weights(DIM, 6),
+            text_table=weights(NUM_ITEMS, DIM),
             text_bias=weights(DIM),
             hidden_weight=weights(8, 8 * DIM + NUM_QUERY_FEATURES),
             hidden_bias=weights(8),

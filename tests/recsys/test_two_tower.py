@@ -90,7 +90,7 @@ def test_the_query_tower_in_numpy_agrees_with_torch(attention: bool) -> None:
         if model.attention is not None:
             model.attention.told.weight.normal_()
     tower = QueryTower(
-        weights=query_tower_weights(model),
+        weights=query_tower_weights(model, DATA.features),
         features=DATA.features,
         history=DATA.weights,
         max_history=4,
