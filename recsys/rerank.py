@@ -313,12 +313,9 @@ def _below_cap(
 
 def _rarest_category(features: ItemFeatures) -> np.ndarray:
     """Return the rarest category of each item, the first of equals, -1 for none, shape (I,)."""
-    item = np.repeat(np.arange(len(features)), np.diff(features.category_indptr))
-    order = np.lexsort((-features.category_rarity[features.category_idx], item))
-    first = np.unique(item[order], return_index=True)[1]
-    found = np.full(len(features), -1, dtype=np.int64)
-    found[item[order][first]] = features.category_idx[order][first]
-    return found
+    return kernels.rarest_category(
+        features.category_indptr, features.category_idx, features.category_rarity
+    )
 
 
 def _rule_factors(rules: Sequence[Rule], items: IdMap, profiles: pl.DataFrame) -> np.ndarray:

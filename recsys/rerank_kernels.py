@@ -84,3 +84,23 @@ def found_wanting(
             told = -polarity[entry] * complaint_A[aspect[entry]]
             wanting_K[k] = max(wanting_K[k], told)
     return wanting_K
+
+
+@_compiled
+def rarest_category(
+    category_indptr: np.ndarray, category_idx: np.ndarray, rarity_C: np.ndarray
+) -> np.ndarray:
+    """Return the rarest category of each item, the first of equals, -1 for none, int64, (I,).
+
+    Args:
+        category_indptr: Categories of item i are category_idx[indptr[i]:indptr[i + 1]].
+        category_idx: See there.
+        rarity_C: Of categories.
+    """
+    rarest_I = np.full(len(category_indptr) - 1, -1, dtype=np.int64)
+    for i in range(len(rarest_I)):
+        for entry in range(category_indptr[i], category_indptr[i + 1]):
+            category = category_idx[entry]
+            if rarest_I[i] < 0 or rarity_C[category] > rarity_C[rarest_I[i]]:
+                rarest_I[i] = category
+    return rarest_I
