@@ -15,7 +15,7 @@ from features.live_profile import ACTS, PRIORS, SAID, live_features
 from features.shrinkage import GroupPrior
 from features.store import Store
 from serving.catalogue import Catalogue
-from serving.live_users import LiveUser
+from serving.live_users import ACT_COLUMNS, LiveUser
 
 _JUST_AFTER = timedelta(microseconds=1)
 
@@ -77,7 +77,8 @@ def _acts(live: LiveUser, catalogue: Catalogue, now: datetime) -> pl.DataFrame:
         idx = None if item_id is None else catalogue.index.get(item_id)
         return None if idx is None else catalogue.price_cents[idx]
 
-    rows = [row | {"list_price_cents": list_price(row["item_id"])} for row in live.acts]
+    acts = (dict(zip(ACT_COLUMNS, act, strict=True)) for act in live.acts)
+    rows = [act | {"list_price_cents": list_price(act["item_id"])} for act in acts]
     return _frame(rows, ACTS, now)
 
 

@@ -9,6 +9,7 @@ Not for several threads at once, but for `of`.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class LiveUser:
         wrong_causes: Items that must not be given as a reason, nor count as the user's taste.
         wrong_quotes: Reviews that must not be quoted.
         counts: Sums of what profile columns count; see `live_query.with_live`.
-        acts: Rows of the table of events, as far as profiles read them.
+        acts: Rows of the table of events, columns `ACT_COLUMNS`.
         said: Rows of reviews and what was felt in them, by the key of the log; see `live_profile`.
     """
 
@@ -52,7 +53,7 @@ class LiveUser:
     wrong_causes: set[str] = field(default_factory=set)
     wrong_quotes: set[str] = field(default_factory=set)
     counts: dict[str, float] = field(default_factory=dict)
-    acts: list[dict[str, Any]] = field(default_factory=list)
+    acts: list[tuple[Any, ...]] = field(default_factory=list)
     said: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def count(self, name: str, value: float = 1.0) -> None:
@@ -176,7 +177,9 @@ class LiveUsers:
 def _keep(user: LiveUser, entry: Entry, content: dict[str, Any]) -> None:
     """Keep the row that the tables will have."""
     if entry.kind in ("event", "feedback"):
-        user.acts.append({name: content.get(name) for name in ACT_COLUMNS})
+        # Kinds are few and events many: one string a kind.
+        kind = sys.intern(content["event_type"])
+        user.acts.append((kind, *(content.get(name) for name in ACT_COLUMNS[1:])))
     else:
         row = user.said.setdefault(entry.key, {})
         row |= {name: content[name] for name in SAID_COLUMNS if name in content}
