@@ -21,8 +21,9 @@ from recsys.two_tower_inputs import attended, query_features, query_shares
 class QueryTowerWeights:
     """Arrays of a trained query tower; matrices are (outputs, inputs) as torch keeps them.
 
-    `text_table` is what the tower's text layer makes of each item's text vector, less the bias: what
-    is pooled first and mapped then is the same, and a sixth as wide. The last three are of attention, empty where histories are pooled by their weights.
+    `text_table` is what the tower's text layer makes of each item's text vector, less the bias:
+    pooled first and mapped then it would be the same, and wider. The last three are of attention,
+    empty where histories are pooled by their weights.
     """
 
     item_table: np.ndarray
