@@ -1,8 +1,5 @@
 """Drawings of an experiment: intervals of metrics, effect over time, forest of segments."""
 
-import base64
-import html
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,27 +106,6 @@ def draw_exposures(found: Analysis) -> "Figure":
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def embedded(figure: "Figure", alt: str, caption: str) -> str:
-    """Return a drawing as part of a page: SVG whose words are shapes, the same on every run.
-
-    Args:
-        figure: The drawing.
-        alt: What it shows, for who cannot see it.
-        caption: Below it.
-    """
-    from matplotlib import rc_context
-
-    drawn = io.BytesIO()
-    unsigned = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "sentirec"}):
-        figure.savefig(drawn, format="svg", metadata=unsigned)
-    data = base64.b64encode(drawn.getvalue()).decode()
-    return (
-        f'<figure><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
 
 
 def _forest(rows: Sequence[_Row], *, is_share: bool, xlabel: str) -> "Figure":

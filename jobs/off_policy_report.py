@@ -1,33 +1,16 @@
 """One self-contained HTML page of an off-policy evaluation, verdict first. No script in it."""
 
-import base64
-import html
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jobs.report_page import page, picture, table, text
 from recsys.off_policy import OffPolicyReport
 from recsys.off_policy.overlap import TOP_SHARE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1b1f24; background: #fff; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
-.verdict { padding: .8rem 1rem; border-left: 5px solid #0072b2; background: #f3f7fb; }
-.refused { border-color: #b34700; background: #fdf5ef; }
-.dim { color: #57606a; margin-top: 0; overflow-wrap: anywhere; } .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #d0d7de;
-  font-variant-numeric: tabular-nums; font-weight: normal; }
-thead th { color: #57606a; } th:first-child { text-align: left; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
-figcaption { color: #57606a; font-size: .92rem; }
-"""
 _INK, _BLUE, _RED, _PALE = "#1b1f24", "#0072b2", "#b34700", "#8c959f"
 
 
@@ -40,17 +23,18 @@ def off_policy_report(report: OffPolicyReport, *, source: str, left_out: dict[st
         left_out: Exposures that were left out, by why.
     """
     refused = bool(report.reasons)
+    kind = "refused" if refused else "answered"
     parts = [
-        f"<main><h1>{_text(report.reward)} of {_text(report.policy)}, from the log of another</h1>",
-        f"<p class=dim>{_text(source)}</p>",
-        f'<div class="verdict{" refused" if refused else ""}"><strong>{_text(report.verdict)}'
-        f"</strong>{_verdict(report)}</div>",
-        *(f"<p>Caution: {_text(told)}.</p>" for told in report.cautions),
+        f"<main><h1>{text(report.reward)} of {text(report.policy)}, from the log of another</h1>",
+        f"<p class=dim>{text(source)}</p>",
+        f'<div class="verdict {kind}"><strong>{text(report.verdict)}</strong>'
+        f"{_verdict(report)}</div>",
+        *(f"<p>Caution: {text(told)}.</p>" for told in report.cautions),
     ]
     if not refused:
         parts += [
             "<h2>Estimates</h2>",
-            _picture(
+            picture(
                 _draw_estimates(report),
                 "Estimates with their bootstrap intervals; the values are in the table.",
                 "Values with 95% bootstrap intervals; the line is what the log itself earned. "
@@ -58,11 +42,11 @@ def off_policy_report(report: OffPolicyReport, *, source: str, left_out: dict[st
                 "intervals lie around their own mean.",
             ),
             _estimates(report),
-            *(f"<p>No {_text(name)}: {_text(why)}.</p>" for name, why in report.left_out.items()),
+            *(f"<p>No {text(name)}: {text(why)}.</p>" for name, why in report.left_out.items()),
         ]
     parts += [
         "<h2>Overlap</h2>",
-        _picture(
+        picture(
             _draw_weights(report.weight),
             "How many rows have which weight; the figures are in the table.",
             "Rows by weight, the policy's chance over the logged one. The more rows at 0 and the "
@@ -72,23 +56,16 @@ def off_policy_report(report: OffPolicyReport, *, source: str, left_out: dict[st
         "</main>",
     ]
     title = f"{report.reward} of {report.policy}: {report.verdict}"
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width'>"
-        "<meta http-equiv=Content-Security-Policy "
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    return page(title, "".join(parts))
 
 
 def _verdict(report: OffPolicyReport) -> str:
     if report.reasons:
-        return "<ul>" + "".join(f"<li>{_text(why)}</li>" for why in report.reasons) + "</ul>"
+        return "<ul>" + "".join(f"<li>{text(why)}</li>" for why in report.reasons) + "</ul>"
     found = report.estimates[report.estimator]
     low, high = found.intervals.bootstrap
     return (
-        f": by {_text(report.estimator)} the policy earns {found.value:.6f} ({low:.6f} to "
+        f": by {text(report.estimator)} the policy earns {found.value:.6f} ({low:.6f} to "
         f"{high:.6f}); the log itself earned {report.logged_value:.6f} "
         f"({report.logged_interval[0]:.6f} to {report.logged_interval[1]:.6f})."
     )
@@ -101,7 +78,7 @@ def _estimates(report: OffPolicyReport) -> str:
         cells = [f"{found.value:.6f}", f"{bounds.standard_error:.6f}"]
         pairs = (bounds.bootstrap, bounds.normal, bounds.empirical_bernstein)
         cells += ["–" if pair is None else f"{pair[0]:.6f} to {pair[1]:.6f}" for pair in pairs]
-        rows.append((name, [*cells, f"{found.effective_sample_size:,.1f}"]))
+        rows.append((name, *cells, f"{found.effective_sample_size:,.1f}"))
     head = (
         "estimator",
         "value",
@@ -111,41 +88,27 @@ def _estimates(report: OffPolicyReport) -> str:
         "empirical Bernstein",
         "effective n",
     )
-    return _table(head, rows)
+    return table("", head, rows)
 
 
 def _overlap(report: OffPolicyReport, left_out: dict[str, int]) -> str:
     found = report.overlap
     rows = [
-        ("rows", [f"{report.num_rows:,}"]),
-        ("actions", [f"{report.num_actions:,}"]),
-        ("lists", ["–" if report.num_lists is None else f"{report.num_lists:,}"]),
-        ("drawn together (users or lists)", [f"{report.num_groups:,}"]),
-        ("effective sample size", [f"{found.effective_sample_size:,.1f}"]),
-        ("largest weight", [f"{found.largest_weight:.4f}"]),
-        ("its share of all weight", [f"{found.largest_share:.2%}"]),
-        (f"share of the top {TOP_SHARE:.0%} of rows", [f"{found.top_share:.2%}"]),
-        ("mean weight", [f"{found.mean_weight:.4f} ± {found.mean_weight_error:.4f}"]),
-        ("shown by the policy and never logged", [f"{found.unlogged_share:.2%}"]),
-        ("effective users or lists", [f"{found.num_effective_groups:,.1f}"]),
-        ("rewarded rows that carry it", [f"{found.num_effective_rewards:.1f}"]),
-        *((f"exposures left out {why}", [f"{count:,}"]) for why, count in left_out.items()),
+        ("rows", f"{report.num_rows:,}"),
+        ("actions", f"{report.num_actions:,}"),
+        ("lists", "–" if report.num_lists is None else f"{report.num_lists:,}"),
+        ("drawn together (users or lists)", f"{report.num_groups:,}"),
+        ("effective sample size", f"{found.effective_sample_size:,.1f}"),
+        ("largest weight", f"{found.largest_weight:.4f}"),
+        ("its share of all weight", f"{found.largest_share:.2%}"),
+        (f"share of the top {TOP_SHARE:.0%} of rows", f"{found.top_share:.2%}"),
+        ("mean weight", f"{found.mean_weight:.4f} ± {found.mean_weight_error:.4f}"),
+        ("shown by the policy and never logged", f"{found.unlogged_share:.2%}"),
+        ("effective users or lists", f"{found.num_effective_groups:,.1f}"),
+        ("rewarded rows that carry it", f"{found.num_effective_rewards:.1f}"),
+        *((f"exposures left out {why}", f"{count:,}") for why, count in left_out.items()),
     ]
-    return _table(("of the log", ""), rows)
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, list[str]]]) -> str:
-    columns = "".join(f"<th scope=col>{_text(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr><th scope=row>{_text(name)}</th>"
-        + "".join(f"<td>{_text(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for name, cells in rows
-    )
-    return (
-        f"<div class=wide><table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
-        "</div>"
-    )
+    return table("", ("of the log", ""), rows)
 
 
 def _draw_estimates(report: OffPolicyReport) -> "Figure":
@@ -182,22 +145,3 @@ def _draw_weights(weight: np.ndarray) -> "Figure":
     axes.set_xlabel(f"weight; {len(weight) - len(some):,} rows have weight 0")
     axes.set_ylabel("rows")
     return figure
-
-
-def _picture(figure: "Figure", alt: str, caption: str) -> str:
-    """Return a drawing inside the page; its words are shapes, so that no font is needed."""
-    from matplotlib import rc_context
-
-    drawn = io.BytesIO()
-    unsigned = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "sentirec"}):
-        figure.savefig(drawn, format="svg", metadata=unsigned)
-    data = base64.b64encode(drawn.getvalue()).decode()
-    return (
-        f'<figure><img alt="{_text(alt)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-    )
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))

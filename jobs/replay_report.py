@@ -1,9 +1,7 @@
 """One self-contained HTML page of a replay of two bundles, verdict first. No script in it."""
 
-import html
-
-from jobs.off_policy_report import STYLE
 from jobs.replay_bundles import BETTER, ReplayReport
+from jobs.report_page import page, table, text
 from recsys.bundle_replay import ChangedUser
 from recsys.slices import Slice
 
@@ -13,15 +11,15 @@ _BAR_PX = 260
 def replay_report(report: ReplayReport) -> str:
     """Return the page."""
     comparison = report.comparison
-    refused = "" if report.verdict == BETTER else " refused"
+    kind = "answered" if report.verdict == BETTER else "refused"
     title = f"{report.b} against {report.a} on history"
     parts = [
-        f"<main><h1>{_text(title)}</h1>",
+        f"<main><h1>{text(title)}</h1>",
         f"<p class=dim>{report.num_test_users:,} users who bought something new since "
-        f"{_text(report.split_at.isoformat())}</p>",
-        f'<div class="verdict{refused}"><strong>{_text(report.verdict)}</strong>'
-        f" by {_text(report.metric)}</div>",
-        *(f"<p>Caution: {_text(told)}.</p>" for told in report.cautions),
+        f"{text(report.split_at.isoformat())}</p>",
+        f'<div class="verdict {kind}"><strong>{text(report.verdict)}</strong>'
+        f" by {text(report.metric)}</div>",
+        *(f"<p>Caution: {text(told)}.</p>" for told in report.cautions),
         "<h2>Metrics</h2>",
         _metrics(report),
         "<h2>For whom</h2>",
@@ -32,14 +30,7 @@ def replay_report(report: ReplayReport) -> str:
         *(_lists(report, user) for user in comparison.changed),
         "</main>",
     ]
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width'>"
-        "<meta http-equiv=Content-Security-Policy "
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    return page(title, "".join(parts))
 
 
 def _metrics(report: ReplayReport) -> str:
@@ -60,20 +51,20 @@ def _metrics(report: ReplayReport) -> str:
             cells += [f"{of_b[name] - of_a[name]:+.4f}", "–", "–", "–"]
         else:
             cells += ["–"] * 4
-        rows.append((name, cells))
-    return _table(("metric", "a", "b", "b - a", "95% interval", "p", "users"), rows)
+        rows.append((name, *cells))
+    return table("", ("metric", "a", "b", "b - a", "95% interval", "p", "users"), rows)
 
 
 def _slices(first: str, slices: list[Slice]) -> str:
     """Return differences by group as a table, with the interval drawn as shapes."""
     reach = max((max(abs(s.low), abs(s.high)) for s in slices), default=0.0) or 1.0
     rows = "".join(
-        f"<tr><th scope=row>{_text(s.group)}</th><td>{s.num:,}</td><td>{s.ndcg:+.4f}</td>"
+        f"<tr><th scope=row>{text(s.group)}</th><td>{s.num:,}</td><td>{s.ndcg:+.4f}</td>"
         f"<td>{s.low:+.4f} to {s.high:+.4f}</td><td>{_interval(s, reach)}</td></tr>"
         for s in slices
     )
     head = "".join(
-        f"<th scope=col>{_text(name)}</th>"
+        f"<th scope=col>{text(name)}</th>"
         for name in (first, "users", "ndcg@10, b - a", "95% interval", "")
     )
     return (
@@ -95,7 +86,7 @@ def _interval(found: Slice, reach: float) -> str:
 
 def _lists(report: ReplayReport, user: ChangedUser) -> str:
     def named(item: str) -> str:
-        title = _text(report.titles.get(item, item))
+        title = text(report.titles.get(item, item))
         return f"<strong>{title}</strong>" if item in user.targets else title
 
     rows = []
@@ -107,27 +98,9 @@ def _lists(report: ReplayReport, user: ChangedUser) -> str:
         rows.append(
             f"<tr><th scope=row>{place + 1}</th><td>{cells[0]}</td><td>{cells[1]}</td></tr>"
         )
-    head = f"<th></th><th scope=col>{_text(report.a)}</th><th scope=col>{_text(report.b)}</th>"
+    head = f"<th></th><th scope=col>{text(report.a)}</th><th scope=col>{text(report.b)}</th>"
     return (
-        f"<h3>{_text(user.user_id)}: {user.ndcg_a:.3f} to {user.ndcg_b:.3f}</h3>"
+        f"<h3>{text(user.user_id)}: {user.ndcg_a:.3f} to {user.ndcg_b:.3f}</h3>"
         f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
         "</table></div>"
     )
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, list[str]]]) -> str:
-    columns = "".join(f"<th scope=col>{_text(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr><th scope=row>{_text(name)}</th>"
-        + "".join(f"<td>{_text(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for name, cells in rows
-    )
-    return (
-        f"<div class=wide><table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
-        "</div>"
-    )
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))

@@ -1,11 +1,9 @@
 """One self-contained HTML page of how well polarity agrees with labels. No script, no network."""
 
-import base64
-import html
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.report_page import page, picture, table, text
 from jobs.sentiment_curves import (
     NUM_BINS,
     draw_confusion,
@@ -17,27 +15,8 @@ from jobs.sentiment_figures import ScoredTexts, class_shares
 from jobs.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1b1f24; background: #fff; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
-p { max-width: 46rem; }
-.dim { color: #57606a; margin-top: 0; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-table { margin-top: 1rem; }
-caption { text-align: left; font-weight: 600; padding: .2rem 0; }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #d0d7de;
-  font-variant-numeric: tabular-nums; font-weight: normal; }
-thead th { color: #57606a; vertical-align: bottom; }
-th:first-child { text-align: left; }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; flex: 1 1 22rem; min-width: 0; } img { max-width: 100%; height: auto; }
-figcaption { color: #57606a; font-size: .92rem; }
-"""
 _FIGURES = ("n", "accuracy", "macro_f1", "auc", "ece", "ece_after_temperature", "temperature")
 _OF_CLASS = ("n", "precision", "recall", "f1")
 _NAMES = {
@@ -73,11 +52,11 @@ def sentiment_report(scored: ScoredTexts, figures: dict[str, Any], *, source: st
     areas = _area_words(roc_areas(shares))
     parts = [
         "<main><h1>How well polarity agrees with labels</h1>",
-        f"<p class=dim>{_text(source)}; model {_text(figures['model_version'])}</p>",
+        f"<p class=dim>{text(source)}; model {text(figures['model_version'])}</p>",
         _table("All texts", "", [("all", figures)], _FIGURES),
         "<h2>Which classes are mistaken for which</h2><div class=pair>",
-        _figure(draw_confusion(figures), _confusion_words(figures), "Labels, and what was found."),
-        _figure(
+        picture(draw_confusion(figures), _confusion_words(figures), "Labels, and what was found."),
+        picture(
             draw_roc(shares),
             f"ROC curves. {areas}.",
             f"{_rest_words(len(shares.classes))}. {areas}.",
@@ -89,7 +68,7 @@ def sentiment_report(scored: ScoredTexts, figures: dict[str, Any], *, source: st
         "<p>Where bars end at the dotted line, the model is right as often as it says: of texts "
         "that it is 80% sure of, 80% are right. The expected calibration error (ECE) is the mean "
         "distance. Each half of the texts is cooled by the temperature of the other half.</p>",
-        _figure(
+        picture(
             draw_reliability(shares),
             _reliability_words(figures),
             f"Accuracy by the probability of the most likely class, {NUM_BINS} bins, and how many "
@@ -101,14 +80,7 @@ def sentiment_report(scored: ScoredTexts, figures: dict[str, Any], *, source: st
         "<p>AUC is of each class against the rest, the mean over classes; texts whose labels are "
         "all the same have none. Where no label is neutral, two classes are compared.</p></main>",
     ]
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width'>"
-        "<meta http-equiv=Content-Security-Policy "
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>Polarity against labels: {_text(source)}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    return page(f"Polarity against labels: {source}", "".join(parts))
 
 
 def _confusion_words(figures: dict[str, Any]) -> str:
@@ -140,34 +112,12 @@ def _reliability_words(figures: dict[str, Any]) -> str:
     )
 
 
-def _figure(figure: "Figure", alt: str, caption: str) -> str:
-    """Return a drawing inside the page; its words are shapes, so that no font is needed."""
-    from matplotlib import rc_context
-
-    drawn = io.BytesIO()
-    unsigned = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "sentirec"}):
-        figure.savefig(drawn, format="svg", metadata=unsigned)
-    data = base64.b64encode(drawn.getvalue()).decode()
-    return (
-        f'<figure><img alt="{_text(alt)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-    )
-
-
 def _table(
     caption: str, first: str, rows: list[tuple[str, dict[str, Any]]], columns: tuple[str, ...]
 ) -> str:
-    head = "".join(f"<th scope=col>{_text(_NAMES.get(name, name))}</th>" for name in columns)
-    body = "".join(
-        f"<tr><th scope=row>{_text(name)}</th>"
-        + "".join(f"<td>{_number(found[column])}</td>" for column in columns)
-        + "</tr>"
-        for name, found in rows
-    )
-    return (
-        f"<div class=wide><table><caption>{_text(caption)}</caption><thead><tr>"
-        f"<th scope=col>{_text(first)}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    head = [first, *(_NAMES.get(name, name) for name in columns)]
+    return table(
+        caption, head, [(name, *(_number(found[c]) for c in columns)) for name, found in rows]
     )
 
 
@@ -184,7 +134,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))

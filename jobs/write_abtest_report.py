@@ -3,15 +3,14 @@
 import json
 from pathlib import Path
 
-from jobs.abtest_page import page, table, text
 from jobs.abtest_words import DASH, interval, method_words, metric_row, number, p_words
 from jobs.draw_abtest_figures import (
     draw_days,
     draw_exposures,
     draw_metrics,
     draw_segments,
-    embedded,
 )
+from jobs.report_page import page, picture, table, text
 from jobs.whole_files import write_whole
 from recsys.abtest.analysis import Analysis
 from recsys.abtest.segments import SegmentEffects
@@ -84,7 +83,7 @@ def _effects(found: Analysis) -> str:
             f"{m.metric.name} {interval_words(m.tested, m.metric)}" for m in metrics if m.tested
         )
         caption = "Squares are better, diamonds worse, circles open; upright bars are margins."
-        parts.append(embedded(draw_metrics(metrics), f"Intervals. {words}.", caption))
+        parts.append(picture(draw_metrics(metrics), f"Intervals. {words}.", caption))
     parts.append(table("Each metric", head, rows))
     beliefs = [m for m in found.metrics if m.belief is not None]
     if beliefs:
@@ -117,7 +116,7 @@ def _over_time(found: Analysis) -> str:
         "Each day is of users for whom it is over; intervals are of single days, without "
         "adjustment. An effect that falls is one of novelty."
     )
-    return "<h2>Over time</h2>" + embedded(figure, f"Effect by day. {words}.", caption)
+    return "<h2>Over time</h2>" + picture(figure, f"Effect by day. {words}.", caption)
 
 
 def _for_whom(found: Analysis) -> str:
@@ -138,7 +137,7 @@ def _for_whom(found: Analysis) -> str:
     head = ("segment", "group", "users", "effect", "p", "adjusted p", "p of heterogeneity")
     return (
         "<h2>For whom</h2>"
-        + embedded(figure, f"Effect by segment. {words}.", caption)
+        + picture(figure, f"Effect by segment. {words}.", caption)
         + table("Each segment", head, rows)
     )
 
@@ -181,7 +180,7 @@ def _data(found: Analysis) -> str:
     users += plan.treatment.name
     return (
         "<h2>The data</h2>"
-        + embedded(draw_exposures(found), f"Users by day. {users}.", f"Users: {users}.")
+        + picture(draw_exposures(found), f"Users by day. {users}.", f"Users: {users}.")
         + table("Rows and users", ("", "count"), counts)
     )
 

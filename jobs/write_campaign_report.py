@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.abtest_page import page, table, text
 from jobs.analyze_abtest import EXIT_CODES, plain
-from jobs.draw_abtest_figures import embedded
 from jobs.draw_campaign_figures import draw_sales
+from jobs.report_page import page, picture, table, text
 from jobs.whole_files import write_whole
 from recsys.abtest.campaign import CampaignAnalysis
 from recsys.abtest.difference_in_differences import DifferenceInDifferences
@@ -64,7 +63,7 @@ def campaign_report(found: CampaignAnalysis) -> str:
         f"<div class='verdict {kind}'><strong>{_WORDS[found.decision]}</strong>"
         f"<ul>{reasons}</ul></div>",
         "<h2>Sales</h2>",
-        embedded(
+        picture(
             draw_sales(found),
             f"Mean sales of a unit by period: {words}.",
             "Left of the dotted line is before the campaign, where both lines are to run alike.",
