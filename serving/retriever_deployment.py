@@ -1,6 +1,7 @@
 """The Ray Serve deployment of a retriever: exact search on a GPU, many questions at once."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ RETRIEVER_APP_NAME = "sentirec-retriever"
 MAX_BATCH = 64
 BATCH_WAIT_S = 0.001
 _MAX_ONGOING_REQUESTS = 4 * MAX_BATCH
+
+_logger = logging.getLogger(__name__)
 
 
 @serve.deployment(name="retriever")
@@ -51,7 +54,11 @@ class RetrieverDeployment:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_interval_s)
-            await asyncio.to_thread(self._refresh)
+            try:
+                await asyncio.to_thread(self._refresh)
+            except Exception:
+                # Such as a device without room for it: the old one stays, and it is tried again.
+                _logger.exception("the retriever cannot take over the live bundle")
 
     def _refresh(self) -> None:
         from recsys.exact_search import ExactSearch
@@ -61,8 +68,9 @@ class RetrieverDeployment:
             return
         try:
             vectors, version = load_item_vectors(folder)
-        except RecsysError:
-            # What is damaged is no replica's bundle either.
+        except RecsysError as error:
+            # No replica takes it over either.
+            _logger.warning("the retriever keeps the bundle it has: %s", error)
             return
         self._held = (version, ExactSearch(vectors, self._device))
 
