@@ -23,7 +23,15 @@ from features.store import QUARANTINE, Store
 KEY_VARIABLE = "SENTIREC_KEY"
 PSEUDONYM_KEY = "pseudonym_key"
 """Table of one row: the fingerprint of the key that made the pseudonyms of this store."""
-NAMED = ("user_id", "event_id", "review_id", "session_id", "thread_id")
+NAMED = (
+    "user_id",
+    "event_id",
+    "review_id",
+    "session_id",
+    "thread_id",
+    "contact_id",
+    "suppression_id",
+)
 """Columns that pseudonyms take the place of: sources write whom they mean into all of them."""
 _WITHOUT_PEOPLE = ("items", "item_texts")
 _LEAST_BYTES = 32

@@ -1,4 +1,6 @@
-"""Contracts of the tables a shop brings: items, users, events (reviews live in `sentiment.schema`).
+"""Contracts of the tables a shop brings: items, users, events, and whom it wrote to or must not.
+
+Reviews live in `sentiment.schema`.
 
 Ids are strings and external; dense integer indices never leave the process. Times are UTC in
 microseconds. Order within a user is always (event_time, seq).
@@ -106,6 +108,39 @@ class Events(dy.Schema):
         return pl.col("event_time").dt.year().is_between(1990, 2100)
 
 
+class Suppressions(dy.Schema):
+    """One reason not to write to a person, such as a complaint or a bounced message.
+
+    A null channel means all of them; a null `until` means for ever. A person is left alone as long
+    as any reason holds.
+    """
+
+    suppression_id = _id(primary_key=True)
+    user_id = _id()
+    channel = dy.String(nullable=True, min_length=1, max_length=64)
+    reason = dy.String(min_length=1, max_length=256)
+    until = dy.Datetime(nullable=True, time_zone=UTC, time_unit="us")
+
+
+class Contacts(dy.Schema):
+    """One message to one person, or one list they were exported in.
+
+    `segment` and `definition_version` are null for messages that no segment sent.
+    """
+
+    contact_id = _id(primary_key=True)
+    user_id = _id()
+    channel = dy.String(min_length=1, max_length=64)
+    segment = dy.String(nullable=True)
+    definition_version = dy.String(nullable=True)
+    contacted_at = dy.Datetime(time_zone=UTC, time_unit="us")
+
+    @dy.rule()
+    def contacted_at_is_plausible(cls) -> pl.Expr:
+        """Dates before 1990 or after 2100 are parsing accidents."""
+        return pl.col("contacted_at").dt.year().is_between(1990, 2100)
+
+
 class Exposures(dy.Schema):
     """One answer of the recommend endpoint, as it was shown: what off-policy evaluation reads.
 
@@ -155,6 +190,8 @@ TABLES: dict[str, type[dy.Schema]] = {
     "events": Events,
     "reviews": Reviews,
     "review_signals": ReviewSignals,
+    "suppressions": Suppressions,
+    "contacts": Contacts,
     "exposures": Exposures,
     "item_texts": ItemTexts,
 }

@@ -1,8 +1,8 @@
 """Writers that bring checked rows into a table so that reading a file twice changes nothing.
 
-Facts (events, reviews, splits) never change: the first row under an id stays, another that says
-something else is a conflict. Entities (items, users) do: a later file replaces the columns that it
-brings, and a by-product row only fills gaps.
+Facts (events, reviews, contacts, splits) never change: the first row under an id stays, another
+that says something else is a conflict. Entities (items, users, suppressions) do: a later file
+replaces the columns that it brings, and a by-product row only fills gaps.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ from features.table_writers import (
     gather_stubs,
 )
 
-_ENTITIES = ("items", "users")
+_ENTITIES = ("items", "users", "suppressions")
 Progress = Callable[[Path, int], None]
 """Called with a file and the number of its bytes that have just been read."""
 

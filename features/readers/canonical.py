@@ -1,7 +1,8 @@
-"""The tables themselves, as Parquet, CSV or JSON lines: items, users, events and reviews.
+"""The tables themselves, as Parquet, CSV or JSON lines: items, users, events, reviews, contacts.
 
-Lists in CSV are separated by `|`. An event or a review without an id is named by what it says;
-without `seq`, the number of its row is taken; a review without `source` is a review.
+Lists in CSV are separated by `|`. Rows of events, reviews, contacts and suppressions without an id
+are named by what they say (a suppression by whom, where and why: a later file may change until
+when); without `seq`, the number of the row is taken; a review without `source` is a review.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import polars as pl
 from features.readers.batches import SEQ, SOURCE_LINE, SOURCE_ROW, Format, TableRows
 from features.readers.columns import canonical_time, pick, with_review_ids
 from features.readers.ids import stable_ids
-from features.schema import Events, Items, Users
+from features.schema import Contacts, Events, Items, Suppressions, Users
 from sentiment.schema import Reviews
 
 
@@ -41,6 +42,30 @@ def _event_tables(records: pl.DataFrame) -> dict[str, TableRows]:
     return {"events": TableRows(frame=events)}
 
 
+def _contact_tables(records: pl.DataFrame) -> dict[str, TableRows]:
+    return _named_by_content(records, "contacts", "contact_id", _CONTACTS, "contacted_at")
+
+
+def _suppression_tables(records: pl.DataFrame) -> dict[str, TableRows]:
+    told = ("suppression_id", "user_id", "channel", "reason")
+    return _named_by_content(records, "suppressions", "suppression_id", told, "until")
+
+
+def _named_by_content(
+    records: pl.DataFrame, table: str, key: str, told: tuple[str, ...], time: str
+) -> dict[str, TableRows]:
+    """Take rows as they are, and name those of a file without ids by some of what they say."""
+    rows = records.drop(SOURCE_ROW)
+    if key not in rows.columns:
+        said = [
+            canonical_time(pl.col(name)) if name == time else pl.col(name)
+            for name in told
+            if name in rows.columns
+        ]
+        rows = rows.with_columns(stable_ids(rows, table, said).alias(key))
+    return {table: TableRows(frame=rows)}
+
+
 def _review_tables(records: pl.DataFrame) -> dict[str, TableRows]:
     reviews = _own_columns(records, _REVIEWS)
     if "source" not in reviews.columns:
@@ -66,6 +91,8 @@ _ITEMS = tuple(Items.column_names())
 _USERS = tuple(Users.column_names())
 _EVENTS = tuple(Events.column_names())
 _REVIEWS = tuple(Reviews.column_names())
+_CONTACTS = tuple(Contacts.column_names())
+_SUPPRESSIONS = tuple(Suppressions.column_names())
 
 EVENTS = Format(
     name="events",
@@ -96,4 +123,19 @@ ITEMS = Format(
     also_read=_ITEMS,
     to_tables=_item_tables,
     recognises=_only(_ITEMS, "item_id"),
+)
+CONTACTS = Format(
+    name="contacts",
+    title="the contacts table",
+    wanted=(("user_id",), ("channel",), ("contacted_at",)),
+    also_read=_CONTACTS,
+    to_tables=_contact_tables,
+)
+SUPPRESSIONS = Format(
+    name="suppressions",
+    title="the suppressions table",
+    wanted=(("user_id",), ("reason",)),
+    also_read=_SUPPRESSIONS,
+    to_tables=_suppression_tables,
+    recognises=_only(_SUPPRESSIONS, "user_id"),
 )

@@ -14,6 +14,7 @@ from features.readers.parquet import MAGIC, parquet_columns
 # The first that fits is taken, so the particular come before the general.
 FORMATS: tuple[Format, ...] = (
     canonical.EVENTS,
+    canonical.CONTACTS,
     uci_retail.INVOICES,
     retailrocket.EVENTS,
     taobao.BEHAVIOUR,
@@ -25,6 +26,7 @@ FORMATS: tuple[Format, ...] = (
     amazon.CATALOGUE,
     canonical.ITEMS,
     canonical.USERS,
+    canonical.SUPPRESSIONS,
     product_reviews.REVIEWS,
 )
 _FIRST_RECORDS = 20
