@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CONCERNS = ("catalogue", "people", "visits", "choices", "experience", "reviewing", "writing")
+CONCERNS = (
+    "catalogue",
+    "people",
+    "visits",
+    "choices",
+    "experience",
+    "reviewing",
+    "writing",
+    "incidents",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,12 @@ class ShopConfig:
     """First day, as an ISO date in UTC."""
     days: int = 365
     """Days that the events and reviews span."""
+    bad_batches: int = 0
+    """Items of which what is sold within some weeks is broken."""
+    drifts: int = 0
+    """Items that get worse slowly, and stay so."""
+    review_bombings: int = 0
+    """Items that people who never bought them give a burst of bad reviews."""
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -44,6 +59,8 @@ class ShopConfig:
         _at_least("num_reviews", self.num_reviews, 2 * self.num_users, "2 x num_users")
         _at_least("num_events", self.num_events, 8 * self.num_reviews, "8 x num_reviews")
         _at_least("days", self.days, 180)
+        for name in ("bad_batches", "drifts", "review_bombings"):
+            _at_least(name, getattr(self, name), 0)
         capacity = self.num_users * self.num_items // 15
         if self.num_reviews > capacity:
             raise ValueError(

@@ -1,7 +1,7 @@
 """A whole generated shop: its tables, its truth, and how it is written to a folder."""
 
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,13 @@ from jobs.sample_shop.config import ShopConfig, generator
 from jobs.sample_shop.departments import ASPECTS
 from jobs.sample_shop.experience import department_weights, squash
 from jobs.sample_shop.grammar import LEVELS, Composed, Telling
+from jobs.sample_shop.incident_records import (
+    INCIDENT_SCHEMA,
+    bomb_reviews,
+    bomb_users,
+    incident_truth,
+)
+from jobs.sample_shop.incidents import plan_bombs, plan_incidents, with_incidents
 from jobs.sample_shop.people import People, build_people
 from jobs.sample_shop.records import Records, record_events
 from jobs.sample_shop.truth import Truth
@@ -64,6 +71,9 @@ def generate_shop(config: ShopConfig) -> Shop:
     people = build_people(config)
     visits = plan_visits(config, people)
     choices = choose(config, catalogue, people, visits)
+    incidents = plan_incidents(config, catalogue, visits, choices)
+    choices = with_incidents(visits, choices, incidents)
+    bombs = plan_bombs(config, catalogue, incidents)
     records = record_events(config, catalogue, people, visits, choices)
 
     leg = records.purchase_leg
@@ -91,13 +101,17 @@ def generate_shop(config: ShopConfig) -> Shop:
         choices.experience.at(leg[row]),
     )
     texts = write_texts(config, tellings, people.is_chinese[buyer[row]])
+    reviews = bomb_reviews(_reviews_frame(config, reviewing, texts, buyer, bought), bombs)
+    truth = _truth(catalogue, people, visits, choices, records, reviewing, tellings, texts)
     return Shop(
         config=config,
         items=Items.validate(catalogue.items),
-        users=Users.validate(people.users),
+        users=Users.validate(bomb_users(people.users, bombs)),
         events=Events.validate(records.events),
-        reviews=Reviews.validate(_reviews_frame(config, reviewing, texts, buyer, bought)),
-        truth=_truth(catalogue, people, visits, choices, records, reviewing, tellings, texts),
+        reviews=Reviews.validate(reviews),
+        truth=replace(
+            truth, incidents=incident_truth(config, incidents, truth.reviews, records, reviews)
+        ),
     )
 
 
@@ -231,4 +245,5 @@ def _truth(
             opinions, schema=named | {"polarity": pl.Float64} | span, orient="row"
         ),
         needs=pl.DataFrame(needs, schema=named | span, orient="row"),
+        incidents=pl.DataFrame(schema=INCIDENT_SCHEMA),
     )

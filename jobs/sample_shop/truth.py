@@ -31,10 +31,15 @@ class Truth:
     """review_id, aspect, polarity (-1, -0.5, 0, 0.5 or 1), start, end: characters of the text."""
     needs: pl.DataFrame
     """review_id, aspect, start, end: wishes in the text."""
+    incidents: pl.DataFrame
+    """item_id, kind (bad_batch, drift or review_bombing), aspect, start, end (times between which
+    what was sold is bad, or the bombing goes on), first_review_at (the first review that comes of
+    it, null for none), num_reviews (that do)."""
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """Return every frame by its name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return every frame by its name; of incidents, if there are any."""
+        frames = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: frame for name, frame in frames.items() if name != "incidents" or len(frame)}
 
 
 def expected_satisfaction(truth: Truth) -> pl.DataFrame:

@@ -1,0 +1,55 @@
+"""Which of many e-values are discoveries, when one looks at all of them day after day.
+
+e-BH: with K hypotheses, the k of the greatest e-values are discoveries where the least of them is
+at least K / (rate k). For e-values of any dependence the share of false ones has an expectation of
+at most the rate (Wang and Ramdas 2022, "False discovery rate control with e-values").
+
+Looked at daily, a hypothesis that was once discovered stays so. The bound holds for all discoveries
+of all looks together: if U is what has been discovered up to and with the look at which hypothesis
+i was, e_i at that look was at least K / (rate |U|), and |U| is at most the final number |U'|; so
+E[sum over true nulls of 1 / |U'|] <= sum of E[rate e_i / K] <= rate, as e_i, an e-process, has a
+mean of at most 1 at any stopping time.
+"""
+
+import numpy as np
+
+
+def discoveries(
+    log_e: np.ndarray, rate: float, *, num_hypotheses: int, known: np.ndarray | None = None
+) -> np.ndarray:
+    """Return which hypotheses are discovered, bool, shape of `log_e`.
+
+    Args:
+        log_e: Log e-values; hypotheses left out count as 0.
+        rate: False discovery rate, within (0, 1).
+        num_hypotheses: All of them, at least as many as `log_e`.
+        known: Those discovered at earlier looks, which stay so, bool; None for none.
+
+    >>> discoveries(np.log([100.0, 30.0, 1.0]), 0.1, num_hypotheses=4).tolist()
+    [True, True, False]
+    """
+    return adjusted(log_e, num_hypotheses=num_hypotheses, known=known) <= np.log(rate)
+
+
+def adjusted(
+    log_e: np.ndarray, *, num_hypotheses: int, known: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the log of the least rate at which each is discovered, at most 0, shape of `log_e`.
+
+    Args: as of `discoveries`; what is known has minus infinity.
+
+    Raises:
+        ValueError: If there are fewer hypotheses than e-values.
+    """
+    if num_hypotheses < len(log_e):
+        raise ValueError(f"{len(log_e)} e-values of {num_hypotheses} hypotheses")
+    known = np.zeros(len(log_e), dtype=bool) if known is None else known
+    order = np.lexsort((-log_e, ~known))
+    place = np.arange(1, len(log_e) + 1)
+    wanted = np.log(num_hypotheses) - log_e[order] - np.log(place)
+    wanted[: known.sum()] = -np.inf
+    # The best of all places at or behind its own.
+    best = np.minimum.accumulate(wanted[::-1])[::-1]
+    found = np.empty(len(log_e))
+    found[order] = np.minimum(best, 0.0)
+    return found

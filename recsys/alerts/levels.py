@@ -1,0 +1,111 @@
+"""What share of negative reviews to expect: empirical-Bayes priors, and how far shares wander.
+
+Shape suffixes: S series, C cells (a period of a series).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from features.shrinkage import Moments, group_prior
+
+# The squares of zeros and ones are themselves.
+_NEGATIVE = Moments(count="num", total="bad", squares="bad")
+_LEAST_STRENGTH = 2.0
+_LEAST_GROUPS = 5
+_NO_LIMIT = 1e6
+
+
+def beta_prior(num_S: np.ndarray, bad_S: np.ndarray, most: float) -> tuple[float, float]:
+    """Return mean and strength of the beta distribution from which levels are drawn.
+
+    By the moments of `features.shrinkage.group_prior`: strength = m (1 - m) / between - 1.
+
+    Args:
+        num_S: Reviews of each series.
+        bad_S: Negative ones among them.
+        most: Of how many reviews the prior is worth at most.
+    """
+    prior = group_prior(pl.DataFrame({"num": num_S, "bad": bad_S}), _NEGATIVE)
+    if prior.mean is None:
+        return 0.5, _LEAST_STRENGTH
+    # One more good and one more bad review: no share is 0 or 1 for certain.
+    total = float(np.sum(num_S))
+    mean = (prior.mean * total + 0.5) / (total + 1.0)
+    if prior.between <= 0:
+        return mean, most
+    return mean, float(np.clip(mean * (1 - mean) / prior.between - 1, _LEAST_STRENGTH, most))
+
+
+def group_priors(
+    group_S: np.ndarray,
+    num_S: np.ndarray,
+    bad_S: np.ndarray,
+    *,
+    least_reviews: int,
+    most: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and strength for each series, from the series of its group, shape (S,) each.
+
+    A group of fewer than five series or `least_reviews` reviews takes the prior of all.
+
+    Args:
+        group_S: A number for the group of each series, -1 for none.
+        num_S: Reviews of each series.
+        bad_S: Negative ones among them.
+        least_reviews: See above.
+        most: See `beta_prior`.
+    """
+    of_all = beta_prior(num_S, bad_S, most)
+    priors: Mapping[int, tuple[float, float]] = {
+        int(group): beta_prior(num_S[group_S == group], bad_S[group_S == group], most)
+        for group in np.unique(group_S)
+        if group >= 0
+        and (num_S[group_S == group] > 0).sum() >= _LEAST_GROUPS
+        and num_S[group_S == group].sum() >= least_reviews
+    }
+    found = np.array([priors.get(int(group), of_all) for group in group_S]).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def wandering(series_C: np.ndarray, num_C: np.ndarray, bad_C: np.ndarray) -> float:
+    """Return of how many reviews a series' past can be worth, as shares wander between periods.
+
+    With p_c the share of a cell, p its series' share, v the variance between the periods of a
+    series: sum n_c (p_c - p)^2 is expected to be v sum (n - sum n_c^2 / n) plus binomial noise of
+    p (1 - p) a cell less one a series; the past is worth m (1 - m) / v - 1 reviews.
+
+    Args:
+        series_C: Number of the series of each cell.
+        num_C: Reviews of it, above 0.
+        bad_C: Negative ones among them.
+
+    Returns:
+        At least 20: fewer would be no past at all; a million where shares do not wander.
+    """
+    cells = pl.DataFrame({"series": series_C, "num": num_C, "bad": bad_C})
+    both = cells.with_columns(
+        n=pl.col("num").sum().over("series"),
+        k=pl.col("bad").sum().over("series"),
+        cells=pl.len().over("series"),
+    ).filter((pl.col("n") > 1) & (pl.col("cells") > 1))
+    if both.is_empty():
+        return _NO_LIMIT
+    share = pl.col("k") / pl.col("n")
+    told = both.select(
+        spread=(pl.col("num") * (pl.col("bad") / pl.col("num") - share) ** 2).sum(),
+        noise=(
+            share
+            * (1 - share)
+            * pl.col("n")
+            / (pl.col("n") - 1)
+            * (1 - pl.col("num") / pl.col("n"))
+        ).sum(),
+        weight=(pl.col("num") * (1 - pl.col("num") / pl.col("n"))).sum(),
+        mean=pl.col("bad").sum() / pl.col("num").sum(),
+    ).row(0, named=True)
+    between = (told["spread"] - told["noise"]) / told["weight"] if told["weight"] > 0 else 0.0
+    if between <= 0:
+        return _NO_LIMIT
+    return float(np.clip(told["mean"] * (1 - told["mean"]) / between - 1, 20.0, _NO_LIMIT))

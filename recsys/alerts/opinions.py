@@ -1,0 +1,118 @@
+"""What is counted: who judged an item, whether they were negative, and of what they complained."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from features.opinion import JUDGING_SOURCES, NEGATIVE_BELOW
+
+ITEM, BRAND, CATEGORY = "item", "brand", "category"
+SCOPES = (ITEM, BRAND, CATEGORY)
+_NEGATIVE_STARS = 2.0
+US_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinions:
+    """Judgements of items, and complaints in them.
+
+    Attributes:
+        judged: `review_id, user_id, item_id, day` (since 1970, int32), `event_time, negative`;
+            one a user, item and day.
+        complaints: `review_id, aspect`: aspects that a judgement speaks badly of.
+    """
+
+    judged: pl.DataFrame
+    complaints: pl.DataFrame
+
+
+def opinions(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> Opinions:
+    """Tell negative judgements from others.
+
+    A text is negative where its polarity is below `features.opinion.NEGATIVE_BELOW`; stars without
+    a text are where they are two or fewer. Somebody who judges an item twice on a day is heard
+    once.
+
+    Args:
+        reviews: Visible reviews.
+        signals: Of one model version.
+    """
+    spoken = pl.col("embedding").is_not_null()
+    felt = signals.select(
+        "review_id",
+        polarity=pl.when(spoken).then(pl.col("polarity").cast(pl.Float64)),
+        aspects=pl.when(spoken).then("aspects"),
+    )
+    judged = (
+        reviews.filter(pl.col("source").is_in(JUDGING_SOURCES) & pl.col("item_id").is_not_null())
+        .select("review_id", "user_id", "item_id", "event_time", "seq", "rating")
+        .join(felt, on="review_id", how="left")
+        .with_columns(
+            day=(pl.col("event_time").dt.epoch("us") // US_PER_DAY).cast(pl.Int32),
+            negative=pl.coalesce(
+                pl.col("polarity") < NEGATIVE_BELOW, pl.col("rating") <= _NEGATIVE_STARS
+            ),
+        )
+        .drop_nulls("negative")
+        .sort("event_time", "seq", "review_id")
+        .unique(["user_id", "item_id", "day"], keep="first", maintain_order=True)
+        .collect()
+    )
+    aspect = pl.col("aspects").struct
+    complaints = (
+        judged.lazy()
+        .select("review_id", "aspects")
+        .explode("aspects", keep_nulls=False, empty_as_null=False)
+        .select("review_id", aspect=aspect.field("aspect"), polarity=aspect.field("polarity"))
+        .group_by("review_id", "aspect")
+        .agg(pl.col("polarity").cast(pl.Float64).mean())
+        .filter(pl.col("polarity") < NEGATIVE_BELOW)
+        .select("review_id", "aspect")
+        .sort("review_id", "aspect")
+        .collect()
+    )
+    return Opinions(
+        judged=judged.select("review_id", "user_id", "item_id", "day", "event_time", "negative"),
+        complaints=complaints,
+    )
+
+
+def subjects_of(items: pl.DataFrame, scope: str) -> pl.DataFrame:
+    """Return `item_id, key, parent`: what an item counts for in a scope.
+
+    An item counts for itself, under its narrowest category; for its brand; for each of its
+    categories.
+
+    Raises:
+        ValueError: If the scope is none of `SCOPES`.
+    """
+    if scope == ITEM:
+        return items.select("item_id", key="item_id", parent=pl.col("categories").list.last())
+    none = pl.lit(None, dtype=pl.String)
+    if scope == BRAND:
+        return items.select("item_id", key="brand", parent=none).drop_nulls("key")
+    if scope == CATEGORY:
+        each = items.select("item_id", key=pl.col("categories").list.unique(maintain_order=True))
+        return each.explode("key", keep_nulls=False, empty_as_null=False).select(
+            "item_id", "key", parent=none
+        )
+    raise ValueError(f"scope must be one of {', '.join(SCOPES)}, not {scope!r}")
+
+
+def day_of(moment: datetime) -> int:
+    """Return the day of a moment, counted from 1970 in UTC.
+
+    >>> day_of(datetime(1970, 1, 2, 12, tzinfo=UTC))
+    1
+    """
+    return int(moment.astimezone(UTC).timestamp() // 86400)
+
+
+def moment_of(day: int) -> datetime:
+    """Return when a day begins, in UTC.
+
+    >>> moment_of(1).isoformat()
+    '1970-01-02T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(86400 * day, UTC)

@@ -1,0 +1,195 @@
+"""From opinions to series: reviews, negative ones and complaints of each subject, day by day.
+
+Shape suffixes: S subjects of one scope, R rows (a subject and an aspect), D days of the window.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from recsys.alerts.config import AlertConfig
+from recsys.alerts.evidence import Counts, Levels
+from recsys.alerts.levels import group_priors, wandering
+from recsys.alerts.opinions import Opinions, subjects_of
+
+_CELL_DAYS = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Series of one scope as of one day.
+
+    Attributes:
+        keys: Subjects, sorted, shape (S,).
+        counts: Reviews of each subject, and negative ones.
+        levels: What is expected of them.
+        parent_S: Row in the series of categories, -1 for none.
+        aspects: The aspect of each row, shape (R,).
+        subject_R: Subject of each row.
+        complaint_counts: Reviews of the row's subject, and those that complain of its aspect.
+        complaint_levels: What is expected of them.
+        num_aspects: Aspects that are complained of at all in the scope: so many rows a subject has,
+            of which those with fewer than two complaints in the window are left out.
+    """
+
+    keys: list[str]
+    counts: Counts
+    levels: Levels
+    parent_S: np.ndarray
+    aspects: list[str]
+    subject_R: np.ndarray
+    complaint_counts: Counts
+    complaint_levels: Levels
+    num_aspects: int
+
+
+def series_of(
+    opinions: Opinions,
+    items: pl.DataFrame,
+    scope: str,
+    *,
+    day: int,
+    config: AlertConfig,
+    set_aside: pl.DataFrame | None = None,
+    categories: list[str] | None = None,
+) -> Series:
+    """Count opinions as of the end of a day.
+
+    Args:
+        opinions: All of them; those after the day are not read.
+        items: `features.schema.Items`.
+        scope: Of `recsys.alerts.opinions.SCOPES`.
+        day: The last day of the window.
+        config: Lengths of window and past.
+        set_aside: `key, first, last`: days of subjects that say nothing of their usual level,
+            since they belong to an alert; left out of past and window.
+        categories: Keys of the series of categories, for `parent_S`.
+    """
+    first = day + 1 - config.window_days
+    rows = (
+        opinions.judged.lazy()
+        .filter(pl.col("day").is_between(first - config.history_days, day))
+        .join(subjects_of(items, scope).lazy(), on="item_id")
+        .select("review_id", "key", "parent", "day", "negative")
+        .collect()
+    )
+    if set_aside is not None and len(set_aside):
+        inside = (
+            rows.join(set_aside, on="key")
+            .filter(pl.col("day").is_between(pl.col("first"), pl.col("last")))
+            .select("review_id", "key")
+        )
+        rows = rows.join(inside, on=["review_id", "key"], how="anti")
+    keys = rows["key"].unique().sort()
+    place = pl.DataFrame({"key": keys, "s": np.arange(len(keys))})
+    rows = rows.join(place, on="key", maintain_order="left")
+    shape = (len(keys), config.window_days)
+    num = _dense(rows, "s", first, shape)
+    bad = _dense(rows.filter("negative"), "s", first, shape)
+    parents = place.join(
+        rows.select("key", "parent").unique("key", keep="first"), on="key", maintain_order="left"
+    )["parent"].to_list()
+    row_of = {key: row for row, key in enumerate(categories or [])}
+    parent_S = np.array([row_of.get(parent, -1) for parent in parents], dtype=np.int64)
+    counts = Counts(num_SD=num[0], num_before_S=num[1], bad_SD=bad[0], bad_before_S=bad[1])
+    most = _wandering(rows, day)
+
+    told = rows.join(opinions.complaints, on="review_id")
+    num_aspects = told["aspect"].n_unique()
+    recent = told.filter(pl.col("day") >= first).group_by("s", "aspect").len()
+    pairs = recent.filter(pl.col("len") >= 2).sort("s", "aspect").select("s", "aspect")
+    pairs = pairs.with_columns(r=np.arange(len(pairs)))
+    told = told.join(pairs, on=["s", "aspect"], how="left")
+    subject_R = pairs["s"].to_numpy()
+    complained = _dense(told.drop_nulls("r"), "r", first, (len(pairs), config.window_days))
+    return Series(
+        keys=keys.to_list(),
+        counts=counts,
+        levels=_levels(counts, parent_S, most, config),
+        parent_S=parent_S,
+        aspects=pairs["aspect"].to_list(),
+        subject_R=subject_R,
+        complaint_counts=Counts(
+            num_SD=num[0][subject_R],
+            num_before_S=num[1][subject_R],
+            bad_SD=complained[0],
+            bad_before_S=complained[1],
+        ),
+        complaint_levels=_complaint_levels(
+            pairs,
+            told.filter(pl.col("day") <= day - _CELL_DAYS),
+            _long_ago(counts)[0],
+            parent_S,
+            most,
+            config,
+        ),
+        num_aspects=num_aspects,
+    )
+
+
+def _levels(counts: Counts, parent_S: np.ndarray, most: float, config: AlertConfig) -> Levels:
+    num_S, bad_S = _long_ago(counts)
+    mean_S, strength_S = group_priors(
+        parent_S,
+        num_S,
+        bad_S,
+        least_reviews=config.least_prior_reviews,
+        most=config.most_strength,
+    )
+    limit = min(most, config.most_strength)
+    return Levels(mean_S=mean_S, strength_S=strength_S, most_S=np.full(len(mean_S), limit))
+
+
+def _complaint_levels(
+    pairs: pl.DataFrame,
+    past: pl.DataFrame,
+    num_S: np.ndarray,
+    parent_S: np.ndarray,
+    most: float,
+    config: AlertConfig,
+) -> Levels:
+    """Return what is expected of complaints, aspect by aspect, from all subjects of the scope."""
+    num_rows, limit = len(pairs), min(most, config.most_strength)
+    mean_R, strength_R = np.empty(num_rows), np.empty(num_rows)
+    past = past.group_by("aspect", "s").len()
+    subject_R, aspect_R = pairs["s"].to_numpy(), pairs["aspect"].to_numpy()
+    for aspect in pairs["aspect"].unique().to_list():
+        of_aspect = past.filter(pl.col("aspect") == aspect)
+        bad_S = np.zeros(len(parent_S))
+        bad_S[of_aspect["s"].to_numpy()] = of_aspect["len"].to_numpy()
+        mean_S, strength_S = group_priors(
+            parent_S,
+            num_S,
+            bad_S,
+            least_reviews=config.least_prior_reviews,
+            most=config.most_strength,
+        )
+        mine = np.flatnonzero(aspect_R == aspect)
+        mean_R[mine], strength_R[mine] = mean_S[subject_R[mine]], strength_S[subject_R[mine]]
+    return Levels(mean_S=mean_R, strength_S=strength_R, most_S=np.full(num_rows, limit))
+
+
+def _long_ago(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """Return reviews and negative ones before the last period: what priors are learned from."""
+    num, bad = counts.until()
+    return num[:, -_CELL_DAYS], bad[:, -_CELL_DAYS]
+
+
+def _wandering(rows: pl.DataFrame, day: int) -> float:
+    """Return how much of the past counts, from the periods before the window and in it."""
+    cells = rows.group_by("s", cell=(day - pl.col("day")) // _CELL_DAYS).agg(
+        num=pl.len(), bad=pl.col("negative").sum()
+    )
+    return wandering(cells["s"].to_numpy(), cells["num"].to_numpy(), cells["bad"].to_numpy())
+
+
+def _dense(
+    rows: pl.DataFrame, index: str, first: int, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts by day of the window, and before it."""
+    place, day = rows[index].to_numpy(), rows["day"].to_numpy() - first
+    inside = day >= 0
+    window = np.zeros(shape, dtype=np.int32)
+    np.add.at(window, (place[inside], day[inside]), 1)
+    return window, np.bincount(place[~inside], minlength=shape[0])

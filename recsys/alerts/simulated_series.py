@@ -1,0 +1,145 @@
+"""Series of which it is known whether they turned bad: what the promised rate is checked on.
+
+Shape suffixes: S series, D days.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from recsys.alerts.config import AlertConfig
+from recsys.alerts.discoveries import discoveries
+from recsys.alerts.evidence import Counts, Levels, log_e_value, onset_evidence
+from recsys.alerts.levels import beta_prior, wandering
+from recsys.alerts.quarters import quarters
+
+_PERIOD_DAYS = 28
+_NEVER = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesConfig:
+    """What is simulated.
+
+    Attributes:
+        num_series: How many.
+        days: How long.
+        reviews_a_day: Mean of the series' own means, which are drawn from a gamma distribution.
+        mean: Share of negative reviews of all series.
+        strength: Levels of series are beta distributed, with the spread of so many reviews.
+        wander: Standard deviation of the log odds between periods of 28 days.
+        changed: Share of series that turn bad once.
+        odds_factor: By which the odds of a negative review rise then.
+        first_onset: No series turns bad before this day.
+    """
+
+    num_series: int = 1000
+    days: int = 546
+    reviews_a_day: float = 0.5
+    mean: float = 0.2
+    strength: float = 15.0
+    wander: float = 0.0
+    changed: float = 0.0
+    odds_factor: float = 12.0
+    first_onset: int = 364
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedSeries:
+    """Reviews day by day, and the truth.
+
+    Attributes:
+        num_SD: Reviews.
+        bad_SD: Negative ones.
+        onset_S: The day from which a series is worse, -1 for never.
+    """
+
+    num_SD: np.ndarray
+    bad_SD: np.ndarray
+    onset_S: np.ndarray
+
+
+def simulate(config: SeriesConfig, *, seed: int) -> SimulatedSeries:
+    """Draw series; the same seed gives the same ones."""
+    rng = np.random.default_rng(seed)
+    shape = (config.num_series, config.days)
+    rate_S = config.reviews_a_day * rng.gamma(1.0, size=config.num_series)
+    a, b = config.mean * config.strength, (1 - config.mean) * config.strength
+    level_S = np.clip(rng.beta(a, b, size=config.num_series), 1e-6, 1 - 1e-6)
+    num_periods = -(-config.days // _PERIOD_DAYS)
+    noise = config.wander * rng.normal(size=(config.num_series, num_periods))
+    odds_SD = logit(level_S)[:, None] + np.repeat(noise, _PERIOD_DAYS, axis=1)[:, : config.days]
+    onset_S = np.where(
+        rng.random(config.num_series) < config.changed,
+        rng.integers(config.first_onset, config.days - 28, size=config.num_series),
+        _NEVER,
+    )
+    is_bad = (onset_S[:, None] >= 0) & (np.arange(config.days) >= onset_S[:, None])
+    odds_SD = odds_SD + np.log(config.odds_factor) * is_bad
+    num_SD = rng.poisson(np.broadcast_to(rate_S[:, None], shape))
+    return SimulatedSeries(
+        num_SD=num_SD, bad_SD=rng.binomial(num_SD, expit(odds_SD)), onset_S=onset_S
+    )
+
+
+def found_days(series: SimulatedSeries, config: AlertConfig, *, first_look: int) -> np.ndarray:
+    """Look at all series on every day from one on; return when each was found, -1 for never.
+
+    Args:
+        series: What to look at.
+        config: How; a series is looked at no more once it was found.
+        first_look: The first day that is looked at, at least `config.window_days`.
+
+    Returns:
+        Days, int64, shape (S,).
+    """
+    num_series, num_days = series.num_SD.shape
+    found_S = np.full(num_series, _NEVER)
+    found_in: dict[int, np.ndarray] = {}
+    levels = _levels(series, first_look, config)
+    log_e_of: dict[int, np.ndarray] = {}
+    for day in range(first_look, num_days):
+        if (day - first_look) % _PERIOD_DAYS == 0:
+            levels = _levels(series, day, config)
+        for quarter in quarters(day, config):
+            log_e = log_e_of.setdefault(quarter.number, np.zeros(num_series))
+            # Without a new review nothing changes but the stake that is spent: it has mean 1.
+            heard = np.flatnonzero(series.num_SD[:, day] > 0)
+            log_SD = onset_evidence(
+                _window(series, heard, day, config), levels.rows(heard), config
+            )[:, quarter.first : quarter.end]
+            log_e[heard] = log_e_value(log_SD, config.quarter_days)
+            known = found_in.setdefault(quarter.number, np.zeros(num_series, dtype=bool))
+            now = discoveries(
+                log_e, config.false_discovery_rate, num_hypotheses=num_series, known=known
+            )
+            found_S[now & (found_S == _NEVER)] = day
+            known |= now
+    return found_S
+
+
+def _window(series: SimulatedSeries, rows: np.ndarray, day: int, config: AlertConfig) -> Counts:
+    first = day + 1 - config.window_days
+    past = slice(max(0, first - config.history_days), first)
+    return Counts(
+        num_SD=series.num_SD[rows, first : day + 1],
+        bad_SD=series.bad_SD[rows, first : day + 1],
+        num_before_S=series.num_SD[rows, past].sum(axis=1),
+        bad_before_S=series.bad_SD[rows, past].sum(axis=1),
+    )
+
+
+def _levels(series: SimulatedSeries, day: int, config: AlertConfig) -> Levels:
+    """Return what the past before a day says of all series."""
+    num_SD, bad_SD = series.num_SD[:, :day], series.bad_SD[:, :day]
+    num_series = len(num_SD)
+    mean, strength = beta_prior(num_SD.sum(axis=1), bad_SD.sum(axis=1), config.most_strength)
+    cells = day // _PERIOD_DAYS * _PERIOD_DAYS
+    shape = (num_series, -1, _PERIOD_DAYS)
+    num_C = num_SD[:, day - cells :].reshape(shape).sum(axis=2)
+    bad_C = bad_SD[:, day - cells :].reshape(shape).sum(axis=2)
+    row, column = np.nonzero(num_C)
+    most = min(wandering(row, num_C[row, column], bad_C[row, column]), config.most_strength)
+    full = np.ones(num_series)
+    return Levels(mean_S=mean * full, strength_S=strength * full, most_S=most * full)
