@@ -4,6 +4,7 @@ JobsError                 2
 ├── BadInputError         2  what was given cannot be used
 │   ├── ConfigError       2  the configuration file is wrong
 │   └── MissingPartError  2  the command needs a package that is not installed
+├── DeliveryError         1  another system did not take what was sent
 ├── NotErasedError        1  something of an erased person was found
 ├── GateRefusedError      3  the new thing is worse than what it was to replace
 └── NotDecidableError     4  the data cannot answer the question
@@ -42,5 +43,11 @@ class NotDecidableError(JobsError):
 
 class NotErasedError(JobsError):
     """Something of an erased person was found."""
+
+    exit_code = 1
+
+
+class DeliveryError(JobsError):
+    """Another system did not take what was sent; sending it again loses and doubles nothing."""
 
     exit_code = 1
