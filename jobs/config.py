@@ -13,6 +13,7 @@ from features.event_log_section import EventLogSection
 from features.privacy_section import PrivacySection
 from jobs.errors import ConfigError
 from recsys.rerank_section import RerankSection
+from recsys.segments.section import SegmentsSection
 from sentiment.score_section import ScoreSection
 
 DEFAULT_FILE = Path("sentirec.toml")
@@ -84,6 +85,7 @@ class Config(Section):
     privacy: PrivacySection = PrivacySection()
     event_log: EventLogSection = EventLogSection()
     rerank: RerankSection = RerankSection()
+    segments: SegmentsSection = SegmentsSection()
     serve: ServeSection = ServeSection()
 
 

@@ -6,6 +6,7 @@ RecsysError
 ├── LogError              a log of what was shown cannot be evaluated from
 ├── PolicyError           a policy to be evaluated is not one, or does not fit the log
 ├── GateRefusedError      a bundle is worse than what it should replace
+├── SegmentError          a segment cannot be read, or asks for what is not there
 └── ExperimentError       an experiment cannot be read
     ├── PlanError             a plan asks for what cannot be
     └── ExperimentLogError    a log lacks what its plan asks for
@@ -34,6 +35,10 @@ class PolicyError(RecsysError):
 
 class GateRefusedError(RecsysError):
     """A bundle is worse than what it should replace."""
+
+
+class SegmentError(RecsysError):
+    """A segment cannot be read, or asks for what is not there."""
 
 
 class ExperimentError(RecsysError):

@@ -4,13 +4,13 @@ A user is in the variant into whose share the hash of salt and user falls: the s
 and for as long as the experiment is not changed, and independent between experiments.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from recsys.lots import share_of
 from recsys.rerank_section import RerankSection
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -110,9 +110,3 @@ def _assigned(experiment: ExperimentSection, unit: str) -> Assignment:
     return Assignment(
         experiment=experiment.name, variant=chosen.name, propensity=chosen.weight / total
     )
-
-
-def share_of(salt: str, unit: str) -> float:
-    """Return a number in [0, 1) that looks drawn uniformly and is always the same."""
-    digest = hashlib.blake2b(f"{salt}\x00{unit}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64

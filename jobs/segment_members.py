@@ -1,0 +1,106 @@
+"""Who is in a segment of a store, as of a moment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from features.store import Store
+from recsys.segments.compiled import Compiled
+from recsys.segments.compiling import NearUsers, compile_condition
+from recsys.segments.definition import Definition
+from recsys.segments.selecting import members
+from recsys.segments.tables import SegmentTables
+
+_TABLES = (
+    "users",
+    "user_profiles",
+    "user_aspects",
+    "user_outcomes",
+    "category_satisfaction",
+    "items",
+    "events",
+    "reviews",
+    "contacts",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Who a segment is made of, before anybody asks who may be written to.
+
+    Attributes:
+        definition: Of the segment.
+        as_of: Nothing at or after it was read.
+        tables: That were read.
+        compiled: What they were asked.
+    """
+
+    definition: Definition
+    as_of: datetime
+    tables: SegmentTables
+    compiled: Compiled
+
+    @property
+    def version(self) -> str:
+        """Of the definition."""
+        return self.definition.version
+
+    def lazy(self) -> pl.LazyFrame:
+        """Return `user_id` of all members, each once, in no order; nothing is held."""
+        return members(self.compiled, self.tables)
+
+    def user_ids(self) -> pl.Series:
+        """Return the ids of all members, sorted, each once."""
+        found = self.lazy().collect(engine="streaming")
+        return found["user_id"].sort()
+
+
+def segment_tables(store: Store, *, version: str, as_of: datetime) -> SegmentTables:
+    """Open the tables that segments read.
+
+    Args:
+        store: Where they are.
+        version: Model version of the signals.
+        as_of: Nothing at or after it is read.
+
+    Raises:
+        StoreError: A table is damaged.
+    """
+    frames = {name: store.scan(name) for name in _TABLES if store.exists(name)}
+    if store.exists("review_signals"):
+        signals = store.scan("review_signals")
+        frames["signals"] = signals.filter(pl.col("model_version") == version)
+    return SegmentTables(frames=frames, as_of=as_of)
+
+
+def select_members(
+    store: Store,
+    definition: Definition,
+    as_of: datetime,
+    *,
+    version: str,
+    near: Callable[[SegmentTables], NearUsers] | None = None,
+) -> Selection:
+    """Ask a store who is in a segment.
+
+    Args:
+        store: Where the tables are.
+        definition: Of the segment.
+        as_of: Nothing at or after it is read.
+        version: Model version of the signals.
+        near: Opens the two-tower space; None for the live bundle of the store.
+
+    Raises:
+        SegmentError: A table or column that is needed is not there, or was made later.
+        StoreError: A table is damaged.
+    """
+    tables = segment_tables(store, version=version, as_of=as_of)
+    compiled = compile_condition(
+        definition.condition,
+        tables,
+        where=f"{definition.source}: segment {definition.name}",
+        near=None if near is None else lambda: near(tables),
+    )
+    return Selection(definition=definition, as_of=as_of, tables=tables, compiled=compiled)
