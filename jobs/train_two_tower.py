@@ -2,16 +2,19 @@
 
 At the end of an epoch, every `checkpoint_every_s`, the workers leave what they have come to. A
 worker that dies is begun anew from there, and so is a whole run that was killed, where
-`storage_path` outlives it: it is found again by the fingerprint of its data and settings.
+`storage_path` outlives it: it is found again by the fingerprint of its data and settings, even if
+the kill tore Ray's list of checkpoints (`jobs.torn_snapshots`).
 
 A checkpoint holds `<number>.npz`, the towers of each world that is done, and `<number>.<rank>.pt`,
 the progress of each worker in the world that is not.
 """
 
 import hashlib
+import shutil
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +24,7 @@ import numpy as np
 
 from jobs.ray_progress import StepCounter, watch
 from jobs.ray_session import ray_session
+from jobs.torn_snapshots import checkpoint_without_snapshot
 from recsys.query_tower import QueryTowerWeights
 from recsys.retrieval import TowerTrainer, TrainedTowers
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
@@ -108,6 +112,8 @@ def _train(
     storage_path = config.storage_path or scratch
     if "://" not in storage_path:
         storage_path = str(Path(storage_path).resolve())
+    name = run_name(worlds, towers, training, config)
+    orphan = checkpoint_without_snapshot(storage_path, name, _is_whole)
     counter = ray.remote(num_cpus=0)(StepCounter).remote()
     trainer = TorchTrainer(
         _worker,
@@ -118,11 +124,12 @@ def _train(
             "threads": config.threads,
             "counter": counter,
             "checkpoint_every_s": config.checkpoint_every_s,
+            "orphan": None if orphan is None else str(orphan),
         },
         scaling_config=ScalingConfig(num_workers=config.num_workers, use_gpu=config.use_gpu),
         run_config=RunConfig(
             storage_path=storage_path,
-            name=run_name(worlds, towers, training, config),
+            name=name,
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=config.max_failures),
         ),
@@ -135,6 +142,8 @@ def _train(
     finally:
         done.set()
         watcher.join()
+    if orphan is not None:
+        shutil.rmtree(orphan, ignore_errors=True)
     if result.checkpoint is None:
         raise RuntimeError("two-tower training ended without a checkpoint")
     with result.checkpoint.as_directory() as folder:
@@ -158,7 +167,10 @@ def _worker(loop: dict[str, Any]) -> None:
     fit = fit_sharded_towers if is_sharded else fit_towers
     steps = 2 * loop["training"].epochs
     total = steps * len(loop["worlds"])
-    finished, begun = _taken_up(train.get_checkpoint(), rank)
+    checkpoint = train.get_checkpoint()
+    if checkpoint is None and loop["orphan"] is not None:
+        checkpoint = train.Checkpoint.from_directory(loop["orphan"])
+    finished, begun = _taken_up(checkpoint, rank)
 
     left = time.monotonic()
 
@@ -227,6 +239,20 @@ def _taken_up(checkpoint: Any, rank: int) -> tuple[dict[int, TrainedTowers], _Be
         path = folder / f"{len(done)}.{rank}.pt"
         kept = torch.load(path, map_location="cpu") if path.exists() else None
         return towers, _Begun(len(done), None if kept is None else Progress(**kept))
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all files of a checkpoint can be read; files of zip hold their check sums."""
+    files = [*folder.glob("*.npz"), *folder.glob("*.pt")]
+    return bool(files) and all(_is_whole_zip(path) for path in files)
+
+
+def _is_whole_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def save_towers(towers: TrainedTowers, path: Path) -> None:

@@ -1,18 +1,20 @@
 """Two-towers under Ray Train: what a kill leaves is taken up again, and ends the same."""
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+import torch
 
 from jobs.ray_session import ray_session
+from jobs.torn_snapshots import SNAPSHOT, checkpoint_without_snapshot
 from jobs.train_two_tower import TrainerConfig, ray_tower_trainer, run_name
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Interactions
@@ -26,6 +28,8 @@ TOWERS = TwoTowerConfig(dim=8, hidden_dim=16, dropout=0.2)
 TRAINING = TrainingConfig(
     batch_size=16, num_uniform_negatives=4, num_hard_negatives=4, epochs=8, patience=8
 )
+MARK = 0.125
+"""A recall that no epoch has; it is too low to decide how many epochs are good."""
 
 DRIVER = """
 import sys
@@ -94,29 +98,34 @@ def assert_same(found: list[TrainedTowers], wanted: list[TrainedTowers]) -> None
         np.testing.assert_array_equal(one.item_vectors, other.item_vectors)
 
 
-def train_workers() -> list[int]:
-    """Process ids of Ray Train's workers."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"RayTrainWorker" in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
+def below(process: int) -> list[psutil.Process]:
+    """Return the processes that one started, and those that they started."""
+    return psutil.Process(process).children(recursive=True)
+
+
+def train_workers() -> list[psutil.Process]:
+    """Return the workers of this process's Ray Train."""
+    return [one for one in below(os.getpid()) if b"RayTrainWorker" in title(one)]
+
+
+def title(process: psutil.Process) -> bytes:
+    try:
+        return Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_worker_that_dies_is_begun_anew_from_its_last_epoch(
     undisturbed: list[TrainedTowers],
 ) -> None:
-    killed: list[int] = []
+    killed: list[psutil.Process] = []
 
     def kill_once(done: int, total: int) -> None:
         assert total == 4 * TRAINING.epochs
         if not killed and done >= 3:
             killed.extend(train_workers())
             for process in killed:
-                os.kill(process, signal.SIGKILL)
+                process.kill()
 
     config = TrainerConfig(threads=1, checkpoint_every_s=0.0)
     trainer = ray_tower_trainer(config, progress=kill_once)
@@ -125,27 +134,62 @@ def test_a_worker_that_dies_is_begun_anew_from_its_last_epoch(
     assert_same(found, undisturbed)
 
 
+def mark(progress: Path) -> None:
+    """Write into a checkpoint what only a run that takes it up can know."""
+    try:
+        kept = torch.load(progress)
+    except (OSError, RuntimeError, EOFError):
+        return  # The one that was being written.
+    kept["recalls"][0] = MARK
+    torch.save(kept, progress)
+
+
 def test_a_killed_run_goes_on_where_it_was(
     undisturbed: list[TrainedTowers], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(tmp_path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=os.getcwd()
-    ) as driver:
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(whole)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=os.getcwd()) as driver:
         assert driver.stdout is not None
         reached = next(done for done in map(int, driver.stdout) if done >= 4)
-        os.killpg(driver.pid, signal.SIGKILL)
+        # As when a machine stops: with Ray left alive, its controller would write on for a while.
+        run = [psutil.Process(driver.pid), *below(driver.pid)]
+        for process in run:
+            process.kill()
+        _, alive = psutil.wait_procs(run, timeout=30)
+    assert not alive
     assert reached < 4 * TRAINING.epochs
-    time.sleep(1.0)
+    for progress in whole.glob("*/checkpoint_*/0.0.pt"):
+        mark(progress)
+    shutil.copytree(whole, torn)
+    (snapshot,) = torn.glob(f"*/{SNAPSHOT}")
+    snapshot.write_bytes(b"")
 
-    told: list[int] = []
-    trainer = ray_tower_trainer(
-        TrainerConfig(threads=1, storage_path=str(tmp_path)),
-        progress=lambda done, total: told.append(done),
-    )
-    found = trainer(worlds(), TOWERS, TRAINING)
-    assert told[0] > 4, "it began anew"
-    assert_same(found, undisturbed)
+    for folder in (whole, torn):
+        trainer = ray_tower_trainer(TrainerConfig(threads=1, storage_path=str(folder)))
+        first, second = trainer(worlds(), TOWERS, TRAINING)
+        assert first.recalls[0] == MARK, "it began anew"
+        first.recalls[0] = undisturbed[0].recalls[0]
+        assert_same([first, second], undisturbed)
+
+
+def test_of_checkpoints_without_a_list_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        (tmp_path / "run" / f"checkpoint_{number}").mkdir(parents=True)
+
+    def found() -> Path | None:
+        return checkpoint_without_snapshot(
+            str(tmp_path), "run", lambda folder: folder.name != "checkpoint_3"
+        )
+
+    snapshot = tmp_path / "run" / SNAPSHOT
+    assert found() == tmp_path / "run" / "checkpoint_2", "none was written yet"
+    snapshot.write_text('{"checkpoint_results": [')
+    assert found() == tmp_path / "run" / "checkpoint_2"
+    assert not snapshot.exists(), "Ray cannot begin with it"
+    snapshot.write_text("{}")
+    assert found() is None, "Ray knows by itself"
+    assert checkpoint_without_snapshot(str(tmp_path), "other", lambda folder: True) is None
 
 
 def test_a_run_is_found_again_by_what_it_trains() -> None:
