@@ -6,6 +6,7 @@ RecsysError
 ├── LogError              a log of what was shown cannot be evaluated from
 ├── PolicyError           a policy to be evaluated is not one, or does not fit the log
 ├── GateRefusedError      a bundle is worse than what it should replace
+├── AlertError            an alert cannot change as it is asked to
 ├── SegmentError          a segment cannot be read, or asks for what is not there
 └── ExperimentError       an experiment cannot be read
     ├── PlanError             a plan asks for what cannot be
@@ -51,3 +52,7 @@ class PlanError(ExperimentError):
 
 class ExperimentLogError(ExperimentError):
     """A log of exposures or outcomes lacks what its plan asks for."""
+
+
+class AlertError(RecsysError):
+    """An alert cannot change as it is asked to."""

@@ -92,7 +92,7 @@ def plan_incidents(
     items = rng.choice(busy, size=len(kinds), replace=False)
     found = []
     for kind, item in zip(kinds, items.tolist(), strict=True):
-        first = int(rng.integers(_EARLIEST * config.days, _LATEST * config.days))
+        first = int(rng.integers(int(_EARLIEST * config.days), int(_LATEST * config.days)))
         length = {
             BAD_BATCH: int(rng.integers(*_BATCH_DAYS)),
             DRIFT: config.days,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from recsys.alerts.blocks import Block, blocks
 from recsys.alerts.config import AlertConfig
 from recsys.alerts.discoveries import adjusted
 from recsys.alerts.evidence import (
@@ -22,8 +23,7 @@ from recsys.alerts.evidence import (
     onset_evidence,
 )
 from recsys.alerts.onsets import onsets
-from recsys.alerts.opinions import BRAND, CATEGORY, ITEM, Opinions
-from recsys.alerts.quarters import Quarter, quarters
+from recsys.alerts.opinions import CATEGORY, ITEM, SCOPES, Opinions
 from recsys.alerts.series import Series, series_of
 
 _DEFAULT = AlertConfig()
@@ -33,7 +33,7 @@ FOUND_SCHEMA = pl.Schema(
         "key": pl.String(),
         "aspect": pl.String(),
         "aspects": pl.List(pl.String()),
-        "quarter": pl.Int64(),
+        "block": pl.Int64(),
         "q_value": pl.Float64(),
         "log_e_value": pl.Float64(),
         "onset": pl.Int32(),
@@ -46,7 +46,7 @@ FOUND_SCHEMA = pl.Schema(
     }
 )
 """Columns of what a look finds. `aspect` is the one that the rise is of, null for all of it;
-`aspects` all that rose on their own; `quarter` that of the onset; `q_value` the least false
+`aspects` all that rose on their own; `block` that of the onset; `q_value` the least false
 discovery rate at which it is found; `onset` a day since 1970 with the ends of its 90% interval;
 shares of negative reviews (of complaints of the aspect), expected and seen."""
 
@@ -70,47 +70,57 @@ def look(
     *,
     day: int,
     config: AlertConfig = _DEFAULT,
-    known: Mapping[tuple[str, int], Collection[str]] | None = None,
+    open_keys: Mapping[str, Collection[str]] | None = None,
+    num_found: Mapping[tuple[str, int], int] | None = None,
     set_aside: pl.DataFrame | None = None,
 ) -> Look:
     """Look at everything as of the end of a day.
+
+    What an item has an alert for is no news of its brand or category: they are looked at without
+    such items.
 
     Args:
         opinions: All of them; those after the day are not read.
         items: `features.schema.Items`.
         day: Days since 1970, UTC.
         config: What an alert has to show.
-        known: Keys that earlier looks found, by scope and quarter.
+        open_keys: Subjects by scope that have an alert, which are not found again.
+        num_found: Alerts that earlier looks raised, by scope and block.
         set_aside: `scope, key, first, last`: days that belong to alerts which are resolved.
     """
-    known = known or {}
-    aside = {
-        scope: None if set_aside is None else set_aside.filter(pl.col("scope") == scope)
-        for scope in (ITEM, BRAND, CATEGORY)
-    }
-    categories = series_of(
-        opinions, items, CATEGORY, day=day, config=config, set_aside=aside[CATEGORY]
-    )
+    opened = {scope: set((open_keys or {}).get(scope, ())) for scope in SCOPES}
+
+    def series(scope: str, of: Opinions, categories: list[str] | None = None) -> Series:
+        aside = None if set_aside is None else set_aside.filter(pl.col("scope") == scope)
+        return series_of(
+            of, items, scope, day=day, config=config, set_aside=aside, categories=categories
+        )
+
+    categories = series(CATEGORY, opinions)
     found, num_subjects = [], {}
-    for scope in (ITEM, BRAND, CATEGORY):
-        series = categories
-        if scope != CATEGORY:
-            series = series_of(
-                opinions,
-                items,
-                scope,
-                day=day,
-                config=config,
-                set_aside=aside[scope],
-                categories=categories.keys,
-            )
-        num_subjects[scope] = len(series.keys)
-        if not series.keys:
+    for scope in SCOPES:
+        rest = opinions
+        if scope != ITEM:
+            found_items = {
+                key for rows in found for key in rows.filter(pl.col("scope") == ITEM)["key"]
+            }
+            rest = opinions.without_items(found_items | opened[ITEM])
+        own = series(scope, rest, categories.keys)
+        num_subjects[scope] = len(own.keys)
+        if not own.keys:
             continue
-        shift_SD = category_shift(series.counts, series.parent_S, categories.counts)
-        for quarter in quarters(day, config):
-            keys = known.get((scope, quarter.number), ())
-            found.append(_found(scope, series, shift_SD, quarter, day, keys, config))
+        shift_SD = category_shift(own.counts, own.parent_S, categories.counts)
+        # Complaints of one aspect are a part of all that is negative, and move with it.
+        whole_SD = onset_evidence(own.counts, own.levels, config, shift_SD)
+        aspect_RD = onset_evidence(
+            own.complaint_counts, own.complaint_levels, config, shift_SD[own.subject_R]
+        )
+        for block in blocks(day, config):
+            evidence = _Evidence(
+                scope=scope, series=own, shift_SD=shift_SD, whole_SD=whole_SD, aspect_RD=aspect_RD
+            )
+            before = (num_found or {}).get((scope, block.number), 0)
+            found.append(_found(evidence, block, day, opened[scope], before, config))
     rows = pl.concat(found) if found else pl.DataFrame(schema=FOUND_SCHEMA)
     rows = rows.sort("scope", "key", "q_value").unique(
         ["scope", "key"], keep="first", maintain_order=True
@@ -118,30 +128,38 @@ def look(
     return Look(found=rows.sort("scope", "q_value", "key"), num_subjects=num_subjects)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Evidence:
+    """Evidence on each onset of each series of a scope."""
+
+    scope: str
+    series: Series
+    shift_SD: np.ndarray
+    whole_SD: np.ndarray
+    aspect_RD: np.ndarray
+
+
 def _found(
-    scope: str,
-    series: Series,
-    shift_SD: np.ndarray,
-    quarter: Quarter,
+    evidence: _Evidence,
+    block: Block,
     day: int,
-    known: Collection[str],
+    opened: Collection[str],
+    num_found: int,
     config: AlertConfig,
 ) -> pl.DataFrame:
-    days = slice(quarter.first, quarter.end)
-    # Complaints of one aspect are a part of all that is negative, and move with the category too.
-    whole_SD = onset_evidence(series.counts, series.levels, config, shift_SD)[:, days]
-    of_rows = series.subject_R
-    aspect_RD = onset_evidence(
-        series.complaint_counts, series.complaint_levels, config, shift_SD[of_rows]
-    )[:, days]
-    whole_S = log_e_value(whole_SD, config.quarter_days)
-    aspect_R = log_e_value(aspect_RD, config.quarter_days)
+    series, shift_SD, of_rows = evidence.series, evidence.shift_SD, evidence.series.subject_R
+    days = slice(block.first, block.end)
+    whole_SD, aspect_RD = evidence.whole_SD[:, days], evidence.aspect_RD[:, days]
+    whole_S = log_e_value(whole_SD, config.block_days)
+    aspect_R = log_e_value(aspect_RD, config.block_days)
     mean_S = np.zeros(len(whole_S))
     np.add.at(mean_S, of_rows, np.exp(np.minimum(aspect_R, 600.0)) / max(1, series.num_aspects))
     with np.errstate(divide="ignore"):
         log_e_S = np.logaddexp(whole_S, np.log(mean_S)) - np.log(2)
-    is_known = np.isin(np.array(series.keys), list(known))
-    q_S = adjusted(log_e_S, num_hypotheses=len(log_e_S), known=is_known)
+    is_open = np.isin(np.array(series.keys), list(opened))
+    q_S = adjusted(
+        np.where(is_open, -np.inf, log_e_S), num_hypotheses=len(log_e_S), num_found=num_found
+    )
     rows = []
     for s in np.flatnonzero(q_S <= np.log(config.false_discovery_rate)).tolist():
         own = np.flatnonzero(of_rows == s)
@@ -152,26 +170,25 @@ def _found(
         levels = series.complaint_levels if is_aspect else series.levels
         one = source.rows([row])
         dated = onsets(log_D[None], one.num_SD[:, days])
-        at = quarter.first + int(dated.likeliest[0])
+        at = block.first + int(dated.likeliest[0])
         expected = expected_share(one, levels.rows([row]), shift_SD[[s]])[0][0, at]
         num, bad = (since[0, at] for since in one.since())
-        if not is_known[s] and (bad < config.least_negative):
+        if bad < config.least_negative:
             continue
         first = day + 1 - config.window_days
         rose = [series.aspects[r] for r in own if aspect_R[r] >= min(log_e_S[s], whole_S[s])]
         rows.append(
             (
-                scope,
+                evidence.scope,
                 series.keys[s],
                 series.aspects[best] if is_aspect else None,
                 sorted(rose),
-                quarter.number,
-                # What is known keeps the evidence that there is now.
-                float(np.exp(q_S[s])) if not is_known[s] else config.false_discovery_rate,
+                block.number,
+                float(np.exp(q_S[s])),
                 float(log_e_S[s]),
                 first + at,
-                first + quarter.first + int(dated.low[0]),
-                first + quarter.first + int(dated.high[0]),
+                first + block.first + int(dated.low[0]),
+                first + block.first + int(dated.high[0]),
                 float(expected),
                 float(bad / num) if num else 0.0,
                 int(num),

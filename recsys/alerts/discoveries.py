@@ -15,7 +15,7 @@ import numpy as np
 
 
 def discoveries(
-    log_e: np.ndarray, rate: float, *, num_hypotheses: int, known: np.ndarray | None = None
+    log_e: np.ndarray, rate: float, *, num_hypotheses: int, num_found: int = 0
 ) -> np.ndarray:
     """Return which hypotheses are discovered, bool, shape of `log_e`.
 
@@ -23,31 +23,28 @@ def discoveries(
         log_e: Log e-values; hypotheses left out count as 0.
         rate: False discovery rate, within (0, 1).
         num_hypotheses: All of them, at least as many as `log_e`.
-        known: Those discovered at earlier looks, which stay so, bool; None for none.
+        num_found: Discoveries of earlier looks that are not among `log_e`.
 
     >>> discoveries(np.log([100.0, 30.0, 1.0]), 0.1, num_hypotheses=4).tolist()
     [True, True, False]
     """
-    return adjusted(log_e, num_hypotheses=num_hypotheses, known=known) <= np.log(rate)
+    found = adjusted(log_e, num_hypotheses=num_hypotheses, num_found=num_found)
+    return found <= np.log(rate)
 
 
-def adjusted(
-    log_e: np.ndarray, *, num_hypotheses: int, known: np.ndarray | None = None
-) -> np.ndarray:
+def adjusted(log_e: np.ndarray, *, num_hypotheses: int, num_found: int = 0) -> np.ndarray:
     """Return the log of the least rate at which each is discovered, at most 0, shape of `log_e`.
 
-    Args: as of `discoveries`; what is known has minus infinity.
+    Args: as of `discoveries`.
 
     Raises:
         ValueError: If there are fewer hypotheses than e-values.
     """
     if num_hypotheses < len(log_e):
         raise ValueError(f"{len(log_e)} e-values of {num_hypotheses} hypotheses")
-    known = np.zeros(len(log_e), dtype=bool) if known is None else known
-    order = np.lexsort((-log_e, ~known))
-    place = np.arange(1, len(log_e) + 1)
+    order = np.argsort(-log_e, kind="stable")
+    place = num_found + np.arange(1, len(log_e) + 1)
     wanted = np.log(num_hypotheses) - log_e[order] - np.log(place)
-    wanted[: known.sum()] = -np.inf
     # The best of all places at or behind its own.
     best = np.minimum.accumulate(wanted[::-1])[::-1]
     found = np.empty(len(log_e))

@@ -3,7 +3,7 @@
 Of the reviews since an onset, as many are negative as a beta-binomial draw from the series' own
 level would give, or as one from a risen level. The ratio of the two probabilities is a likelihood
 ratio, exact for whole numbers however few, and its mean is 1 where nothing has changed: an e-value.
-Averaged over the onsets of a quarter, each with the same weight spent beforehand, it stays one
+Averaged over the onsets of a block, each with the same weight spent beforehand, it stays one
 whenever it is looked at (a mixture of test martingales), so a series may be looked at every day.
 
 Sources: Shafer 2021, "Testing by betting"; Ramdas, Grunwald, Vovk and Shafer 2023, "Game-theoretic
@@ -15,7 +15,7 @@ Shape suffixes: S series, D days of the window (each a possible onset).
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln, expit, logit, logsumexp
+from scipy.special import betaln, expit, log_expit, logit, logsumexp
 
 from recsys.alerts.config import AlertConfig
 
@@ -109,8 +109,9 @@ def onset_evidence(
     """Return the log e-value of a rise on each day of the window, shape (S, D).
 
     With k of n reviews since the day negative, expected share m of strength s:
-    log mean over factors f of BB(k | n, risen to odds f m / (1 - m), rise_strength)
-    - log BB(k | n, m, s), BB the beta-binomial probability; 0 where n is 0.
+    log mean over factors f of B(k | n, p_f) - log BB(k | n, m, s), where B is the binomial
+    probability, p_f the share whose odds are f m / (1 - m), and BB the beta-binomial one; 0 where n
+    is 0. The risen shares are points, all above m: a series that got better has a mean below 1.
 
     Args:
         counts: Of the series.
@@ -121,29 +122,30 @@ def onset_evidence(
     num, bad = counts.since()
     share, strength = expected_share(counts, levels, shift_SD)
     usual = _log_probability(bad, num, share, strength)
+    odds = logit(share)
     risen = [
-        _log_probability(bad, num, expit(logit(share) + np.log(factor)), config.rise_strength)
-        for factor in config.odds_factors
+        bad * log_expit(odds + gain) + (num - bad) * log_expit(-odds - gain)
+        for gain in np.log(config.odds_factors)
     ]
     return logsumexp(risen, axis=0) - np.log(len(risen)) - usual
 
 
-def log_e_value(log_SD: np.ndarray, quarter_days: int) -> np.ndarray:
-    """Return the log e-value of each series over the onsets of one quarter, shape (S,).
+def log_e_value(log_SD: np.ndarray, block_days: int) -> np.ndarray:
+    """Return the log e-value of each series over the onsets of one block, shape (S,).
 
-    Each onset has 1 / quarter_days of the stake; what is not spent yet is kept.
+    Each onset has 1 / block_days of the stake; what is not spent yet is kept.
 
     Args:
-        log_SD: Log e-values of onsets, at most `quarter_days` of them.
-        quarter_days: Onsets of a whole quarter.
+        log_SD: Log e-values of onsets, at most `block_days` of them.
+        block_days: Onsets of a whole block.
     """
     num_days = log_SD.shape[1]
-    if num_days > quarter_days:
-        raise ValueError(f"a quarter of {quarter_days} days has no {num_days} onsets")
+    if num_days > block_days:
+        raise ValueError(f"a block of {block_days} days has no {num_days} onsets")
     kept = np.full((len(log_SD), 1), -np.inf)
-    if num_days < quarter_days:
-        kept[:] = np.log(quarter_days - num_days)
-    return logsumexp(np.hstack([log_SD, kept]), axis=1) - np.log(quarter_days)
+    if num_days < block_days:
+        kept[:] = np.log(block_days - num_days)
+    return logsumexp(np.hstack([log_SD, kept]), axis=1) - np.log(block_days)
 
 
 def category_shift(
@@ -164,20 +166,24 @@ def category_shift(
     """
     has = own_S >= 0
     row = np.where(has, own_S, 0)
-    num, bad = (
-        theirs[row] - own for theirs, own in zip(others.since(), counts.since(), strict=True)
-    )
-    num_past, bad_past = (
-        theirs[row] - own for theirs, own in zip(others.until(), counts.until(), strict=True)
-    )
+    num, bad = _rest(others.since(), row, counts.since())
+    num_past, bad_past = _rest(others.until(), row, counts.until())
     past = np.clip((bad_past + 1.0) / (num_past + 4.0), _LEAST_SHARE, 1 - _LEAST_SHARE)
     now = (bad + strength * past) / (num + strength)
     now = np.clip(now, _LEAST_SHARE, 1 - _LEAST_SHARE)
     return np.where(has[:, None], np.maximum(0.0, logit(now) - logit(past)), 0.0)
 
 
+def _rest(
+    theirs: tuple[np.ndarray, np.ndarray], row: np.ndarray, own: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return reviews and negative ones of the others; none below 0 where days were set aside."""
+    num, bad = (np.maximum(0, of[row] - mine) for of, mine in zip(theirs, own, strict=True))
+    return np.maximum(num, bad), bad
+
+
 def _log_probability(
-    bad: np.ndarray, num: np.ndarray, share: np.ndarray, strength: np.ndarray | float
+    bad: np.ndarray, num: np.ndarray, share: np.ndarray, strength: np.ndarray
 ) -> np.ndarray:
     """Return the beta-binomial log probability of one order of the reviews."""
     a, b = share * strength, (1 - share) * strength

@@ -73,8 +73,10 @@ def wandering(series_C: np.ndarray, num_C: np.ndarray, bad_C: np.ndarray) -> flo
     """Return of how many reviews a series' past can be worth, as shares wander between periods.
 
     With p_c the share of a cell, p its series' share, v the variance between the periods of a
-    series: sum n_c (p_c - p)^2 is expected to be v sum (n - sum n_c^2 / n) plus binomial noise of
-    p (1 - p) a cell less one a series; the past is worth m (1 - m) / v - 1 reviews.
+    series: sum n_c (p_c - p)^2 is expected to be v sum n_c (1 - n_c / n) plus binomial noise of
+    p (1 - p) sum (1 - n_c / n); the past is worth m (1 - m) / v - 1 reviews. Of the v of all series
+    it is the median, weighted by sum n_c (1 - n_c / n): series that really changed must not make
+    the others seem to wander.
 
     Args:
         series_C: Number of the series of each cell.
@@ -93,19 +95,20 @@ def wandering(series_C: np.ndarray, num_C: np.ndarray, bad_C: np.ndarray) -> flo
     if both.is_empty():
         return _NO_LIMIT
     share = pl.col("k") / pl.col("n")
-    told = both.select(
-        spread=(pl.col("num") * (pl.col("bad") / pl.col("num") - share) ** 2).sum(),
-        noise=(
-            share
-            * (1 - share)
-            * pl.col("n")
-            / (pl.col("n") - 1)
-            * (1 - pl.col("num") / pl.col("n"))
-        ).sum(),
-        weight=(pl.col("num") * (1 - pl.col("num") / pl.col("n"))).sum(),
-        mean=pl.col("bad").sum() / pl.col("num").sum(),
-    ).row(0, named=True)
-    between = (told["spread"] - told["noise"]) / told["weight"] if told["weight"] > 0 else 0.0
+    rest = 1 - pl.col("num") / pl.col("n")
+    told = (
+        both.group_by("series")
+        .agg(
+            spread=(pl.col("num") * (pl.col("bad") / pl.col("num") - share) ** 2).sum(),
+            noise=(share * (1 - share) * pl.col("n") / (pl.col("n") - 1) * rest).sum(),
+            weight=(pl.col("num") * rest).sum(),
+        )
+        .with_columns(v=(pl.col("spread") - pl.col("noise")) / pl.col("weight"))
+        .sort("v", "series")
+    )
+    half = told["weight"].sum() / 2
+    between = told.filter(pl.col("weight").cum_sum() >= half)["v"][0]
+    mean = float(bad_C.sum() / num_C.sum())
     if between <= 0:
         return _NO_LIMIT
-    return float(np.clip(told["mean"] * (1 - told["mean"]) / between - 1, 20.0, _NO_LIMIT))
+    return float(np.clip(mean * (1 - mean) / between - 1, 20.0, _NO_LIMIT))

@@ -36,7 +36,8 @@ def onsets(log_SD: np.ndarray, num_SD: np.ndarray, *, certainty: float = 0.9) ->
     """
     heard = np.where(num_SD > 0, log_SD, -np.inf)
     # A series without any review has no better day than the first.
-    heard = np.where(np.isfinite(heard).any(axis=1)[:, None], heard, 0.0)
+    is_heard = (num_SD > 0).any(axis=1, keepdims=True)
+    heard = np.where(is_heard, heard, 0.0)
     weight = np.exp(heard - heard.max(axis=1, keepdims=True))
     reached = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
     outside = (1 - certainty) / 2

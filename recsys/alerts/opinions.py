@@ -1,5 +1,6 @@
 """What is counted: who judged an item, whether they were negative, and of what they complained."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,17 +19,37 @@ class Opinions:
     """Judgements of items, and complaints in them.
 
     Attributes:
-        judged: `review_id, user_id, item_id, day` (since 1970, int32), `event_time, negative`;
-            one a user, item and day.
+        judged: `review_id, user_id, item_id, day, heard_day, event_time, negative`; one a user,
+            item and day. `heard_day` is the day of the review since 1970, int32; `day` that on
+            which the thing was bought, where that is known, else the same.
         complaints: `review_id, aspect`: aspects that a judgement speaks badly of.
     """
 
     judged: pl.DataFrame
     complaints: pl.DataFrame
 
+    def without_items(self, item_ids: Collection[str]) -> "Opinions":
+        """Return what is left without the judgements of some items."""
+        if not item_ids:
+            return self
+        named = pl.col("item_id").is_in(list(item_ids))
+        return Opinions(judged=self.judged.filter(~named), complaints=self.complaints)
 
-def opinions(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> Opinions:
+    def without_reviews(self, review_ids: Collection[str]) -> "Opinions":
+        """Return what is left without some judgements."""
+        if not review_ids:
+            return self
+        named = pl.col("review_id").is_in(list(review_ids))
+        return Opinions(judged=self.judged.filter(~named), complaints=self.complaints)
+
+
+def opinions(
+    reviews: pl.LazyFrame, signals: pl.LazyFrame, events: pl.LazyFrame | None = None
+) -> Opinions:
     """Tell negative judgements from others.
+
+    What is wrong with things is wrong from a day of sale on, and reviews of things sold before
+    come in for weeks after it: where the purchase is known, its day counts.
 
     A text is negative where its polarity is below `features.opinion.NEGATIVE_BELOW`; stars without
     a text are where they are two or fewer. Somebody who judges an item twice on a day is heard
@@ -37,7 +58,17 @@ def opinions(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> Opinions:
     Args:
         reviews: Visible reviews.
         signals: Of one model version.
+        events: Visible events; None where purchases are not known.
     """
+    if events is None:
+        events = reviews.select("user_id", "item_id", "event_time").with_columns(
+            event_type=pl.lit("")
+        )
+    bought = (
+        events.filter(pl.col("event_type") == "purchase")
+        .group_by("user_id", "item_id")
+        .agg(bought_at=pl.col("event_time").min())
+    )
     spoken = pl.col("embedding").is_not_null()
     felt = signals.select(
         "review_id",
@@ -48,15 +79,17 @@ def opinions(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> Opinions:
         reviews.filter(pl.col("source").is_in(JUDGING_SOURCES) & pl.col("item_id").is_not_null())
         .select("review_id", "user_id", "item_id", "event_time", "seq", "rating")
         .join(felt, on="review_id", how="left")
+        .join(bought, on=["user_id", "item_id"], how="left")
         .with_columns(
-            day=(pl.col("event_time").dt.epoch("us") // US_PER_DAY).cast(pl.Int32),
+            day=_day(pl.min_horizontal("bought_at", "event_time")),
+            heard_day=_day(pl.col("event_time")),
             negative=pl.coalesce(
                 pl.col("polarity") < NEGATIVE_BELOW, pl.col("rating") <= _NEGATIVE_STARS
             ),
         )
         .drop_nulls("negative")
         .sort("event_time", "seq", "review_id")
-        .unique(["user_id", "item_id", "day"], keep="first", maintain_order=True)
+        .unique(["user_id", "item_id", "heard_day"], keep="first", maintain_order=True)
         .collect()
     )
     aspect = pl.col("aspects").struct
@@ -73,9 +106,15 @@ def opinions(reviews: pl.LazyFrame, signals: pl.LazyFrame) -> Opinions:
         .collect()
     )
     return Opinions(
-        judged=judged.select("review_id", "user_id", "item_id", "day", "event_time", "negative"),
+        judged=judged.select(
+            "review_id", "user_id", "item_id", "day", "heard_day", "event_time", "negative"
+        ),
         complaints=complaints,
     )
+
+
+def _day(moment: pl.Expr) -> pl.Expr:
+    return (moment.dt.epoch("us") // US_PER_DAY).cast(pl.Int32)
 
 
 def subjects_of(items: pl.DataFrame, scope: str) -> pl.DataFrame:

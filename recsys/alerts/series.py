@@ -69,7 +69,7 @@ def series_of(
     first = day + 1 - config.window_days
     rows = (
         opinions.judged.lazy()
-        .filter(pl.col("day").is_between(first - config.history_days, day))
+        .filter(pl.col("heard_day") <= day, pl.col("day") >= first - config.history_days)
         .join(subjects_of(items, scope).lazy(), on="item_id")
         .select("review_id", "key", "parent", "day", "negative")
         .collect()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
+from recsys.alerts.blocks import blocks
 from recsys.alerts.config import AlertConfig
 from recsys.alerts.discoveries import discoveries
 from recsys.alerts.evidence import Counts, Levels, log_e_value, onset_evidence
 from recsys.alerts.levels import beta_prior, wandering
-from recsys.alerts.quarters import quarters
 
 _PERIOD_DAYS = 28
 _NEVER = -1
@@ -102,17 +102,19 @@ def found_days(series: SimulatedSeries, config: AlertConfig, *, first_look: int)
     for day in range(first_look, num_days):
         if (day - first_look) % _PERIOD_DAYS == 0:
             levels = _levels(series, day, config)
-        for quarter in quarters(day, config):
-            log_e = log_e_of.setdefault(quarter.number, np.zeros(num_series))
+        for block in blocks(day, config):
+            log_e = log_e_of.setdefault(block.number, np.zeros(num_series))
             # Without a new review nothing changes but the stake that is spent: it has mean 1.
             heard = np.flatnonzero(series.num_SD[:, day] > 0)
             log_SD = onset_evidence(
                 _window(series, heard, day, config), levels.rows(heard), config
-            )[:, quarter.first : quarter.end]
-            log_e[heard] = log_e_value(log_SD, config.quarter_days)
-            known = found_in.setdefault(quarter.number, np.zeros(num_series, dtype=bool))
+            )[:, block.first : block.end]
+            log_e[heard] = log_e_value(log_SD, config.block_days)
+            known = found_in.setdefault(block.number, np.zeros(num_series, dtype=bool))
             now = discoveries(
-                log_e, config.false_discovery_rate, num_hypotheses=num_series, known=known
+                np.where(known, np.inf, log_e),
+                config.false_discovery_rate,
+                num_hypotheses=num_series,
             )
             found_S[now & (found_S == _NEVER)] = day
             known |= now
