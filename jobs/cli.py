@@ -16,11 +16,13 @@ from rich.table import Table
 
 from jobs import (
     abtest_commands,
+    alerts_commands,
     demo_command,
     frames_command,
     outcomes_command,
     privacy_commands,
     satisfaction_command,
+    segments_commands,
     sentiment_commands,
     stage_commands,
     user_command,
@@ -138,6 +140,8 @@ for _command in (
 
 
 app.add_typer(abtest_commands.app, name="abtest")
+app.add_typer(alerts_commands.app, name="alerts")
+app.add_typer(segments_commands.app, name="segments")
 app.add_typer(sentiment_commands.app, name="sentiment")
 
 

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from features.event_log.of_store import event_log_of
 from features.pseudonyms import Pseudonyms
@@ -21,6 +19,7 @@ from jobs.build_profiles import SIDE_TABLES, ProfilesReport, profiles
 from jobs.drain_event_log import drain
 from jobs.errors import BadInputError
 from jobs.ingest_tables import IngestReport, ingest
+from jobs.newest_row import after_last_row
 from jobs.publish_bundle import newest_bundle, publish
 from jobs.score_reviews import ScoreConfig, ScoreReport, score
 from jobs.train_models import TrainReport, data_versions, train
@@ -163,17 +162,6 @@ def _ingest(
     if report.errors:
         raise BadInputError("\n".join(report.errors))
     return report
-
-
-def after_last_row(store: Store, now: datetime) -> datetime:
-    """Return the first moment after the newest event or review that is not in the future."""
-    tables = ["events", *(["reviews"] if store.exists("reviews") else [])]
-    time = pl.col("event_time")
-    times = [
-        store.scan(table).select(time.filter(time < now).max()).collect().item() for table in tables
-    ]
-    newest = max((moment for moment in times if moment is not None), default=None)
-    return now if newest is None else newest + timedelta(microseconds=1)
 
 
 def _is_trained(store: Store, version: str, as_of: datetime) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from features.store import Store
+from jobs.config import Config
 from recsys.segments.compiled import Compiled
 from recsys.segments.compiling import NearUsers, compile_condition
 from recsys.segments.definition import Definition
@@ -57,19 +58,40 @@ class Selection:
         return found["user_id"].sort()
 
 
-def segment_tables(store: Store, *, version: str, as_of: datetime) -> SegmentTables:
+def signals_version(store: Store, settings: Config) -> str | None:
+    """Return which signals segments read: the only ones there are, else those of the models in use.
+
+    None where no review has any.
+
+    Raises:
+        StoreError: The table is damaged.
+    """
+    if not store.exists("review_signals"):
+        return None
+    versions = store.scan("review_signals").select(pl.col("model_version").unique())
+    found = versions.collect(engine="streaming")["model_version"].to_list()
+    if len(found) == 1:
+        return found[0]
+    # Slow to import: only where there is a choice.
+    from jobs.settings import score_config
+    from sentiment.scorer import model_version
+
+    return model_version(score_config(settings).scorer)
+
+
+def segment_tables(store: Store, *, version: str | None, as_of: datetime) -> SegmentTables:
     """Open the tables that segments read.
 
     Args:
         store: Where they are.
-        version: Model version of the signals.
+        version: Model version of the signals; None where there are none.
         as_of: Nothing at or after it is read.
 
     Raises:
         StoreError: A table is damaged.
     """
     frames = {name: store.scan(name) for name in _TABLES if store.exists(name)}
-    if store.exists("review_signals"):
+    if version is not None:
         signals = store.scan("review_signals")
         frames["signals"] = signals.filter(pl.col("model_version") == version)
     return SegmentTables(frames=frames, as_of=as_of)
@@ -80,7 +102,7 @@ def select_members(
     definition: Definition,
     as_of: datetime,
     *,
-    version: str,
+    version: str | None,
     near: Callable[[SegmentTables], NearUsers] | None = None,
 ) -> Selection:
     """Ask a store who is in a segment.
@@ -89,7 +111,7 @@ def select_members(
         store: Where the tables are.
         definition: Of the segment.
         as_of: Nothing at or after it is read.
-        version: Model version of the signals.
+        version: Model version of the signals; see `signals_version`.
         near: Opens the two-tower space; None for the live bundle of the store.
 
     Raises:

@@ -112,8 +112,8 @@ def train(
     json: JsonOption = None,
 ) -> None:
     """Fit two-tower, index, sources and ranker, and write a bundle (not yet live)."""
+    from jobs.newest_row import after_last_row
     from jobs.result_tables import metrics_table, quality_json
-    from jobs.run_pipeline import after_last_row
     from jobs.settings import recommender_config, score_config, tower_trainer
     from jobs.train_models import train as train_models
     from sentiment.scorer import model_version
@@ -313,7 +313,7 @@ class Opened(NamedTuple):
 
 def open_scored(store: str | None, config: Path | None, as_of: str | None) -> Opened:
     """Open a store whose reviews are scored; see `open_store`."""
-    from jobs.run_pipeline import after_last_row
+    from jobs.newest_row import after_last_row
     from jobs.settings import score_config
     from sentiment.scorer import model_version
 

@@ -47,12 +47,14 @@ class Compiled:
 
     Attributes:
         conjuncts: Boolean each; all of them are to hold.
+        says: Each conjunct in words.
         sources: Where their columns are read.
         asked: Every comparison and set, in the order of the definition.
         holds: The whole, null for unknown.
     """
 
     conjuncts: list[pl.Expr]
+    says: list[str]
     sources: list[Source]
     asked: list[Asked]
     holds: pl.Expr

@@ -77,6 +77,7 @@ def compile_condition(
     ]
     return Compiled(
         conjuncts=conjuncts,
+        says=[part.says() for part in parts],
         sources=compiler.sources(),
         asked=compiler.asked,
         holds=pl.all_horizontal(conjuncts),
@@ -157,6 +158,7 @@ class _Compiler:
             del self.asked[outside:]
         compiled = Compiled(
             conjuncts=[pl.col(column).is_not_null(), *([] if among is None else [among])],
+            says=[],
             sources=self.sources(),
             asked=[],
             holds=pl.lit(value=True),

@@ -133,7 +133,7 @@ class Definitions:
         for unknown in sorted(set(given) - set(known)):
             told = ", ".join(known) or "none"
             hint = nearest(unknown, list(known))
-            raise SegmentError(f"{text.where}: no parameter {unknown}{hint}; it has: {told}")
+            raise SegmentError(f"{text.where}: no parameter {unknown}; it has: {told}{hint}")
         filled = {key: _like(text, key, given[key], known[key]) for key in given}
         return Definition(
             name=name,
@@ -147,7 +147,7 @@ class Definitions:
         if name not in self._texts:
             hint = nearest(name, self.names())
             raise SegmentError(
-                f"{asked}: there is no segment {name}{hint}; there are: {', '.join(self.names())}"
+                f"{asked}: there is no segment {name}; there are: {', '.join(self.names())}{hint}"
             )
         return self._texts[name]
 
@@ -210,7 +210,7 @@ def parse_segments(text: str, *, source: str) -> list[SegmentText]:
     others = sorted(str(key) for key in set(content) - {"segments"})
     if others:
         hint = nearest(others[0], ["segments"])
-        raise SegmentError(f"{source}: unknown key {others[0]}{hint}; allowed: segments")
+        raise SegmentError(f"{source}: unknown key {others[0]}; allowed: segments{hint}")
     found = []
     for name, one in content["segments"].items():
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
@@ -233,7 +233,7 @@ def _check_keys(text: SegmentText) -> None:
         if key not in _KEYS:
             hint = nearest(str(key), _KEYS)
             raise SegmentError(
-                f"{text.where}: unknown key {key}{hint}; allowed: {', '.join(_KEYS)}"
+                f"{text.where}: unknown key {key}; allowed: {', '.join(_KEYS)}{hint}"
             )
     if "where" not in content:
         raise SegmentError(f"{text.where}: where is missing: it says who is in the segment")

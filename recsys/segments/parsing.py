@@ -215,7 +215,7 @@ def _explained(problem: dict[str, Any], allowed: tuple[str, ...]) -> str:
     seen = problem["input"]
     key = place[0] if place else ""
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{nearest(key, allowed)}; allowed: {', '.join(allowed)}"
+        return f"unknown key {key}; allowed: {', '.join(allowed)}{nearest(key, allowed)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")

@@ -103,8 +103,8 @@ def _column_of(tables: SegmentTables, table: str, column: str, asked: str) -> Va
     if column not in names or column in ("user_id", "as_of", "horizon_days"):
         known = [name for name in names if name not in ("user_id", "as_of", "horizon_days")]
         raise SegmentError(
-            f"{asked}: {table} has no column {column}{nearest(column, known)}; it has: "
-            f"{', '.join(known)}"
+            f"{asked}: {table} has no column {column}; it has: {', '.join(known)}"
+            f"{nearest(column, known)}"
         )
     return ValueFrame(source=table, frame=frame, column=column)
 

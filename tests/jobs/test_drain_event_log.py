@@ -26,7 +26,7 @@ from jobs.cli import app, exit_code_of
 from jobs.drain_event_log import drain
 from jobs.errors import BadInputError
 from jobs.ingest_tables import ingest
-from jobs.run_pipeline import after_last_row
+from jobs.newest_row import after_last_row
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 NOW_US = int(NOW.timestamp() * 1e6)

@@ -1,0 +1,157 @@
+"""What a segment would reach, and what its users are like."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from jobs.segment_members import Selection
+from recsys.errors import SegmentError
+from recsys.segments.admission import Admission, AdmissionTables, admit
+from recsys.segments.holdout import held_out
+from recsys.segments.profiling import KEY_FEATURES, Spread, spreads
+from recsys.segments.section import SegmentsSection
+
+_SEED = 0
+_SHOWN = (
+    "num_purchases",
+    "spend_cents",
+    "days_since_purchase",
+    "polarity_mean",
+    "churn_probability",
+)
+_NAME_BYTES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """What is left of a segment in one channel.
+
+    Attributes:
+        dropped: By rule of `recsys.segments.admission.RULES`, in their order.
+        held_out: Of those who may be written to.
+        left: Who would be.
+    """
+
+    dropped: dict[str, int]
+    held_out: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a segment is.
+
+    Attributes:
+        as_of: Nothing at or after it was read.
+        matched: Users.
+        everybody: Users with a profile; without profiles, users of any table.
+        channels: Gates by channel.
+        of_members: Spread of key features over members ...
+        of_everybody: ... and over all profiles.
+        sample: Some members under made-up names, with what is known of them.
+        notes: What could not be told, and why.
+    """
+
+    as_of: datetime
+    matched: int
+    everybody: int
+    channels: dict[str, Gates]
+    of_members: dict[str, Spread]
+    of_everybody: dict[str, Spread]
+    sample: list[dict[str, Any]]
+    notes: list[str]
+
+
+def preview_segment(
+    selection: Selection,
+    admission: AdmissionTables,
+    section: SegmentsSection,
+    *,
+    channel: str | None,
+    sample: int,
+) -> Preview:
+    """Preview a segment.
+
+    Args:
+        selection: Who is in it.
+        admission: Who may be written to.
+        section: Caps and holdouts.
+        channel: Which; None for all that members agreed to.
+        sample: Users to show.
+    """
+    tables, users = selection.tables, selection.user_ids()
+    channels = [channel] if channel is not None else _agreed(admission, users)
+    known = tables.frames.get("user_profiles", tables.everybody())
+    everybody = known.select(pl.len()).collect(engine="streaming").item()
+    of_members, of_everybody, notes = {}, {}, []
+    try:
+        of_members, of_everybody = spreads(tables, users), spreads(tables)
+        shown = _sample(selection, users, sample)
+    except SegmentError as error:
+        # Profiles of a later moment would tell what was not known then.
+        notes.append(str(error))
+        shown = []
+    return Preview(
+        as_of=selection.as_of,
+        matched=len(users),
+        everybody=everybody,
+        channels={name: _gates(selection, admission, section, users, name) for name in channels},
+        of_members=of_members,
+        of_everybody=of_everybody,
+        sample=shown,
+        notes=notes,
+    )
+
+
+def admitted(
+    selection: Selection,
+    admission: AdmissionTables,
+    section: SegmentsSection,
+    users: pl.Series,
+    channel: str,
+) -> Admission:
+    """Return who of a segment's users may be written to, as the configuration caps them."""
+    return admit(admission, users, channel=channel, at=selection.as_of, caps=section.cap(channel))
+
+
+def _agreed(admission: AdmissionTables, users: pl.Series) -> list[str]:
+    wanted = users.rename("user_id").to_frame().lazy()
+    found = (
+        admission.users.join(wanted, on="user_id", how="semi")
+        .select(pl.col("consents").explode(keep_nulls=False, empty_as_null=False))
+        .unique()
+        .collect(engine="streaming")
+    )
+    return sorted(name for name in found["consents"].drop_nulls() if name.strip())
+
+
+def _gates(
+    selection: Selection,
+    admission: AdmissionTables,
+    section: SegmentsSection,
+    users: pl.Series,
+    channel: str,
+) -> Gates:
+    found = admitted(selection, admission, section, users, channel)
+    out = int(held_out(found.user_ids, section.held_out(selection.definition.name)).sum())
+    return Gates(dropped=found.dropped, held_out=out, left=len(found.user_ids) - out)
+
+
+def _sample(selection: Selection, users: pl.Series, size: int) -> list[dict[str, Any]]:
+    """Return some users, the same of the same members, under names that are not their ids."""
+    picked = users.to_frame().lazy().bottom_k(size, by=pl.col("user_id").hash(_SEED))
+    for table, features in KEY_FEATURES.items():
+        if table in selection.tables.frames:
+            frame = selection.tables.read(table, "the sample")
+            known = frame.collect_schema().names()
+            names = [name for name in features if name in known and name in _SHOWN]
+            picked = picked.join(frame.select("user_id", *names), on="user_id", how="left")
+    key = selection.version.encode()[:64]
+    named = []
+    for row in picked.collect().to_dicts():
+        digest = hashlib.blake2b(row.pop("user_id").encode(), key=key, digest_size=_NAME_BYTES)
+        named.append({"user": digest.hexdigest(), **row})
+    return sorted(named, key=lambda row: row["user"])
