@@ -49,6 +49,10 @@ FOUND_SCHEMA = pl.Schema(
 `aspects` all that rose on their own; `block` that of the onset; `q_value` the least false
 discovery rate at which it is found; `onset` a day since 1970 with the ends of its 90% interval;
 shares of negative reviews (of complaints of the aspect), expected and seen."""
+ASIDE_SCHEMA = pl.Schema(
+    {"scope": pl.String(), "key": pl.String(), "first": pl.Int32(), "last": pl.Int32()}
+)
+"""Days of subjects, since 1970, that say nothing of their usual level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,26 +90,27 @@ def look(
         config: What an alert has to show.
         open_keys: Subjects by scope that have an alert, which are not found again.
         num_found: Alerts that earlier looks raised, by scope and block.
-        set_aside: `scope, key, first, last`: days that belong to alerts which are resolved.
+        set_aside: `ASIDE_SCHEMA`: days that belong to alerts which are resolved.
     """
     opened = {scope: set((open_keys or {}).get(scope, ())) for scope in SCOPES}
+    aside = pl.DataFrame(schema=ASIDE_SCHEMA) if set_aside is None else set_aside
+    of_items = aside.filter(pl.col("scope") == ITEM)
+    others = opinions.without_items(opened[ITEM]).without_days(of_items)
 
     def series(scope: str, of: Opinions, categories: list[str] | None = None) -> Series:
-        aside = None if set_aside is None else set_aside.filter(pl.col("scope") == scope)
+        days = aside.filter(pl.col("scope") == scope)
         return series_of(
-            of, items, scope, day=day, config=config, set_aside=aside, categories=categories
+            of, items, scope, day=day, config=config, set_aside=days, categories=categories
         )
 
-    categories = series(CATEGORY, opinions)
+    categories = series(CATEGORY, others)
     found, num_subjects = [], {}
     for scope in SCOPES:
-        rest = opinions
+        of = opinions
         if scope != ITEM:
-            found_items = {
-                key for rows in found for key in rows.filter(pl.col("scope") == ITEM)["key"]
-            }
-            rest = opinions.without_items(found_items | opened[ITEM])
-        own = series(scope, rest, categories.keys)
+            rows = (rows.filter(pl.col("scope") == ITEM) for rows in found)
+            of = others.without_items({key for part in rows for key in part["key"]})
+        own = series(scope, of, categories.keys)
         num_subjects[scope] = len(own.keys)
         if not own.keys:
             continue

@@ -68,7 +68,7 @@ def alert_id(scope: str, key: str, aspect: str | None, day: int) -> str:
     True
     """
     named = "\x00".join((scope, key, aspect or "", str(day)))
-    return "a" + hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
+    return "a" + hashlib.blake2b(named.encode(), digest_size=5).hexdigest()
 
 
 def change_by_hand(

@@ -35,6 +35,16 @@ class Opinions:
         named = pl.col("item_id").is_in(list(item_ids))
         return Opinions(judged=self.judged.filter(~named), complaints=self.complaints)
 
+    def without_days(self, days: pl.DataFrame) -> "Opinions":
+        """Return what is left without some days of some items: `key, first, last`."""
+        inside = (
+            self.judged.join(days, left_on="item_id", right_on="key")
+            .filter(pl.col("day").is_between(pl.col("first"), pl.col("last")))
+            .select("review_id")
+        )
+        rest = self.judged.join(inside, on="review_id", how="anti", maintain_order="left")
+        return Opinions(judged=rest, complaints=self.complaints)
+
     def without_reviews(self, review_ids: Collection[str]) -> "Opinions":
         """Return what is left without some judgements."""
         if not review_ids:

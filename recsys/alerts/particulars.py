@@ -186,5 +186,7 @@ def _quotes(seen: Circumstances, told: pl.DataFrame, key: str, aspect: str | Non
     reviews = seen.shop.reviews.join(told, on="review_id", how="semi")
     reviews = reviews.with_columns(item_id=pl.lit(key))
     found = item_complaints(reviews.lazy(), seen.shop.signals.lazy()).drop("item_id")
-    of_it = pl.col("aspect").eq_missing(pl.lit(aspect)) if aspect else pl.lit(value=False)
+    if aspect is None:
+        return found
+    of_it = pl.col("aspect").eq_missing(pl.lit(aspect))
     return found.sort(of_it, descending=True, maintain_order=True)

@@ -1,0 +1,287 @@
+"""The daily look for alerts: from a store's tables to its tables of alerts."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from features.alert_tables import OPEN, RESOLVED, AlertQuotes
+from features.store import Store
+from features.visibility import before
+from jobs.alerts_tables import LOCK, Changed, read_alerts, read_table, write_changed
+from jobs.errors import BadInputError
+from jobs.load_shop import load_shop
+from recsys.alerts.config import AlertConfig
+from recsys.alerts.detection import ASIDE_SCHEMA, Look, look
+from recsys.alerts.kinds import BOMBING, action_of, kind_of
+from recsys.alerts.lifecycle import DETECT, Alert, Change, after_look, alert_id, found_again
+from recsys.alerts.opinions import SCOPES, day_of, moment_of, opinions
+from recsys.alerts.particulars import Circumstances, Particulars, particulars, recent
+from recsys.world import ShopTables
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectReport:
+    """What a look did.
+
+    Attributes:
+        day: Since 1970.
+        num_subjects: Looked at, by scope.
+        changes: Of states.
+        alerts: That stand now.
+    """
+
+    day: int
+    num_subjects: dict[str, int]
+    changes: list[Change]
+    alerts: list[Alert]
+
+
+def detect(
+    store: Store, *, version: str, day: int, config: AlertConfig, demotion: float
+) -> DetectReport:
+    """Look as of the end of a day; the same day again changes nothing.
+
+    Args:
+        store: Where the tables are.
+        version: Model version of the signals.
+        day: Days since 1970, UTC.
+        config: What an alert has to show.
+        demotion: Share of relevance that lists take from an item in trouble.
+
+    Raises:
+        BadInputError: If a later day was looked at already, or reviews are not scored.
+        StoreError: If a table is missing or damaged.
+    """
+    with store.lock(LOCK):
+        return detect_in(
+            store, load_tables(store, version), day=day, config=config, demotion=demotion
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTables:
+    """A shop's tables, and its users where there are any."""
+
+    shop: ShopTables
+    users: pl.DataFrame | None
+
+
+def load_tables(store: Store, version: str) -> LoadedTables:
+    """Read what looks are made from; several looks may share it."""
+    users = store.scan("users").collect() if store.exists("users") else None
+    return LoadedTables(shop=load_shop(store, version), users=users)
+
+
+def detect_in(
+    store: Store, tables: LoadedTables, *, day: int, config: AlertConfig, demotion: float
+) -> DetectReport:
+    """Look at tables that are read; see `detect`. The caller holds the lock `alerts`."""
+    looks = read_table(store, "alert_looks")
+    last = looks["day"].max()
+    if isinstance(last, int) and day < last:
+        raise BadInputError(
+            f"{moment_of(last):%Y-%m-%d} was looked at already: looks go forward in time, give "
+            f"--as-of a later day than {moment_of(day):%Y-%m-%d}"
+        )
+    seen = _as_of(tables, day)
+    alerts = read_alerts(store)
+    found = _look(seen, alerts, day, config)
+    changes: list[Change] = []
+    now: dict[str, Alert] = {}
+    quotes = [
+        table.filter(~pl.col("alert_id").is_in(list(_standing(alerts, day))))
+        for table in (read_table(store, "alert_quotes"),)
+    ]
+    for alert in _standing(alerts, day).values():
+        told = _told(seen, alert)
+        if alert["kind"] != BOMBING and told.fields["kind"] == BOMBING:
+            told = _without_bombing(seen, alert, told)
+        # Figures and kind follow what is known today, by whomever the state was changed.
+        fresh, change = after_look(
+            alert | told.fields,
+            recent(
+                seen,
+                scope=alert["scope"],
+                key=alert["key"],
+                aspect=alert["aspect"],
+                onset=alert["onset"],
+                config=config,
+            ),
+            day=day,
+            config=config,
+        )
+        now[alert["alert_id"]] = fresh
+        quotes.append(_quotes(alert["alert_id"], told))
+        changes += [] if change is None else [change]
+    for row in _new_rows(seen, found, alerts, day, config):
+        alert, change, told = row
+        now[alert["alert_id"]] = alert
+        changes.append(change)
+        quotes.append(_quotes(alert["alert_id"], told))
+    _write_quotes(store, quotes)
+    changed = [alert for name, alert in now.items() if alerts.get(name) != alert]
+    write_changed(store, Changed(alerts=changed, changes=changes, day=day), demotion=demotion)
+    _write_look(store, looks, found, day)
+    everything = alerts | now
+    standing = [alert for alert in everything.values() if alert["state"] != RESOLVED]
+    return DetectReport(
+        day=day, num_subjects=dict(found.num_subjects), changes=changes, alerts=standing
+    )
+
+
+def _as_of(tables: LoadedTables, day: int) -> Circumstances:
+    shop = tables.shop
+    end = moment_of(day + 1)
+    visible = before(shop.events, shop.reviews, as_of=end)
+    cut = ShopTables(
+        items=shop.items, events=visible.events, reviews=visible.reviews, signals=shop.signals
+    )
+    heard = opinions(cut.reviews.lazy(), cut.signals.lazy(), cut.events.lazy())
+    return Circumstances(cut, tables.users, heard, day)
+
+
+def _standing(alerts: dict[str, Alert], day: int) -> dict[str, Alert]:
+    """Return alerts that stood when the day's look began."""
+    return {
+        name: alert
+        for name, alert in alerts.items()
+        if alert["state"] != RESOLVED
+        or (alert["changed_day"] == day and alert["looked_day"] == day)
+    }
+
+
+def _look(seen: Circumstances, alerts: dict[str, Alert], day: int, config: AlertConfig) -> Look:
+    standing = _standing(alerts, day)
+    closed = [alert for name, alert in alerts.items() if name not in standing]
+    aside = pl.DataFrame(
+        [
+            (alert["scope"], alert["key"], day_of(alert["onset"]), alert["changed_day"])
+            for alert in closed
+        ],
+        schema=ASIDE_SCHEMA,
+        orient="row",
+    )
+    return look(
+        seen.opinions,
+        seen.shop.items,
+        day=day,
+        config=config,
+        open_keys={
+            scope: {alert["key"] for alert in standing.values() if alert["scope"] == scope}
+            for scope in SCOPES
+        },
+        num_found=Counter(
+            (alert["scope"], alert["block"])
+            for alert in alerts.values()
+            if alert["opened_day"] < day
+        ),
+        set_aside=aside,
+    )
+
+
+def _new_rows(
+    seen: Circumstances, found: Look, alerts: dict[str, Alert], day: int, config: AlertConfig
+) -> list[tuple[Alert, Change, Particulars]]:
+    rows = []
+    for row in found.found.iter_rows(named=True):
+        name = alert_id(row["scope"], row["key"], row["aspect"], day)
+        if name in alerts:
+            continue
+        draft = {
+            "alert_id": name,
+            **{key: row[key] for key in ("scope", "key", "aspect", "aspects", "block")},
+            **{key: row[key] for key in ("q_value", "log_e_value", "share_before")},
+            **{key: moment_of(row[key]) for key in ("onset", "onset_low", "onset_high")},
+            "state": OPEN,
+            "opened_day": day,
+            "looked_day": day,
+            "changed_day": day,
+            "changed_by": DETECT,
+            "share_opened": row["share_since"],
+            "recovered_looks": 0,
+            "num_reopened": 0,
+            "num_changes": 0,
+        }
+        told = _unmasked(seen, draft, _told(seen, draft), config)
+        alert, change = found_again(alerts, draft | told.fields, day=day, config=config)
+        rows.append((alert, change, told))
+    return rows
+
+
+def _told(seen: Circumstances, alert: dict[str, Any]) -> Particulars:
+    return particulars(
+        seen,
+        scope=alert["scope"],
+        key=alert["key"],
+        aspect=alert["aspect"],
+        onset=alert["onset"],
+        share_before=alert["share_before"],
+    )
+
+
+def _unmasked(
+    seen: Circumstances, draft: dict[str, Any], told: Particulars, config: AlertConfig
+) -> Particulars:
+    """Look behind a bombing: what is found without its reviews is real."""
+    if told.fields["kind"] != BOMBING or not told.suspicious:
+        return told
+    rest = seen.opinions.without_reviews(told.suspicious)
+    behind = look(rest, seen.shop.items, day=seen.day, config=config).found
+    if behind.filter(scope=draft["scope"], key=draft["key"]).is_empty():
+        return told
+    return _without_bombing(seen, draft, told)
+
+
+def _without_bombing(seen: Circumstances, alert: dict[str, Any], told: Particulars) -> Particulars:
+    """Return what is told of something real that was bombed besides."""
+    days_since = seen.day - day_of(alert["onset"])
+    kind = kind_of(bombing=0.0, gradual=told.fields["gradual"], days_since=days_since)
+    fields = told.fields | {"kind": kind}
+    share, num_buyers = told.fields["share_since"], told.fields["num_buyers"]
+    fields["action"] = action_of(kind, alert["aspect"], share, num_buyers)
+    return Particulars(fields=fields, quotes=told.quotes, suspicious=told.suspicious)
+
+
+def _quotes(name: str, told: Particulars) -> pl.DataFrame:
+    return told.quotes.select(pl.lit(name).alias("alert_id"), pl.all())
+
+
+def _write_quotes(store: Store, quotes: list[pl.DataFrame]) -> None:
+    columns = AlertQuotes.column_names()
+    schema = AlertQuotes.create_empty().schema
+    parts = [part.select(columns).cast(dict(schema)) for part in quotes]  # type: ignore[arg-type]
+    wanted = pl.concat(parts).unique(["alert_id", "review_id"], keep="last", maintain_order=True)
+    known = read_table(store, "alert_quotes")
+    if not known.sort(columns).equals(wanted.sort(columns)):
+        store.overwrite("alert_quotes", AlertQuotes.validate(wanted))
+
+
+def _write_look(store: Store, looks: pl.DataFrame, found: Look, day: int) -> None:
+    if day in looks["day"]:
+        return
+    row = {f"num_{_PLURAL[scope]}": found.num_subjects.get(scope, 0) for scope in SCOPES}
+    row |= {"day": day, "num_found": len(found.found)}
+    store.append("alert_looks", pl.DataFrame([row], schema=looks.schema))
+
+
+_PLURAL = {"item": "items", "brand": "brands", "category": "categories"}
+
+
+def days_to_look_at(store: Store, last: int, num_days: int) -> list[int]:
+    """Return the days up to the last one that have not been looked at, at most so many.
+
+    The last day is always among them.
+    """
+    known = read_table(store, "alert_looks")["day"].max()
+    first = last - num_days + 1
+    if isinstance(known, int):
+        first = max(first, known + 1)
+    return list(range(min(first, last), last + 1))
+
+
+def day_before(moment: Any) -> int:
+    """Return the last day that ends at or holds the last moment before one."""
+    return day_of(moment - timedelta(microseconds=1))
