@@ -20,6 +20,8 @@ _TABLES = (
     "user_aspects",
     "user_outcomes",
     "category_satisfaction",
+    "purchase_history",
+    "browse_history",
     "items",
     "events",
     "reviews",
@@ -119,10 +121,18 @@ def select_members(
         StoreError: A table is damaged.
     """
     tables = segment_tables(store, version=version, as_of=as_of)
+
+    def of_live_bundle(tables: SegmentTables) -> NearUsers:
+        # Slow to import: only where a condition asks.
+        from jobs.segment_space import tower_space
+
+        return tower_space(store, tables, version=version)
+
+    opened = near or of_live_bundle
     compiled = compile_condition(
         definition.condition,
         tables,
         where=f"{definition.source}: segment {definition.name}",
-        near=None if near is None else lambda: near(tables),
+        near=lambda: opened(tables),
     )
     return Selection(definition=definition, as_of=as_of, tables=tables, compiled=compiled)

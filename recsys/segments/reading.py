@@ -24,6 +24,7 @@ from recsys.segments.values import (
 
 BUNDLE = "bundle"
 """The live bundle, among the tables."""
+_SPACE = {BUNDLE, "purchase_history", "browse_history"}
 
 
 def tables_read(condition: Condition) -> set[str]:
@@ -42,9 +43,9 @@ def tables_read(condition: Condition) -> set[str]:
             return _of_value(value) | (tables_read(among) if among is not None else set())
         case Lookalike(lookalike=seeds):
             inner = set() if isinstance(seeds, list) else tables_read(seeds)
-            return inner | {BUNDLE, "events", "items", "reviews"}
+            return inner | _SPACE
         case Audience():
-            return {BUNDLE, "events", "items", "reviews"}
+            return _SPACE | {"events", "items", "reviews", "review_signals"}
 
 
 def _of_value(value: Value) -> set[str]:

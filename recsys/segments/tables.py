@@ -13,6 +13,8 @@ from recsys.segments.values import Window
 MADE_BY = {
     "user_profiles": "profiles",
     "user_aspects": "profiles",
+    "purchase_history": "profiles",
+    "browse_history": "profiles",
     "user_outcomes": "outcomes",
     "category_satisfaction": "outcomes",
     "signals": "score",
@@ -20,8 +22,12 @@ MADE_BY = {
 """Command that makes a table; the others come from `ingest`."""
 _TIMES = {"events": "event_time", "reviews": "event_time", "contacts": "contacted_at"}
 _MADE_AS_OF = ("user_profiles", "user_outcomes", "category_satisfaction")
-# `user_aspects` bears no time of its own: it is written with the profiles.
-_WITH_PROFILES = {"user_aspects": "user_profiles"}
+# These bear no time of their own: they are written with the profiles.
+_WITH_PROFILES = {
+    "user_aspects": "user_profiles",
+    "purchase_history": "user_profiles",
+    "browse_history": "user_profiles",
+}
 _KINDS = {"item": "item_id", "brand": "brand", "category": "categories"}
 _USERS_OF = ("users", "user_profiles", "user_outcomes", *_TIMES)
 
