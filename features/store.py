@@ -44,6 +44,7 @@ _MADE_BY = {
     "complaints": "profiles",
     "user_complaints": "profiles",
     "item_texts": "score",
+    "item_demotions": "alerts detect",
 }
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=256 * 1024)
 

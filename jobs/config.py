@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from features.event_log_section import EventLogSection
 from features.privacy_section import PrivacySection
+from jobs.alerts_section import AlertsSection
 from jobs.errors import ConfigError
 from recsys.rerank_section import RerankSection
 from recsys.segments.section import SegmentsSection
@@ -85,6 +86,7 @@ class Config(Section):
     privacy: PrivacySection = PrivacySection()
     event_log: EventLogSection = EventLogSection()
     rerank: RerankSection = RerankSection()
+    alerts: AlertsSection = AlertsSection()
     segments: SegmentsSection = SegmentsSection()
     serve: ServeSection = ServeSection()
 

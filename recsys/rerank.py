@@ -2,8 +2,8 @@
 
 The ranker says how likely an item is to be taken next. What is shown follows it, less what this
 user was burnt by (the item itself is never offered again; then its brand, then what they complained
-of), less what others have come to like less, more or less what the shop wants; no two alike where
-diversity is asked for.
+of), less what others have come to like less or what an alert is about, more or less what the shop
+wants; no two alike where diversity is asked for.
 Everything here is arithmetic on one list: what a user or an item is like comes in as arrays.
 
 Shape suffixes: I items, K candidates, D vector width, C categories, A aspects.
@@ -43,6 +43,8 @@ class Shelf:
         factor: Product of the rules, float64, shape (I,).
         aspects: Expected polarity of each aspect of each item, 0 where nothing is said, in [-1, 1],
             shape (I, A).
+        demoted: Share of relevance that an alert takes from each item, in [0, 1], float64, shape
+            (I,); None for nothing.
     """
 
     brand_idx: np.ndarray
@@ -52,6 +54,7 @@ class Shelf:
     known_since: np.ndarray
     factor: np.ndarray
     aspects: sp.csr_matrix
+    demoted: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -206,6 +209,8 @@ def kept_relevance(
         config.suppress_brand,
         config.demote_drifting,
     )
+    if shelf.demoted is not None:
+        kept *= 1 - shelf.demoted[item_idx]
     if experience.complaints is not None:
         said = shelf.aspects
         of_aspect = kernels.found_wanting(

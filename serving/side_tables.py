@@ -23,6 +23,7 @@ OPTIONAL = (
     "item_needs",
     "complaints",
     "user_complaints",
+    "item_demotions",
     "log_coverage",
 )
 
@@ -76,6 +77,8 @@ USER_COMPLAINTS: dict[str, pl.DataType] = {
     "event_time": pl.Datetime("us", "UTC"),
 }
 
+ITEM_DEMOTIONS: dict[str, pl.DataType] = {"item_id": pl.String(), "amount": pl.Float64()}
+
 Versions = dict[str, int | None]
 
 
@@ -97,6 +100,7 @@ class SideTables:
         complaints: Columns of `COMPLAINTS`, the worst of each item first; empty where there are
             none.
         user_complaints: Columns of `USER_COMPLAINTS`; empty where there are none.
+        item_demotions: Columns of `ITEM_DEMOTIONS`; empty where there are none.
         covered: Position in the event log up to which the tables know what happened.
         versions: Version of each table, null where it does not exist.
     """
@@ -112,6 +116,7 @@ class SideTables:
     item_needs: pl.DataFrame
     complaints: pl.DataFrame
     user_complaints: pl.DataFrame
+    item_demotions: pl.DataFrame
     covered: int
     versions: Versions
 
@@ -156,6 +161,7 @@ def read_side_tables(store: Store) -> SideTables:
         item_needs=_read_or_empty(store, versions, "item_needs", ITEM_NEEDS),
         complaints=_read_or_empty(store, versions, "complaints", COMPLAINTS),
         user_complaints=_read_or_empty(store, versions, "user_complaints", USER_COMPLAINTS),
+        item_demotions=_read_or_empty(store, versions, "item_demotions", ITEM_DEMOTIONS),
         covered=covered,
         versions=versions,
     )

@@ -150,7 +150,11 @@ class Snapshot:
         )
         profile_row_U = _rows_of(users.index(tables.profiles["user_id"]), len(users))
         aspects = ItemAspects.of(tables.item_aspects, catalogue.index, AspectList.load())
-        shelf = replace(shelf, aspects=aspects.matrix(len(catalogue)))
+        shelf = replace(
+            shelf,
+            aspects=aspects.matrix(len(catalogue)),
+            demoted=_demoted(tables.item_demotions, items),
+        )
         snapshot = cls(
             recommender=recommender,
             deep=deep,
@@ -198,7 +202,7 @@ class Snapshot:
     def rearranged(self, rerank: RerankSection) -> "Snapshot":
         """Return the same with other wishes of the shop."""
         shelf = self.recommender.shelf(rerank.shop_rules())
-        shelf = replace(shelf, aspects=self.shelf.aspects)
+        shelf = replace(shelf, aspects=self.shelf.aspects, demoted=self.shelf.demoted)
         offered = None if shelf.factor.all() else shelf.factor > 0
         return replace(
             self,
@@ -337,6 +341,19 @@ class Found:
     def num_candidates(self) -> int:
         """How many items could have been shown."""
         return int(np.isfinite(self.ranked.scores).sum())
+
+
+def _demoted(demotions: pl.DataFrame, items: IdMap) -> np.ndarray | None:
+    """Return how much of its relevance each item loses, shape (I,); None where none does.
+
+    Items that the bundle does not have are not shown anyhow.
+    """
+    idx = items.index(demotions["item_id"])
+    if not (idx >= 0).any():
+        return None
+    demoted_I = np.zeros(len(items))
+    demoted_I[idx[idx >= 0]] = demotions["amount"].to_numpy()[idx >= 0]
+    return demoted_I
 
 
 def _rows_of(user_idx: np.ndarray, num_users: int) -> np.ndarray:
