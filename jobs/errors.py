@@ -5,6 +5,7 @@ JobsError                 2
 │   ├── ConfigError       2  the configuration file is wrong
 │   └── MissingPartError  2  the command needs a package that is not installed
 ├── DeliveryError         1  another system did not take what was sent
+├── TamperedLogError      1  the audit log is not what was written
 ├── NotErasedError        1  something of an erased person was found
 ├── GateRefusedError      3  the new thing is worse than what it was to replace
 └── NotDecidableError     4  the data cannot answer the question
@@ -49,5 +50,11 @@ class NotErasedError(JobsError):
 
 class DeliveryError(JobsError):
     """Another system did not take what was sent; sending it again loses and doubles nothing."""
+
+    exit_code = 1
+
+
+class TamperedLogError(JobsError):
+    """The audit log is not what was written."""
 
     exit_code = 1
