@@ -9,9 +9,9 @@ import polars as pl
 
 from jobs.segment_members import Selection
 from recsys.errors import SegmentError
-from recsys.segments.admission import Admission, AdmissionTables, admit
+from recsys.segments.admission import Admission, AdmissionTables, admit, narrowed
 from recsys.segments.holdout import held_out
-from recsys.segments.profiling import KEY_FEATURES, Spread, spreads
+from recsys.segments.profiling import Spread, features_of, spreads, spreads_of_everybody
 from recsys.segments.section import SegmentsSection
 
 _SEED = 0
@@ -83,17 +83,19 @@ def preview_segment(
         sample: Users to show.
     """
     tables, users = selection.tables, selection.user_ids()
-    channels = [channel] if channel is not None else _agreed(admission, users)
+    # Read once for all channels.
+    admission = narrowed(admission, users)
+    channels = [channel] if channel is not None else _agreed(admission)
     known = tables.frames.get("user_profiles", tables.everybody())
     everybody = known.select(pl.len()).collect(engine="streaming").item()
-    of_members, of_everybody, notes = {}, {}, []
+    of_members, of_everybody, shown, notes = {}, {}, [], []
     try:
-        of_members, of_everybody = spreads(tables, users), spreads(tables)
-        shown = _sample(selection, users, sample)
+        features = features_of(tables, users)
+        of_members, of_everybody = spreads(features), spreads_of_everybody(tables)
+        shown = _sample(features, selection.version, sample)
     except SegmentError as error:
         # Profiles of a later moment would tell what was not known then.
         notes.append(str(error))
-        shown = []
     return Preview(
         as_of=selection.as_of,
         matched=len(users),
@@ -117,14 +119,9 @@ def admitted(
     return admit(admission, users, channel=channel, at=selection.as_of, caps=section.cap(channel))
 
 
-def _agreed(admission: AdmissionTables, users: pl.Series) -> list[str]:
-    wanted = users.rename("user_id").to_frame().lazy()
-    found = (
-        admission.users.join(wanted, on="user_id", how="semi")
-        .select(pl.col("consents").explode(keep_nulls=False, empty_as_null=False))
-        .unique()
-        .collect(engine="streaming")
-    )
+def _agreed(admission: AdmissionTables) -> list[str]:
+    said = pl.col("consents").explode(keep_nulls=False, empty_as_null=False)
+    found = admission.users.select(said).unique().collect()
     return sorted(name for name in found["consents"].drop_nulls() if name.strip())
 
 
@@ -140,18 +137,13 @@ def _gates(
     return Gates(dropped=found.dropped, held_out=out, left=len(found.user_ids) - out)
 
 
-def _sample(selection: Selection, users: pl.Series, size: int) -> list[dict[str, Any]]:
+def _sample(features: pl.DataFrame, version: str, size: int) -> list[dict[str, Any]]:
     """Return some users, the same of the same members, under names that are not their ids."""
-    picked = users.to_frame().lazy().bottom_k(size, by=pl.col("user_id").hash(_SEED))
-    for table, features in KEY_FEATURES.items():
-        if table in selection.tables.frames:
-            frame = selection.tables.read(table, "the sample")
-            known = frame.collect_schema().names()
-            names = [name for name in features if name in known and name in _SHOWN]
-            picked = picked.join(frame.select("user_id", *names), on="user_id", how="left")
-    key = selection.version.encode()[:64]
+    picked = features.bottom_k(size, by=pl.col("user_id").hash(_SEED))
+    shown = [name for name in _SHOWN if name in features.columns]
+    key = version.encode()[:64]
     named = []
-    for row in picked.collect().to_dicts():
+    for row in picked.select("user_id", *shown).to_dicts():
         digest = hashlib.blake2b(row.pop("user_id").encode(), key=key, digest_size=_NAME_BYTES)
         named.append({"user": digest.hexdigest(), **row})
     return sorted(named, key=lambda row: row["user"])

@@ -5,7 +5,7 @@ written to often enough, or was erased. Consent is read letter by letter, what s
 message whatever its case and the blanks around it: doubt keeps people out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -71,6 +71,21 @@ class Admission:
 
     user_ids: pl.Series
     dropped: dict[str, int]
+
+
+def narrowed(tables: AdmissionTables, members: pl.Series) -> AdmissionTables:
+    """Return what is known of some users alone, held in memory: for several channels at once."""
+    wanted = members.rename("user_id").to_frame().lazy()
+    users, suppressions, contacts = pl.collect_all(
+        [
+            frame.join(wanted, on="user_id", how="semi")
+            for frame in (tables.users, tables.suppressions, tables.contacts)
+        ],
+        engine="streaming",
+    )
+    return replace(
+        tables, users=users.lazy(), suppressions=suppressions.lazy(), contacts=contacts.lazy()
+    )
 
 
 def admit(

@@ -13,10 +13,12 @@ class Source:
     Attributes:
         frame: `user_id` and the columns, one row a user.
         defaults: Of users who are not in it, by column.
+        is_counted: Whether it is made of many rows a user, and not a table of users itself.
     """
 
     frame: pl.LazyFrame
     defaults: dict[str, Any]
+    is_counted: bool
 
     @property
     def columns(self) -> list[str]:

@@ -129,10 +129,11 @@ class _Compiler:
         """Return each frame once, with the columns that conditions read of it."""
         found = []
         for read in self._values.values():
-            frame = next(iter(read.values()))[1].frame
+            first = next(iter(read.values()))[1]
             columns = [pl.col(old).alias(new) for old, (new, _) in read.items()]
             defaults = {new: value.default for new, value in read.values()}
-            found.append(Source(frame=frame.select("user_id", *columns), defaults=defaults))
+            frame = first.frame.select("user_id", *columns)
+            found.append(Source(frame=frame, defaults=defaults, is_counted=first.is_counted))
         return found
 
     def _add(self, value: ValueFrame) -> str:
@@ -218,6 +219,7 @@ def compared(value: pl.Expr, comparison: Comparison, dtype: pl.DataType) -> pl.E
         value = value.fill_nan(None)
     holds = []
     for name, asked in comparison.given().items():
+        asked = _like(asked, dtype)
         match name:
             case "above":
                 holds.append(value > asked)
@@ -238,6 +240,14 @@ def compared(value: pl.Expr, comparison: Comparison, dtype: pl.DataType) -> pl.E
             case "is_null":
                 holds.append(value.is_null() if asked else value.is_not_null())
     return holds[0] if len(holds) == 1 else pl.all_horizontal(holds)
+
+
+def _like(asked: Any, dtype: pl.DataType) -> Any:
+    """Return whole numbers as such for columns of them: else the columns would be cast."""
+    if isinstance(asked, list):
+        return [_like(one, dtype) for one in asked]
+    is_whole = isinstance(asked, float) and asked.is_integer()
+    return int(asked) if is_whole and dtype.is_integer() else asked
 
 
 def _kind_of(dtype: pl.DataType) -> str:

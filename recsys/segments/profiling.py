@@ -1,5 +1,6 @@
 """What the users of a segment are like, against everybody."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -18,6 +19,7 @@ KEY_FEATURES = {
     "user_outcomes": ("churn_probability", "expected_cents"),
 }
 _QUANTILES = (0.25, 0.5, 0.75)
+_LEAST_SAMPLE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,38 +37,66 @@ class Spread:
     quartiles: tuple[float | None, float | None, float | None]
 
 
-def spreads(tables: SegmentTables, users: pl.Series | None = None) -> dict[str, Spread]:
-    """Return how key features are spread, of the tables that are there.
+def features_of(tables: SegmentTables, users: pl.Series) -> pl.DataFrame:
+    """Return `user_id` and the key features of some users, of the tables that are there.
 
-    Args:
-        tables: As of a moment.
-        users: Whose; None for everybody.
+    Raises:
+        SegmentError: A table was made later than the moment that is asked about.
+    """
+    found = users.rename("user_id").to_frame()
+    for frame, names in _of_everybody(tables):
+        rows = frame.select("user_id", *names).join(found.lazy(), on="user_id", how="semi")
+        found = found.join(rows.collect(engine="streaming"), on="user_id", how="left")
+    return found
+
+
+def spreads(features: pl.DataFrame) -> dict[str, Spread]:
+    """Return how each feature is spread over users; see `features_of`."""
+    names = [name for name in features.columns if name != "user_id"]
+    return _spreads(features.lazy(), names, every=1)
+
+
+def spreads_of_everybody(tables: SegmentTables) -> dict[str, Spread]:
+    """Return how key features are spread over everybody.
+
+    Counts and means are of all; quartiles of more than two million users are of every so manieth
+    in the order of the table, of at least a million.
+
+    Raises:
+        SegmentError: A table was made later than the moment that is asked about.
     """
     found = {}
-    for table, features in KEY_FEATURES.items():
-        if table not in tables.frames:
-            continue
-        frame = tables.read(table, "the distribution of features")
-        names = [name for name in features if name in frame.collect_schema().names()]
-        if users is not None:
-            wanted = users.rename("user_id").to_frame().lazy()
-            frame = frame.join(wanted, on="user_id", how="semi")
-        values = {name: pl.col(name).cast(pl.Float64).fill_nan(None) for name in names}
-        row = frame.select(
-            expression.alias(f"{name} {what}")
-            for name, value in values.items()
-            for what, expression in (
-                ("known", value.count()),
-                ("mean", value.mean()),
-                *((f"{q}", value.quantile(q, "nearest")) for q in _QUANTILES),
-            )
-        ).collect(engine="streaming")
-        told = row.row(0, named=True)
-        for name in names:
-            low, median, high = (told[f"{name} {q}"] for q in _QUANTILES)
-            found[name] = Spread(
-                known=told[f"{name} known"],
-                mean=told[f"{name} mean"],
-                quartiles=(low, median, high),
-            )
+    for frame, names in _of_everybody(tables):
+        num = frame.select(pl.len()).collect(engine="streaming").item()
+        found |= _spreads(frame, names, every=max(1, num // _LEAST_SAMPLE))
     return found
+
+
+def _of_everybody(tables: SegmentTables) -> list[tuple[pl.LazyFrame, list[str]]]:
+    """Return tables of users with the names of their key features."""
+    found = []
+    for table, features in KEY_FEATURES.items():
+        if table in tables.frames:
+            frame = tables.read(table, "the distribution of features")
+            known = frame.collect_schema().names()
+            found.append((frame, [name for name in features if name in known]))
+    return found
+
+
+def _spreads(frame: pl.LazyFrame, names: Sequence[str], *, every: int) -> dict[str, Spread]:
+    values = frame.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names)
+    count, mean = pl.all().count().name.suffix(" known"), pl.all().mean().name.suffix(" mean")
+    some = values if every == 1 else values.gather_every(every)
+    quartiles = [pl.all().quantile(q, "nearest").name.suffix(f" {q}") for q in _QUANTILES]
+    of_all, of_some = pl.collect_all(
+        [values.select(count, mean), some.select(*quartiles)], engine="streaming"
+    )
+    told = of_all.row(0, named=True) | of_some.row(0, named=True)
+    return {
+        name: Spread(
+            known=told[f"{name} known"],
+            mean=told[f"{name} mean"],
+            quartiles=(told[f"{name} 0.25"], told[f"{name} 0.5"], told[f"{name} 0.75"]),
+        )
+        for name in names
+    }

@@ -14,6 +14,9 @@ import polars as pl
 from recsys.segments.compiled import Compiled, Source
 from recsys.segments.tables import SegmentTables
 
+# More conditions than a segment has.
+_MOST = 1_000_000
+
 
 def members(compiled: Compiled, tables: SegmentTables) -> pl.LazyFrame:
     """Return `user_id` of everybody a condition is known to hold of, each once, in no order."""
@@ -54,26 +57,44 @@ def _joined(compiled: Compiled, tables: SegmentTables, keep: Sequence[str]) -> p
         else:
             mixed.append(conjunct)
     needed = {name for conjunct in mixed for name in _columns(conjunct)} | set(keep)
-    inner, taken_away, later = [], [], []
+    inner: list[tuple[int, pl.LazyFrame]] = []
+    taken_away, later = [], []
     for source, conjuncts in zip(compiled.sources, own, strict=True):
         wanted = [name for name in source.columns if name in needed]
         if any(not _holds_of_unknown(source, conjunct) for conjunct in conjuncts):
             kept = source.frame.filter(conjuncts).select("user_id", *wanted)
-            inner.append(kept)
+            # What is counted from rows is of fewer users than what is known of everybody.
+            few = -_MOST if source.is_counted else -len(conjuncts)
+            inner.append((_MOST if wanted else few, kept))
             continue
         if conjuncts:
             is_in = pl.all_horizontal(conjuncts).fill_null(value=False)
             taken_away.append(source.frame.filter(~is_in).select("user_id"))
         if wanted:
             later.append(source)
-    found = inner[0] if inner else tables.everybody()
-    for other in inner[1:]:
-        found = found.join(other, on="user_id", how="inner")
+    found = _in_all([frame for _, frame in sorted(inner, key=lambda ranked: ranked[0])])
+    found = tables.everybody() if found is None else found
     for other in taken_away:
         found = found.join(other, on="user_id", how="anti")
     for source in later:
         found = _with_columns_of(found, source, source.frame)
     return found.filter(mixed) if mixed else found
+
+
+def _in_all(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame | None:
+    """Join frames, the smallest first, those with more than `user_id` last; None without any.
+
+    A semi-join by those found so far holds nothing but them, however large the next frame is.
+    """
+    found = None
+    for frame in frames:
+        if found is None:
+            found = frame
+        elif found.collect_schema().names() == ["user_id"]:
+            found = frame.join(found, on="user_id", how="semi")
+        else:
+            found = found.join(frame, on="user_id", how="inner")
+    return found
 
 
 def _with_columns_of(found: pl.LazyFrame, source: Source, rows: pl.LazyFrame) -> pl.LazyFrame:

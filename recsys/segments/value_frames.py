@@ -37,12 +37,14 @@ class ValueFrame:
         frame: `user_id` and `column`; of a source with several values more columns.
         column: Of the value.
         default: Of users who are not in the frame: 0 of counts and sums, else None for unknown.
+        is_counted: Whether the frame is made of many rows a user.
     """
 
     source: str
     frame: pl.LazyFrame
     column: str
     default: Any = None
+    is_counted: bool = True
 
 
 def value_frame(value: Value, tables: SegmentTables, asked: str) -> ValueFrame:
@@ -106,7 +108,7 @@ def _column_of(tables: SegmentTables, table: str, column: str, asked: str) -> Va
             f"{asked}: {table} has no column {column}; it has: {', '.join(known)}"
             f"{nearest(column, known)}"
         )
-    return ValueFrame(source=table, frame=frame, column=column)
+    return ValueFrame(source=table, frame=frame, column=column, is_counted=False)
 
 
 def _of_user(value: UserValue, tables: SegmentTables, asked: str) -> ValueFrame:
@@ -114,7 +116,7 @@ def _of_user(value: UserValue, tables: SegmentTables, asked: str) -> ValueFrame:
     frame = tables.read("users", asked).select(
         "user_id", "country", "language", signup_days=pl.when(since > 0).then(since)
     )
-    return ValueFrame(source="users", frame=frame, column=value.user)
+    return ValueFrame(source="users", frame=frame, column=value.user, is_counted=False)
 
 
 def _satisfaction(value: OutcomeValue, tables: SegmentTables, asked: str) -> pl.LazyFrame:
