@@ -3,6 +3,7 @@
 FeaturesError
 ├── StoreError             the store, or a table in it, is missing or damaged
 ├── EventLogError          the event log cannot be opened, read or written
+├── KeysError              the file of API keys cannot be used, or a key is none, or not enough
 ├── PseudonymKeyError      the key of pseudonyms is missing, or is none
 └── InputError             a source file cannot be read as what it was said to be
     ├── UnknownFormatError the file is of no known format
@@ -21,6 +22,10 @@ class StoreError(FeaturesError):
 
 class EventLogError(FeaturesError):
     """The event log cannot be opened, read or written; nothing of the call was acknowledged."""
+
+
+class KeysError(FeaturesError):
+    """The file of API keys cannot be read or written, or a key is none, or does not allow it."""
 
 
 class InputError(FeaturesError):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serving.api_keys import ApiKey, KeyRing, Scope
+from features.api_keys import ApiKey, KeyRing, Scope
 from serving.problems import ProblemError
 
 _BEARER = "bearer "

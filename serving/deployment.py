@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from features.api_keys import KeyRing
 from features.event_log.of_store import event_log_of
 from features.pseudonyms import Pseudonyms
 from features.store import Store
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
-from serving.api_keys import KeyRing
 from serving.app import build_app
 from serving.experiments import ExperimentSection
 from serving.metrics import Metrics

@@ -2,7 +2,6 @@
 
 ServingError
 ├── ServeConfigError     a flag or the configuration file cannot be used
-├── KeysError            the file of API keys cannot be read or written, or a key is no key
 ├── NothingToServeError  the store has no live bundle, or lacks a table that answers need
 ├── PortTakenError       another process listens where the server should
 ├── StartError           the server did not come up
@@ -22,10 +21,6 @@ class ServingError(Exception):
 
 class ServeConfigError(ServingError):
     """A flag or the configuration file cannot be used."""
-
-
-class KeysError(ServingError):
-    """The file of API keys cannot be read or written, or a key is no key."""
 
 
 class NothingToServeError(ServingError):

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from serving.api_keys import FILE, SCOPES, changing_keys, new_key, read_keys, write_keys
+from features.api_keys import FILE, SCOPES, changing_keys, new_key, read_keys, write_keys
+from features.errors import KeysError
 from serving.config import load_serve_file
-from serving.errors import KeysError
 
 keys = typer.Typer(
     name="keys", no_args_is_help=True, add_completion=False, help="Keys of the HTTP interface."
@@ -28,7 +28,7 @@ _ConfigOption = Annotated[
 @keys.command()
 def create(
     scope: Annotated[
-        list[str], typer.Option(help="read, write or admin; give it as often as needed.")
+        list[str], typer.Option(help="read, write, admin or export; give it as often as needed.")
     ],
     name: Annotated[str, typer.Option(help="For people: whose it is, what for.")] = "",
     user: Annotated[

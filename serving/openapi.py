@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from serving.api_keys import Scope
+from features.api_keys import Scope
 from serving.problems import MEDIA_TYPE, ProblemDetails
 
 _REF = "#/components/schemas/{model}"

@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from features.api_keys import KeyRing
 from sentiment.cleaning import clean_text
-from serving.api_keys import KeyRing
 from serving.callers import identify
 from serving.json_body import read_json
 from serving.metrics import Metrics

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
-from serving.api_keys import KeyRing
+from features.api_keys import KeyRing
 from serving.sentiment_app import build_sentiment_app
 
 if TYPE_CHECKING:

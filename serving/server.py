@@ -19,16 +19,17 @@ from types import TracebackType
 
 import httpx
 
+from features.api_keys import FILE as KEYS_FILE
+from features.api_keys import read_keys
+from features.errors import KeysError
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from sentiment.score_section import ScoreSection
-from serving.api_keys import FILE as KEYS_FILE
-from serving.api_keys import read_keys
 from serving.config import ServeSection
-from serving.errors import KeysError, NothingToServeError, StartError
+from serving.errors import NothingToServeError, StartError
 from serving.haproxy import Limits, prepare_haproxy
 from serving.page_key import page_key
 from serving.processes import check_port, drain, end_processes, our_processes

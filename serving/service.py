@@ -8,10 +8,10 @@ from typing import Any, Literal
 import orjson
 from fastapi import Request, Response
 
+from features.api_keys import KeyRing, Scope
 from features.errors import EventLogError
 from features.event_log import EventLog
 from features.pseudonyms import Pseudonyms
-from serving.api_keys import KeyRing, Scope
 from serving.callers import Caller, identify
 from serving.experiments import ExperimentSection
 from serving.metrics import Metrics

@@ -14,7 +14,7 @@ from small_shop import NUM_REPLICAS
 
 from benchmarks.serving.replicas import replica_pids, wait_until_up
 from benchmarks.serving.servers import running
-from serving.api_keys import FILE, SCOPES, new_key, write_keys
+from features.api_keys import FILE, SCOPES, new_key, write_keys
 from serving.processes import free_port
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,9 @@ import pytest
 from live_shop import LiveShop, live_shop
 from published_shop import Published
 
-from serving.api_keys import ApiKey, KeyRing, Scope, new_key, read_keys, write_keys
+from features.api_keys import ApiKey, KeyRing, Scope, new_key, read_keys, write_keys
+from features.errors import KeysError
 from serving.callers import Caller
-from serving.errors import KeysError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN = {"/healthz", "/readyz"}

@@ -21,9 +21,9 @@ from live_shop import NOW, LiveShop, live_shop
 from published_shop import Published
 
 import serving
+from features.api_keys import KeyRing, new_key, write_keys
 from sentiment.scorer import ReviewScorer, ScorerConfig
 from serving import AnswerError, Client, ClientError, RefusedError, UnavailableError
-from serving.api_keys import KeyRing, new_key, write_keys
 from serving.schema import RecommendationRequest
 from serving.schema_events import Event
 from serving.sentiment_app import build_sentiment_app

@@ -16,9 +16,10 @@ import pytest
 import yaml
 from published_shop import Published
 
-from serving.api_keys import FILE, new_key, write_keys
+from features.api_keys import FILE, new_key, write_keys
+from features.errors import KeysError
 from serving.cluster import ClusterArguments, recommendations
-from serving.errors import KeysError, NothingToServeError
+from serving.errors import NothingToServeError
 from serving.processes import Process, end_processes, free_port, our_processes
 
 CONFIG = Path(__file__).parents[2] / "serving" / "config.yaml"

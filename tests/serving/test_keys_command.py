@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from features.api_keys import ApiKey, KeyRing, new_key, read_keys, write_keys
+from features.errors import KeysError
 from serving import keys_command
-from serving.api_keys import ApiKey, KeyRing, new_key, read_keys, write_keys
-from serving.errors import KeysError
 from serving.keys_command import keys
 
 

@@ -10,7 +10,7 @@ from http_server import http_server
 from live_shop import live_shop
 from published_shop import Published
 
-from serving.api_keys import KeyRing, new_key, write_keys
+from features.api_keys import KeyRing, new_key, write_keys
 
 NUM_EXAMPLES = 15
 CONFIG = Path(__file__).with_name("schemathesis.toml")

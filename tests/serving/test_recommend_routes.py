@@ -12,9 +12,9 @@ import pytest
 from live_shop import NOW, LiveShop, live_shop
 from published_shop import Published
 
+from features.api_keys import KeyRing, new_key, write_keys
 from recsys.recency import recent_popularity
 from recsys.rerank_section import RerankSection
-from serving.api_keys import KeyRing, new_key, write_keys
 from serving.reasons import FOR_STRANGERS
 from serving.schema import RecommendationResponse
 from serving.segments import MIN_PURCHASES, segments_by_language

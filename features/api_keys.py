@@ -21,9 +21,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from serving.errors import KeysError
+from features.errors import KeysError
 
-Scope = Literal["read", "write", "admin"]
+Scope = Literal["read", "write", "admin", "export"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 FILE = "api_keys.json"
 _PREFIX = "sr"
@@ -45,7 +45,8 @@ class ApiKey(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     scopes: frozenset[Scope] = Field(min_length=1)
     """`read`: recommendations and what is known of items and users; `write`: events and reviews;
-    `admin`: erasure and the live model."""
+    `admin`: erasure and the live model; `export`: lists of people leave the shop (the command
+    `sentirec segments`, no route)."""
     user_mac: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """HMAC of the one user that it sees and writes for, by the key itself, so that no id of a
     person is kept here; None for all users."""
@@ -255,3 +256,23 @@ def _hash(key: str) -> str:
 
 def _mac(key: str, user_id: str) -> str:
     return hmac.digest(key.encode(), user_id.encode(), "sha256").hex()
+
+
+def key_that_allows(path: Path, given: str, scope: Scope) -> ApiKey:
+    """Return a key that was given, as it is kept.
+
+    Args:
+        path: File of keys.
+        given: The key itself.
+        scope: What it has to allow.
+
+    Raises:
+        KeysError: If it is none, is over, or allows something else; or the file cannot be read.
+    """
+    key = KeyRing(path).find(given)
+    if key is None:
+        raise KeysError(f"the API key is not among those in {path}, or is over")
+    if scope not in key.scopes:
+        has = ", ".join(sorted(key.scopes))
+        raise KeysError(f"this needs a key with the scope {scope}; {key.key_id} has {has}")
+    return key
