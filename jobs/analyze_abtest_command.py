@@ -97,18 +97,18 @@ def analyze(
 def open_logs(
     exposures: Path | None, outcomes: Path | None, store: str | None, config: Path | None
 ) -> "AbtestLogs":
-    """Open the logs of the command line: two files, or a store.
+    """Open the logs of the command line: two files, a store, or exposures and a store's outcomes.
 
     Raises:
-        BadInputError: One file without the other, or files and a store.
+        BadInputError: Outcomes without exposures, or both files and a store.
         StoreError: The store lacks a table.
     """
     from jobs.scan_abtest_logs import AbtestLogs, scan_file, scan_store
     from recsys.abtest import enrolment
     from recsys.abtest import outcomes as outcome_sums
 
-    if (exposures is None) != (outcomes is None):
-        raise BadInputError("--exposures and --outcomes go together; or give --store")
+    if exposures is None and outcomes is not None:
+        raise BadInputError("--outcomes goes with --exposures; or give --store")
     if exposures is not None and outcomes is not None:
         if store is not None:
             raise BadInputError("give --store, or --exposures and --outcomes, not both")
@@ -121,7 +121,12 @@ def open_logs(
 
     settings = load_settings(config)
     version = model_version(score_config(settings).scorer)
-    return scan_store(open_store(store, settings), model_version=version)
+    found = scan_store(
+        open_store(store, settings), model_version=version, with_exposures=exposures is None
+    )
+    if exposures is None:
+        return found
+    return found._replace(exposures=scan_file(exposures, enrolment.WANTED))
 
 
 def print_analysis(output: Output, found: "Analysis") -> None:

@@ -1,7 +1,7 @@
 """What is told of the people on a list: columns of profiles, or the hashes a platform wants."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import polars as pl
 
@@ -9,10 +9,10 @@ from features.personal import PLAIN_ID, read_personal
 from features.pseudonyms import PSEUDONYM_KEY, Pseudonyms
 from features.store import Store
 from jobs.delivery.hashing import country_code, normal_email, phone_digits, sha256_hex
+from jobs.delivery.section import Ids
 from jobs.errors import BadInputError
 
 USER = "user_id"
-Ids = Literal["stored", "plain"]
 _PERSONAL = ("email", "phone")
 
 

@@ -27,6 +27,7 @@ from recsys.segments.holdout import Holdout, held_out
 Mode = Literal["export", "sync"]
 NO_ADDRESS = "no address"
 HELD_OUT = "held out"
+_NOBODY = Holdout(share=0.0, salt="nobody")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,9 @@ class Target:
         cap: How often people may be written to in the channel; None for any number.
         holdout: Who is left alone; None for nobody.
         min_size: Smaller lists are refused.
-        min_change: A list may differ from the one before by nobody or at least so many; None for
-            any.
+        least_export_change: A whole list may differ from the one before by nobody or at least so
+            many; None for any.
+        least_sync_change: The same of an update, which is held back until there are so many.
         is_contact: Whether being put on the list counts as a contact.
     """
 
@@ -68,7 +70,8 @@ class Target:
     cap: FrequencyCap | None = None
     holdout: Holdout | None = None
     min_size: int = LEAST_SIZE
-    min_change: int | None = None
+    least_export_change: int | None = None
+    least_sync_change: int | None = None
     is_contact: bool = True
 
 
@@ -119,6 +122,7 @@ class Delivering:
         now: The clock, with a zone.
         pseudonyms: Of the store, where it holds any.
         on_stage: See `OnStage`.
+        on_control: Told the ids of who is held out of a newly planned list.
     """
 
     store: Store
@@ -127,6 +131,7 @@ class Delivering:
     now: Callable[[], datetime]
     pseudonyms: Pseudonyms | None = None
     on_stage: OnStage = lambda stage: None
+    on_control: Callable[[pl.Series], None] = lambda control: None
 
     def run(self, audience: Audience, target: Target, mode: Mode) -> DeliveryReport:
         """Hand over a segment: the whole list (export), or what has changed of it (sync).
@@ -189,45 +194,45 @@ class Delivering:
         """Plan a list; return it with who was left out and notes, None where nothing changes."""
         self.on_stage("choose")
         chosen = audience.user_ids().cast(pl.String).rename(USER).unique()
-        is_held_out = (
-            held_out(chosen, target.holdout)
-            if target.holdout
-            else pl.repeat(value=False, n=len(chosen), eager=True)
-        )
-        members = chosen.filter(~is_held_out)
         self.on_stage("ask for consent")
         on_list = ledger.members()
-        old = on_list if mode == "sync" else on_list.clear()
-        admission = self._admit(members, old, target)
-        rows = target.destination.rows.of(self.store, admission.user_ids, self.pseudonyms)
+        old = on_list.clear() if mode == "export" else on_list
+        admission = self._admit(chosen, old, target)
+        reached = target.destination.rows.of(self.store, admission.user_ids, self.pseudonyms)
+        # Drawn last: who is left alone could have been reached, as those who are not.
+        is_left_alone = held_out(reached[USER], target.holdout or _NOBODY)
+        rows = reached.filter(~is_left_alone)
         dropped = {
-            HELD_OUT: int(is_held_out.sum()),
             **admission.dropped,
-            NO_ADDRESS: len(admission.user_ids) - len(rows),
+            NO_ADDRESS: len(admission.user_ids) - len(reached),
+            HELD_OUT: len(reached) - len(rows),
         }
+        self.on_control(reached.filter(is_left_alone)[USER])
         previous, notes = ledger.previous(), []
+        is_export = mode == "export"
+        least_change = target.least_export_change if is_export else target.least_sync_change
         refusal = size_refusal(len(rows), least_size=target.min_size)
-        if refusal is not None and (mode == "export" or not len(on_list)):
+        if refusal is not None and (is_export or not len(on_list)):
             self._refuse(refusal, audience, target)
         if refusal is not None:
             rows = rows.clear()
             notes.append(f"{refusal}: the list at the destination is emptied")
-        elif target.min_change is not None and previous is not None:
+        elif least_change is not None and previous is not None:
             withdrawn = self._withdrawn(previous[USER], target)
             told = differencing_refusal(
                 rows[USER],
                 {f"delivery {(ledger.done() or {}).get('number')}": previous[USER]},
-                least_change=target.min_change,
+                least_change=least_change,
                 withdrawn=withdrawn,
             )
-            if told is not None and mode == "export":
+            if told is not None and is_export:
                 self._refuse(told, audience, target)
             if told is not None:
                 rows = previous.filter(~pl.col(USER).is_in(withdrawn.implode()))
                 notes.append(f"{told}; only who may no longer be reached is taken off")
         can_update = previous is not None and previous.columns == rows.columns
-        operation: Operation = "update" if mode == "sync" and can_update else "replace"
-        if mode == "sync" and not can_update and len(on_list):
+        operation: Operation = "update" if can_update and not is_export else "replace"
+        if not is_export and not can_update and len(on_list):
             notes.append("the whole list is sent, since not all of the one before is known")
         if operation == "update" and previous is not None:
             same = rows.join(previous, on=rows.columns, how="semi", nulls_equal=True)

@@ -1,20 +1,23 @@
 """The sections `[destinations.NAME]` and `[audit]` of the configuration file."""
 
+import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from features.store import Store
-from jobs.delivery.audit_log import AuditLog
-from jobs.delivery.delivery import Destination
-from jobs.delivery.files import FileDestination
-from jobs.delivery.rows import GoogleRows, Ids, MetaRows, ProfileRows
 from jobs.errors import BadInputError
-from jobs.signed_webhook import AllowList
 from recsys.segments.disclosure import LEAST_CHANGE
 
+if TYPE_CHECKING:
+    from features.store import Store
+    from jobs.delivery.audit_log import AuditLog
+    from jobs.delivery.delivery import Destination
+    from jobs.delivery.rows import ProfileRows
+
+Ids = Literal["stored", "plain"]
+"""Of a store with pseudonyms: those, or what they stand for."""
 GOOGLE_MOST_DAYS = 540
 """A person stays on a list of Google Customer Match for so long at most."""
 META_LEAST_MATCHED = 100
@@ -40,9 +43,11 @@ class _WithProfiles(_Destination):
     columns: tuple[str, ...] = ()
     """Of `user_profiles`."""
     ids: Ids = "stored"
-    """Of a store with pseudonyms: those, or the ids they stand for."""
 
-    def rows(self) -> ProfileRows:
+    def rows(self) -> "ProfileRows":
+        """Return what is told of people."""
+        from jobs.delivery.rows import ProfileRows
+
         return ProfileRows(columns=self.columns, ids=self.ids)
 
 
@@ -53,8 +58,10 @@ class FilesSection(_WithProfiles):
     folder: str = Field(min_length=1)
     """Path or address that fsspec knows: s3://, gs:// and others, with their packages."""
 
-    def build(self, segment: str) -> Destination:
+    def build(self, segment: str) -> "Destination":
         """Return the destination of a segment."""
+        from jobs.delivery.files import FileDestination
+
         return FileDestination(
             folder=self.folder, format=self.kind, rows=self.rows(), notes={"kind": self.kind}
         )
@@ -76,8 +83,11 @@ class GoogleSection(_Platform):
     membership_days: int = Field(default=GOOGLE_MOST_DAYS, ge=1, le=GOOGLE_MOST_DAYS)
     """To be given when the file is uploaded."""
 
-    def build(self, segment: str) -> Destination:
+    def build(self, segment: str) -> "Destination":
         """Return the destination of a segment."""
+        from jobs.delivery.files import FileDestination
+        from jobs.delivery.rows import GoogleRows
+
         return FileDestination(
             folder=self.folder,
             format="csv",
@@ -91,8 +101,11 @@ class MetaSection(_Platform):
 
     kind: Literal["meta"]
 
-    def build(self, segment: str) -> Destination:
+    def build(self, segment: str) -> "Destination":
         """Return the destination of a segment."""
+        from jobs.delivery.files import FileDestination
+        from jobs.delivery.rows import MetaRows
+
         return FileDestination(
             folder=self.folder,
             format="csv",
@@ -120,7 +133,7 @@ class PostgresSection(_WithProfiles):
             )
         return table
 
-    def build(self, segment: str) -> Destination:
+    def build(self, segment: str) -> "Destination":
         """Return the destination of a segment."""
         from jobs.delivery.postgres import PostgresDestination
 
@@ -145,11 +158,14 @@ class WebhookSection(_WithProfiles):
     @field_validator("allow_networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return AllowList(networks=networks).networks
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
 
-    def build(self, segment: str) -> Destination:
+    def build(self, segment: str) -> "Destination":
         """Return the destination of a segment."""
         from jobs.delivery.webhook import WebhookDestination
+        from jobs.signed_webhook import AllowList
 
         return WebhookDestination(
             url=self.url,
@@ -176,13 +192,15 @@ class AuditSection(BaseModel):
     key_variable: str = "SENTIREC_AUDIT_KEY"
     """Environment variable with the key of the hashes, 64 hexadecimal digits; plain where empty."""
 
-    def open(self, store: Store) -> AuditLog:
+    def open(self, store: "Store") -> "AuditLog":
         """Return the log.
 
         Raises:
             BadInputError: If the key is none.
             StoreError: The store is no folder, and there is no `path`.
         """
+        from jobs.delivery.audit_log import AuditLog
+
         path = store.path("audit", "exports.jsonl") if self.path is None else Path(self.path)
         return AuditLog(path=path, key=self._key())
 

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import fsspec
 import polars as pl
@@ -89,7 +90,7 @@ def webhook_place(receiver: WebReceiver, variable: str, columns: tuple[str, ...]
 
     def held() -> dict[str, tuple[object, ...]]:
         messages = {one.headers["webhook-id"]: json.loads(one.body) for one in receiver.received}
-        deliveries: dict[str, list[dict[str, object]]] = {}
+        deliveries: dict[str, list[dict[str, Any]]] = {}
         for message in messages.values():
             deliveries.setdefault(message["key"], []).append(message)
         found: dict[str, tuple[object, ...]] = {}

@@ -121,7 +121,8 @@ class Killed(BaseException):
 def test_what_was_interrupted_at_any_stage_is_made_whole_by_trying_again(place: Place) -> None:
     held = FIRST
     place.destination.deliver(delivery(1, "replace", FIRST, {}, 8), quiet)
-    for number, operation in ((2, "update"), (3, "replace")):
+    kinds: list[tuple[int, Operation]] = [(2, "update"), (3, "replace")]
+    for number, operation in kinds:
         reached: list[str] = []
         number_of_stages = 1
         while len(reached) < number_of_stages:

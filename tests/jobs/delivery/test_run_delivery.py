@@ -100,7 +100,7 @@ def test_two_lists_that_tell_a_few_people_apart_are_refused_unless_those_withdre
     tmp_path: Path,
 ) -> None:
     store = store_of(tmp_path, USERS)
-    target = target_of(tmp_path, min_change=3)
+    target = target_of(tmp_path, least_export_change=3)
     delivering(store).run(audience(USERS), target, "export")
     with pytest.raises(GateRefusedError, match="differs from that of delivery 1 by 2 users"):
         delivering(store).run(audience(USERS[2:]), target, "export")
@@ -112,7 +112,7 @@ def test_two_lists_that_tell_a_few_people_apart_are_refused_unless_those_withdre
 
 def test_a_sync_holds_a_small_change_back_but_not_who_withdrew(tmp_path: Path) -> None:
     store = store_of(tmp_path, USERS)
-    target = target_of(tmp_path, min_change=4)
+    target = target_of(tmp_path, least_sync_change=4)
     delivering(store).run(audience(USERS[:8]), target, "sync")
     store.append("suppressions", suppressed(USERS[0]))
     report = delivering(store).run(audience(USERS[:10]), target, "sync")
