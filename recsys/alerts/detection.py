@@ -1,8 +1,8 @@
 """One daily look: which subjects have a rise of negative reviews that is real.
 
-A subject (an item, a brand, a category) is one hypothesis. Its e-value is the mean of that of all
-its reviews and the mean over aspects of those of its complaints: so the rate that is promised is
-one of alerts, not of series that say the same thing several times.
+A subject (an item, a brand, a category) is one hypothesis. Its e-value is three parts that of all
+its reviews, and one part the mean over aspects of those of its complaints: so the rate that is
+promised is one of alerts, not of series that say the same thing several times.
 
 Shape suffixes: S subjects, R rows (a subject and an aspect), D days of the window.
 """
@@ -27,6 +27,7 @@ from recsys.alerts.opinions import CATEGORY, ITEM, SCOPES, Opinions
 from recsys.alerts.series import Series, series_of
 
 _DEFAULT = AlertConfig()
+_STAKE_OF_WHOLE = 0.75
 FOUND_SCHEMA = pl.Schema(
     {
         "scope": pl.String(),
@@ -160,7 +161,9 @@ def _found(
     mean_S = np.zeros(len(whole_S))
     np.add.at(mean_S, of_rows, np.exp(np.minimum(aspect_R, 600.0)) / max(1, series.num_aspects))
     with np.errstate(divide="ignore"):
-        log_e_S = np.logaddexp(whole_S, np.log(mean_S)) - np.log(2)
+        log_e_S = np.logaddexp(
+            whole_S + np.log(_STAKE_OF_WHOLE), np.log(mean_S) + np.log(1 - _STAKE_OF_WHOLE)
+        )
     is_open = np.isin(np.array(series.keys), list(opened))
     q_S = adjusted(
         np.where(is_open, -np.inf, log_e_S), num_hypotheses=len(log_e_S), num_found=num_found

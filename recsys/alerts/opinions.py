@@ -10,6 +10,7 @@ from features.opinion import JUDGING_SOURCES, NEGATIVE_BELOW
 
 ITEM, BRAND, CATEGORY = "item", "brand", "category"
 SCOPES = (ITEM, BRAND, CATEGORY)
+LEAST_SIBLINGS = 5
 _NEGATIVE_STARS = 2.0
 US_PER_DAY = 86_400_000_000
 
@@ -123,6 +124,24 @@ def opinions(
     )
 
 
+def _parents(items: pl.DataFrame) -> pl.DataFrame:
+    """Return `item_id, parent`, for items that have a category."""
+    each = items.select("item_id", parent="categories", depth=pl.col("categories").list.len())
+    each = (
+        each.with_columns(depth=pl.int_ranges("depth"))
+        .explode("parent", "depth", keep_nulls=False, empty_as_null=False)
+        .with_columns(is_large=pl.len().over("parent") >= LEAST_SIBLINGS)
+    )
+    # The narrowest of the large ones; of small ones the widest.
+    rank = pl.when("is_large").then(pl.col("depth") + 1).otherwise(-pl.col("depth"))
+    return (
+        each.with_columns(rank=rank)
+        .sort("item_id", "rank", descending=[False, True])
+        .unique("item_id", keep="first", maintain_order=True)
+        .select("item_id", "parent")
+    )
+
+
 def _day(moment: pl.Expr) -> pl.Expr:
     return (moment.dt.epoch("us") // US_PER_DAY).cast(pl.Int32)
 
@@ -130,14 +149,16 @@ def _day(moment: pl.Expr) -> pl.Expr:
 def subjects_of(items: pl.DataFrame, scope: str) -> pl.DataFrame:
     """Return `item_id, key, parent`: what an item counts for in a scope.
 
-    An item counts for itself, under its narrowest category; for its brand; for each of its
-    categories.
+    An item counts for itself, under its narrowest category of at least `LEAST_SIBLINGS` items, else
+    under its widest; for its brand; for each of its categories.
 
     Raises:
         ValueError: If the scope is none of `SCOPES`.
     """
     if scope == ITEM:
-        return items.select("item_id", key="item_id", parent=pl.col("categories").list.last())
+        return items.select("item_id", key="item_id").join(
+            _parents(items), on="item_id", how="left", maintain_order="left"
+        )
     none = pl.lit(None, dtype=pl.String)
     if scope == BRAND:
         return items.select("item_id", key="brand", parent=none).drop_nulls("key")
