@@ -1,0 +1,326 @@
+"""Alerts: what is found, how soon, how much of it is false, and how bombings are told apart.
+
+python -m benchmarks.alerts [--seeds 201 ...] [--data ../shared/data] [--kept DIR] [--json F]
+
+Shops of 100 items and 28,000 reviews in 180 days, with ten bad batches, three drifts and eight
+bombings each, are generated, scored, and looked at on every day from the ninetieth on. Found within
+7 days means: of the first review that comes of it. The peers look at the same reviews: the test
+that looks once a day and item (binomial against the item's past, Benjamini-Hochberg), and the rule
+of thumb (polarity drift below -2 standard errors over 90 days). Null series are simulated. `--kept`
+keeps scored shops; `--data` also shows the strongest alerts of real reviews, whose words are
+printed and not written.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import binom
+
+from benchmarks.alerts_shops import Shop, real_shop, scored_shop
+from benchmarks.harness import spread, write
+from features.store import Store
+from jobs.detect_alerts import LoadedTables, detect_in
+from recsys.abtest.multiplicity import adjusted
+from recsys.alerts.config import AlertConfig
+from recsys.alerts.opinions import Opinions, opinions
+from recsys.alerts.simulated_series import SeriesConfig, found_days, simulate
+
+FIRST_LOOK, RATE, WITHIN_DAYS = 90, 0.1, 7
+SHOPS, NULL = "shops", "null"
+_REAL = (
+    "product_reviews_30k.csv.gz",
+    "amazon_musical_instruments_2014_5core.jsonl.gz",
+)
+Found = list[dict[str, Any]]
+
+
+def by_alerts(shop: Shop) -> Found:
+    """Look daily as the product does; every alert of an item, as it was opened and as it ended."""
+    tables = LoadedTables(shop=shop.tables, users=shop.users)
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        for day in shop.days(FIRST_LOOK):
+            report = detect_in(store, tables, day=day, config=AlertConfig(), demotion=0.5)
+            opened = {change.alert_id for change in report.changes if change.state == "open"}
+            for alert in report.alerts:
+                if alert["scope"] != "item":
+                    continue
+                if alert["alert_id"] in opened:
+                    found[alert["alert_id"], day] = alert | {"found_day": day}
+                for (name, _), known in found.items():
+                    if name == alert["alert_id"]:
+                        known["last_kind"] = alert["kind"]
+    return list(found.values())
+
+
+def by_daily_tests(shop: Shop) -> Found:
+    """Test each item's last 28 days on every day, Benjamini-Hochberg within the day."""
+    heard = _opinions(shop)
+    return _first_of_each(
+        shop,
+        lambda day: _tested(heard, day),
+    )
+
+
+def by_drift(shop: Shop) -> Found:
+    """Flag items whose polarity of 90 days is two standard errors below that before."""
+    felt = shop.tables.reviews.join(
+        shop.tables.signals.select("review_id", "polarity"), on="review_id"
+    ).with_columns(day=(pl.col("event_time").dt.epoch("s") // 86400))
+
+    def flagged(day: int) -> list[str]:
+        seen = felt.filter(pl.col("day") <= day).with_columns(late=pl.col("day") > day - 90)
+        by = seen.group_by("item_id").agg(
+            late=pl.col("polarity").filter("late").mean(),
+            before=pl.col("polarity").filter(~pl.col("late")).mean(),
+            n=pl.col("late").sum(),
+            m=(~pl.col("late")).sum(),
+            s=pl.col("polarity").std(),
+        )
+        error = pl.col("s") * (1 / pl.col("n") + 1 / pl.col("m")).sqrt()
+        drift = (pl.col("late") - pl.col("before")) / error
+        return by.filter(drift < -2)["item_id"].to_list()
+
+    return _first_of_each(shop, flagged)
+
+
+def _first_of_each(shop: Shop, flagged: Callable[[int], list[str]]) -> Found:
+    found: dict[str, dict[str, Any]] = {}
+    for day in shop.days(FIRST_LOOK):
+        for item in flagged(day):
+            found.setdefault(item, {"key": item, "found_day": day})
+    return list(found.values())
+
+
+def _tested(heard: Opinions, day: int) -> list[str]:
+    seen = heard.judged.filter(pl.col("heard_day") <= day)
+    late = pl.col("heard_day") > day - 28
+    by = seen.group_by("item_id").agg(
+        n=late.sum(),
+        k=(late & pl.col("negative")).sum(),
+        m=(~late).sum(),
+        j=(~late & pl.col("negative")).sum(),
+    )
+    share = (by["j"].to_numpy() + 1) / (by["m"].to_numpy() + 4)
+    n, k = by["n"].to_numpy(), by["k"].to_numpy()
+    p = binom.sf(k, n, share) + 0.5 * binom.pmf(k, n, share)
+    q = np.array(adjusted(p.tolist(), "benjamini-hochberg"))
+    return by["item_id"].to_numpy()[q <= RATE].tolist()
+
+
+def _opinions(shop: Shop) -> Opinions:
+    tables = shop.tables
+    return opinions(tables.reviews.lazy(), tables.signals.lazy(), tables.events.lazy())
+
+
+def figures(shop: Shop, found: Found) -> dict[str, Any]:
+    """Hold what was found against the truth."""
+    assert shop.incidents is not None
+    first = pl.col("first_review_at").dt.epoch("s") // 86400
+    truth = {row["item_id"]: row for row in shop.incidents.with_columns(first=first).to_dicts()}
+    real = [row for row in found if _is_real(row, truth)]
+    delays: dict[str, list[int]] = {}
+    kinds: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    for item, row in truth.items():
+        own = sorted(hit["found_day"] for hit in real if hit["key"] == item)
+        if own:
+            delays.setdefault(row["kind"], []).append(max(0, own[0] - row["first"]))
+        hit = min(
+            (hit for hit in real if hit["key"] == item and "kind" in hit),
+            key=lambda hit: hit["found_day"],
+            default=None,
+        )
+        if hit is not None:
+            place = f"{row['kind']} -> {hit['kind']}"
+            kinds[place] = kinds.get(place, 0) + 1
+            place = f"{row['kind']} -> {hit.get('last_kind', hit['kind'])}"
+            ends[place] = ends.get(place, 0) + 1
+    counts = shop.incidents["kind"].value_counts()
+    return {
+        "found": len(found),
+        "false": len(found) - len(real),
+        "incidents": dict(counts.iter_rows()),
+        "delays": delays,
+        "kinds": kinds,
+        "kinds_at_the_end": ends,
+    }
+
+
+def _is_real(hit: dict[str, Any], truth: dict[str, dict[str, Any]]) -> bool:
+    row = truth.get(hit["key"])
+    return row is not None and hit["found_day"] >= row["first"]
+
+
+def joined(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return recall within the days by kind, the share of false alerts and median delays."""
+    found, false = (sum(row[name] for row in rows) for name in ("found", "false"))
+    total: dict[str, Any] = {
+        "found": found,
+        "false": false,
+        "false_discovery_rate": false / max(1, found),
+        "worst_shop": max(row["false"] / max(1, row["found"]) for row in rows),
+    }
+    for kind in ("bad_batch", "drift", "review_bombing"):
+        num = sum(row["incidents"].get(kind, 0) for row in rows)
+        delays = [delay for row in rows for delay in row["delays"].get(kind, [])]
+        total[kind] = {
+            "incidents": num,
+            f"recall_{WITHIN_DAYS}_days": sum(d <= WITHIN_DAYS for d in delays) / num,
+            "recall_14_days": sum(d <= 14 for d in delays) / num,
+            "recall": len(delays) / num,
+            "median_delay_days": statistics.median(delays) if delays else None,
+        }
+    for name in ("kinds", "kinds_at_the_end"):
+        places = sorted({place for row in rows for place in row[name]})
+        total[name] = {place: sum(row[name].get(place, 0) for row in rows) for place in places}
+    return total
+
+
+def null_series(seeds: list[int]) -> list[dict[str, Any]]:
+    """Look at 1,000 series daily for half a year: none changes, or one in thirty does."""
+    rows = []
+    for wander in (0.0, 0.3, 0.6):
+        for changed in (0.0, 0.03):
+            shares, any_false, seconds, hits = [], [], [], []
+            for seed in seeds:
+                series = simulate(SeriesConfig(wander=wander, changed=changed), seed=seed)
+                start = time.perf_counter()
+                day = found_days(series, AlertConfig(), first_look=364)
+                seconds.append(time.perf_counter() - start)
+                real = (series.onset_S >= 0) & (day >= series.onset_S)
+                false = int(((day >= 0) & ~real).sum())
+                shares.append(false / max(1, int((day >= 0).sum())))
+                any_false.append(false > 0)
+                hits.append(float(real.sum() / max(1, (series.onset_S >= 0).sum())))
+            rows.append(
+                {
+                    "wander": wander,
+                    "changed": changed,
+                    "false_discovery_rate": float(np.mean(shares)),
+                    "runs_with_a_false_one": float(np.mean(any_false)),
+                    "recall": float(np.mean(hits)) if changed else None,
+                    "seconds": spread(seconds),
+                }
+            )
+    return rows
+
+
+def strongest(console: Console, file: Path) -> list[dict[str, Any]]:
+    """Look at real reviews month by month, and print the three strongest alerts."""
+    shop = real_shop(file)
+    tables = LoadedTables(shop=shop.tables, users=None)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        seen: dict[str, dict[str, Any]] = {}
+        days = shop.days(365)[::7]
+        for day in days:
+            report = detect_in(store, tables, day=day, config=AlertConfig(), demotion=0.5)
+            for alert in report.alerts:
+                seen.setdefault(alert["alert_id"], alert)
+        quotes = store.scan("alert_quotes").collect()
+    for alert in sorted(seen.values(), key=lambda one: -one["log_e_value"])[:3]:
+        console.print(
+            f"{alert['scope']} {alert['key'][:60]}: {alert['kind']}, "
+            f"since {alert['onset']:%Y-%m-%d}, "
+            f"{alert['num_negative']} of {alert['num_reviews']} negative, "
+            f"{alert['share_before']:.0%} expected, q {alert['q_value']:.2g}"
+        )
+        for quote in quotes.filter(alert_id=alert["alert_id"])["quote"]:
+            console.print(f"  “{quote}”", markup=False)
+        kept = ("scope", "kind", "num_negative", "num_reviews", "share_before", "q_value")
+        rows.append({key: alert[key] for key in kept} | {"onset": f"{alert['onset']:%Y-%m-%d}"})
+    summary = {
+        "data": file.name,
+        "looks": len(days),
+        "alerts": len(seen),
+        "reviews": len(shop.tables.reviews),
+    }
+    return [summary, *rows]
+
+
+def main(
+    seeds: Annotated[list[int], typer.Option(help="Shops; 101, 102 were tuned on.")] = [  # noqa: B006
+        201,
+        202,
+        203,
+        204,
+    ],
+    parts: Annotated[list[str], typer.Option(help="shops, null.")] = [SHOPS, NULL],  # noqa: B006
+    null_seeds: Annotated[int, typer.Option(help="Runs of each kind of null series.")] = 5,
+    data: Annotated[Path | None, typer.Option(help="Folder of real data.")] = None,
+    kept: Annotated[Path | None, typer.Option(help="Folder that keeps scored shops.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
+) -> None:
+    """Run the benchmark."""
+    console, content = Console(width=150), {"parts": parts}
+    if SHOPS in parts:
+        content |= {"seeds": seeds, **on_shops(console, seeds, kept)}
+    if NULL in parts:
+        content["null_series"] = null_series(list(range(1, null_seeds + 1)))
+        for row in content["null_series"]:
+            console.print(row)
+    if data is not None:
+        content["real"] = [strongest(console, data / "reviews" / name) for name in _REAL]
+    write(json, content)
+
+
+def on_shops(console: Console, seeds: list[int], kept: Path | None) -> dict[str, Any]:
+    """Look at sample shops in three ways."""
+    ways = {"alerts": by_alerts, "daily tests, BH": by_daily_tests, "polarity drift": by_drift}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+    seconds = []
+    for seed in seeds:
+        shop = scored_shop(seed, kept)
+        for name, find in ways.items():
+            start = time.perf_counter()
+            rows[name].append(figures(shop, find(shop)))
+            if name == "alerts":
+                looks = len(shop.days(FIRST_LOOK))
+                seconds.append((time.perf_counter() - start) / looks)
+        console.print(seed, {name: (of[-1]["found"], of[-1]["false"]) for name, of in rows.items()})
+    totals = {name: joined(of) for name, of in rows.items()}
+    console.print(_table(totals))
+    for name in ("kinds", "kinds_at_the_end"):
+        console.print(name, totals["alerts"][name])
+    for kind in ("drift", "review_bombing"):
+        console.print(kind, totals["alerts"][kind])
+    console.print("seconds a look", spread(seconds))
+    return {"shops": totals, "seconds_a_look": spread(seconds)}
+
+
+def _table(totals: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title="incidents of the sample shop")
+    table.add_column("found by")
+    for name in ("alerts", "false", "FDR", "worst shop", "batches in 7 days", "in 14 days", "ever"):
+        table.add_column(name, justify="right")
+    table.add_column("median days", justify="right")
+    for name, total in totals.items():
+        batch = total["bad_batch"]
+        table.add_row(
+            name,
+            f"{total['found']}",
+            f"{total['false']}",
+            f"{total['false_discovery_rate']:.3f}",
+            f"{total['worst_shop']:.3f}",
+            f"{batch['recall_7_days']:.2f}",
+            f"{batch['recall_14_days']:.2f}",
+            f"{batch['recall']:.2f}",
+            f"{batch['median_delay_days']}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
