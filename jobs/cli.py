@@ -21,6 +21,7 @@ from jobs import (
     frames_command,
     outcomes_command,
     privacy_commands,
+    report_commands,
     satisfaction_command,
     segments_commands,
     sentiment_commands,
@@ -141,6 +142,7 @@ for _command in (
 
 app.add_typer(abtest_commands.app, name="abtest")
 app.add_typer(alerts_commands.app, name="alerts")
+app.add_typer(report_commands.app, name="report")
 app.add_typer(segments_commands.app, name="segments")
 app.add_typer(sentiment_commands.app, name="sentiment")
 
