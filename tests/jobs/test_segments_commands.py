@@ -1,0 +1,224 @@
+"""`sentirec segments` over a small shop, as marketers see it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from features.erasure import erase_user
+from features.store import Store
+from jobs.cli import app
+from jobs.ingest_tables import ingest
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+DEFINITIONS = """
+[segments.buyers]
+description = "Bought anything."
+where = { events = "purchase" }
+
+[segments.guitarists]
+description = "Bought a guitar of late and spent little."
+extends = "buyers"
+parameters = { most = 50 }
+where = { all = [
+  { events = "purchase", category = "Guitars", last_days = 30 },
+  { profile = "spend_cents", at_most = "$most" },
+  { contacts = "count", last_days = 14, equals = 0 },
+] }
+"""
+
+
+def _day(days: float) -> str:
+    return (NOW - timedelta(days=days)).isoformat()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Store:
+    """100 users who bought a guitar or a lamp; every second of the first 90 agreed to e-mail."""
+    users = ["user_id,country,consents"]
+    events = ["event_id,user_id,item_id,event_type,event_time"]
+    for n in range(100):
+        said = "" if n >= 90 else ("email|sms" if n % 2 == 0 else "sms")
+        users.append(f"u{n:02d},DE,{said}")
+        events.append(f"e{n},u{n:02d},{'guitar' if n < 60 else 'lamp'},purchase,{_day(n % 60 + 1)}")
+    events.append(f"last,u99,lamp,view,{_day(0.5)}")
+    files = {
+        "users.csv": users,
+        "events.csv": events,
+        "items.csv": ["item_id,categories", "guitar,Music|Guitars", "lamp,Home|Lamps"],
+        "contacts.csv": ["user_id,channel,contacted_at", f"u02,email,{_day(3)}"],
+        "suppressions.csv": ["user_id,channel,reason", "u04,,complaint"],
+    }
+    store = Store(tmp_path / "shop")
+    for name, lines in files.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    report = ingest(store, [tmp_path / name for name in files], now=NOW)
+    assert not report.errors
+    assert not any(counts.quarantined for counts in report.tables.values())
+    profiles = pl.DataFrame({"user_id": [f"u{n:02d}" for n in range(100)]}).with_columns(
+        as_of=pl.lit(NOW - timedelta(days=1)), spend_cents=pl.int_range(100).cast(pl.Float64)
+    )
+    store.overwrite("user_profiles", profiles)
+    (tmp_path / "own.toml").write_text(DEFINITIONS)
+    return store
+
+
+def _run(shop: Store, *arguments: str) -> Result:
+    place = str(Path(shop.root).parent / "own.toml")
+    more = [] if arguments[0] == "list" else ["--store", shop.root]
+    return CliRunner().invoke(app, ["segments", *arguments, "--definitions", place, *more])
+
+
+def _json(shop: Store, *arguments: str) -> dict[str, Any]:
+    result = _run(shop, *arguments, "--json", "-")
+    if result.exception is not None:
+        raise result.exception
+    return json.loads(result.stdout)
+
+
+def test_a_list_names_own_and_shipped_segments(shop: Store) -> None:
+    found = {row["name"]: row for row in _json(shop, "list")["segments"]}
+
+    assert found["guitarists"]["extends"] == "buyers"
+    assert found["guitarists"]["tables"] == ["contacts", "events", "items", "user_profiles"]
+    assert len(found["guitarists"]["version"]) == 64
+    assert found["likely-satisfied-with"]["version"] is None
+    assert found["likely-satisfied-with"]["needs_values"] == ["item"]
+    assert found["rfm-champions"]["source"] == "library"
+
+
+def test_a_preview_counts_after_each_gate(shop: Store) -> None:
+    found = _json(shop, "preview", "guitarists")
+
+    # Bought 1 to 30 days ago (u00 to u29, as of half a day before now), less who was written to.
+    assert found["matched"] == 29
+    assert found["everybody"] == 100
+    email = found["channels"]["email"]
+    assert email["dropped"]["no consent"] == 15
+    assert email["dropped"]["suppressed"] == 1
+    assert email["left"] == 29 - 15 - 1
+    assert found["channels"]["sms"]["left"] == 28
+    assert found["of_members"]["spend_cents"]["mean"] == pytest.approx(sum({*range(30)} - {2}) / 29)
+    assert len(found["sample"]) == 5
+    assert not {row["user"] for row in found["sample"]} & {f"u{n:02d}" for n in range(100)}
+
+
+def test_parameters_and_caps_and_holdouts_of_the_configuration(shop: Store, tmp_path: Path) -> None:
+    config = tmp_path / "sentirec.toml"
+    config.write_text(
+        "[segments.caps.email]\nmax_contacts = 1\ndays = 7\n"
+        "[segments.holdout]\nshare = 0.5\nsalt = 's'\n"
+    )
+
+    few = _json(shop, "preview", "guitarists", "--set", "most=9")
+    email = _json(shop, "preview", "buyers", "--config", str(config))["channels"]["email"]
+
+    assert few["matched"] == 9
+    assert email["dropped"]["frequency cap"] == 1
+    assert 0 < email["held_out"] < 43
+    assert email["held_out"] + email["left"] == 45 - 2
+
+
+def test_users_without_a_record_of_consent_give_nobody(shop: Store) -> None:
+    (Path(shop.root).parent / "own.toml").write_text(
+        '[segments.silent]\nwhere = { all = [{ events = "purchase", item = "lamp" }, '
+        '{ profile = "spend_cents", at_least = 90 }] }'
+    )
+
+    found = _json(shop, "preview", "silent", "--channel", "email")
+
+    assert found["matched"] == 10
+    assert found["channels"]["email"]["left"] == 0
+
+
+def test_why_a_user_is_in_or_out(shop: Store) -> None:
+    found = _json(shop, "explain-user", "guitarists", "--user", "u04")
+    contacted = _json(shop, "explain-user", "guitarists", "--user", "u02", "--channel", "sms")
+    stranger = _json(shop, "explain-user", "guitarists", "--user", "nobody")
+
+    assert found["is_in"]
+    assert [row["holds"] for row in found["conditions"]] == [True] * 4
+    assert found["channels"]["email"]["dropped_by"] == "suppressed"
+    assert not contacted["is_in"]
+    assert contacted["conditions"][3]["value"] == 1
+    assert contacted["channels"] == {"sms": {"dropped_by": None, "held_out": False}}
+    assert stranger["conditions"][2]["holds"] is None
+    assert stranger["channels"] == {}
+
+
+def test_overlap_gives_each_user_one_message(shop: Store) -> None:
+    found = _json(shop, "overlap", "guitarists", "buyers")
+    email = _json(shop, "overlap", "guitarists", "buyers", "--channel", "email")
+
+    assert found["counts"] == [[29, 29], [29, 100]]
+    assert found["jaccard"][0][1] == pytest.approx(0.29)
+    assert found["kept"] == {"guitarists": 29, "buyers": 71}
+    assert email["kept"] == {"guitarists": 13, "buyers": 31}
+
+
+def test_diff_of_two_versions_and_of_two_moments(shop: Store, tmp_path: Path) -> None:
+    old = tmp_path / "old.toml"
+    old.write_text(DEFINITIONS.replace("= 50 }", "= 20 }"))
+
+    versions = _json(shop, "diff", "guitarists", "--old", str(old))
+    moments = _json(shop, "diff", "buyers", "--since", _day(10))
+
+    assert (versions["enter"], versions["leave"]) == (9, 0)
+    assert versions["entering_were_kept_out_by"] == {"spend_cents <= 20": 9}
+    assert versions["before"]["version"] != versions["after"]["version"]
+    assert moments["leave"] == 0
+    assert moments["enter"] == moments["after"]["users"] - moments["before"]["users"] == 20
+
+
+def test_erased_users_are_in_no_segment(shop: Store) -> None:
+    erase_user(shop, "u00", now=NOW)
+
+    assert _json(shop, "preview", "guitarists")["matched"] == 28
+    assert not _json(shop, "explain-user", "buyers", "--user", "u00")["is_in"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["preview", "guitarist"], "did you mean guitarists?"),
+        (["preview", "guitarists", "--set", "most"], "--set wants NAME=VALUE"),
+        (["preview", "guitarists", "--set", "mst=1"], "did you mean most?"),
+        (["preview", "guitarists", "--channel", " "], "--channel is empty"),
+        (["preview", "guitarists", "--as-of", "2026-04-01"], "after the moment"),
+        (["preview", "at-risk-high-value"], "run `sentirec outcomes` first"),
+        (["preview", "likely-satisfied-with", "--set", "item=guitar"], "needs a live bundle"),
+        (["overlap", "buyers"], "2 to 60 different segments"),
+        (["diff", "buyers"], "say one of --old FILE, --with SEGMENT and --since TIME"),
+        (["diff", "buyers", "--since", "2027-01-01"], "is after"),
+    ],
+)
+def test_what_cannot_be_done_is_said(shop: Store, arguments: list[str], told: str) -> None:
+    from jobs.cli import exit_code_of
+
+    result = _run(shop, *arguments)
+
+    assert isinstance(result.exception, Exception)
+    assert told in str(result.exception)
+    assert exit_code_of(result.exception) == 2
+
+
+def test_places_of_definitions_that_are_none(shop: Store, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place, told in (("no.toml", "is no file"), ("empty", "has no .toml"), ("shop", "has no")):
+        result = CliRunner().invoke(
+            app, ["segments", "list", "--definitions", str(tmp_path / place)]
+        )
+        assert told in str(result.exception)
+
+
+def test_a_preview_of_before_the_profiles_says_what_it_cannot_tell(shop: Store) -> None:
+    found = _json(shop, "preview", "buyers", "--as-of", _day(10))
+
+    assert found["matched"] == 80
+    assert found["of_everybody"] == {}
+    assert "user_profiles" in found["notes"][0]
