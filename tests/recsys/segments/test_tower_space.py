@@ -25,6 +25,7 @@ def space(shop: FittedShop) -> TowerSpace:
     def satisfaction(category: str, users: pl.Series) -> np.ndarray:
         return np.where(users.str.slice(-1).cast(pl.Int64).to_numpy() % 2 == 0, 0.9, 0.2)
 
+    assert shop.fitted.recommender is not None
     return TowerSpace.of(
         shop.fitted.recommender,
         purchase_history(visible, shop.tables.signals.lazy()),
@@ -59,8 +60,8 @@ def test_seeds_without_a_history_say_nothing(space: TowerSpace) -> None:
         space.lookalikes(pl.Series(["x", "y"]), top=1, include_seeds=False)
 
 
-def test_an_audience_wants_and_will_love_the_item(space: TowerSpace, shop: FittedShop) -> None:
-    item = str(shop.fitted.recommender.items.ids[0])
+def test_an_audience_wants_and_will_love_the_item(space: TowerSpace) -> None:
+    item = str(space.recommender.items.ids[0])
     bought = set(space.users.ids[space.bought.user_idx[space.bought.item_idx == 0]])
     asked = Audience(audience=item, top=8, min_satisfaction=0.5)
 
