@@ -25,6 +25,7 @@ from jobs.errors import BadInputError, DeliveryError, MissingPartError
 
 FileFormat = Literal["csv", "parquet"]
 _READ_AT_ONCE = 1 << 20
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class FileDestination:
         """See `Destination`: the folder can be made and written to."""
         files, root = self._open()
         try:
-            files.makedirs(root, exist_ok=True)
+            _make_folder(files, root)
             if isinstance(files, LocalFileSystem) and not os.access(root, os.W_OK):
                 raise PermissionError(f"{root} cannot be written to")
         except OSError as error:
@@ -64,7 +65,7 @@ class FileDestination:
             parts = {"added": delivery.added, "removed": delivery.removed}
         told = []
         try:
-            files.makedirs(folder, exist_ok=True)
+            _make_folder(files, folder)
             for part, frame in parts.items():
                 on_stage(f"write {part}")
                 name = f"{delivery.number:06d}-{part}.{self.format}"
@@ -115,6 +116,13 @@ class FileDestination:
                 digest.update(piece)
                 size += len(piece)
         return digest.hexdigest(), size
+
+
+def _make_folder(files: Any, folder: str) -> None:
+    """Make a folder, unless in an object store: it has none, and a bucket would be made instead."""
+    protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+    if not protocols & _OBJECT_STORES:
+        files.makedirs(folder, exist_ok=True)
 
 
 @contextmanager

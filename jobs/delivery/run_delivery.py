@@ -213,7 +213,7 @@ class Delivering:
         least_change = target.least_export_change if is_export else target.least_sync_change
         refusal = size_refusal(len(rows), least_size=target.min_size)
         if refusal is not None and (is_export or not len(on_list)):
-            self._refuse(refusal, audience, target)
+            self._refuse(f"{refusal}. {_left_out(len(chosen), dropped)}", audience, target)
         if refusal is not None:
             rows = rows.clear()
             notes.append(f"{refusal}: the list at the destination is emptied")
@@ -337,6 +337,11 @@ class Delivering:
             "destination": target.name,
             "channel": target.channel,
         }
+
+
+def _left_out(chosen: int, dropped: dict[str, int]) -> str:
+    told = ", ".join(f"{count:,} {rule}" for rule, count in dropped.items() if count)
+    return f"The segment has {chosen:,}; left out are {told or 'none'}"
 
 
 def _contact_ids(delivery: Delivery) -> pl.Series:
