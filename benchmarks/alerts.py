@@ -264,7 +264,8 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
-    console, content = Console(width=150), {"parts": parts}
+    console = Console(width=150)
+    content: dict[str, Any] = {"parts": parts}
     if SHOPS in parts:
         content |= {"seeds": seeds, **on_shops(console, seeds, kept)}
     if NULL in parts:

@@ -186,14 +186,15 @@ def _alerts_table(alerts: "list[Alert]", title: str) -> "Table":
 
     table = Table(title=f"{title}: {len(alerts):,}")
     table.add_column("alert", no_wrap=True)
-    for name in ("scope", "of", "aspect", "kind", "state"):
+    for name in ("of", "aspect", "kind", "state"):
         table.add_column(name, overflow="fold")
-    for name in ("since", "negative", "before", "q", "buyers"):
+    for name in ("since", "negative", "usual", "q", "buyers"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("to do", overflow="fold")
+    table.add_column("to do", min_width=16, overflow="fold")
     for alert in sorted(alerts, key=lambda row: (row["scope"] != "item", row["q_value"])):
         table.add_row(
-            *(escape(str(alert[key])) for key in ("alert_id", "scope", "key")),
+            alert["alert_id"],
+            escape(f"{alert['scope']} {alert['key']}"),
             escape(alert["aspect"] or "all"),
             alert["kind"].replace("_", " "),
             alert["state"],

@@ -27,7 +27,10 @@ def draw_intervals(
     label: str,
     at: float | None = None,
 ) -> "Figure":
-    """Draw one row a name: a dot with its interval, and a dotted line at a reference."""
+    """Draw one row a name: a dot with its interval, and a dotted line at a reference.
+
+    A name that cannot be drawn is shown by its row, counted from 1: a table beside it has the name.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, 0.7 + 0.28 * max(1, len(names))), layout="constrained")
@@ -37,7 +40,7 @@ def draw_intervals(
     axes.plot(value, place, "o", color=_COLOURS[0], markersize=5)
     if at is not None:
         axes.axvline(at, color=_INK, linewidth=1, linestyle=":")
-    axes.set_yticks(place, [_short(name) for name in names])
+    axes.set_yticks(place, [_short(name, row) for row, name in enumerate(names, 1)])
     axes.set(xlabel=label)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -60,7 +63,7 @@ def draw_lines(
             color=colour,
             markersize=4,
             linewidth=1.3,
-            label=_short(name),
+            label=_short(name, place + 1),
         )
         if low is not None:
             axes.fill_between(np.array(time), low, high, color=colour, alpha=0.15, linewidth=0)
@@ -90,5 +93,15 @@ def draw_forecast(
     return figure
 
 
-def _short(name: str) -> str:
+def is_drawable(name: str) -> bool:
+    """Tell whether the font of drawings has all letters of a name: it has no Chinese ones."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    return all(font.get_char_index(ord(letter)) for letter in name)
+
+
+def _short(name: str, row: int) -> str:
+    if not is_drawable(name):
+        return f"row {row}"
     return name if len(name) <= 28 else f"{name[:27]}…"

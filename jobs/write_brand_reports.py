@@ -11,7 +11,10 @@ from jobs.draw_report_figures import draw_intervals, draw_lines
 from jobs.report_page import page, picture, table, text
 
 _SHOWN, _LINES = 15, 4
-_INTERVAL = "The line is the 95% interval; the dotted line is the mean of all groups."
+_INTERVAL = (
+    "The line is the 95% interval; the dotted line is the mean of those shown. A name in a script "
+    "that cannot be drawn is told by its row in the table below."
+)
 
 
 def rows_of(frame: pl.DataFrame) -> list[dict[str, Any]]:

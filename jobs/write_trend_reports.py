@@ -87,7 +87,7 @@ def needs_report(found: NeedsReport) -> str:
             "People who voice each need: "
             + "; ".join(f"{one.need}: {one.num_users}" for one in shown[:5])
             + ".",
-            "People who voiced it.",
+            "People who voiced it; rows without words are those of the table below.",
         ),
         table(
             "By kind",
