@@ -1,43 +1,18 @@
 """An alert puts its item further down as long as it stands, and no longer."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from alert_rows import DAY, alert_of
 from live_shop import live_shop
 from published_shop import Published
 
-from features.alert_tables import ACKNOWLEDGED, OPEN, RESOLVED, Alerts, empty
+from features.alert_tables import ACKNOWLEDGED, RESOLVED
 from jobs.alerts_tables import change_alerts, write_demotions
 from recsys.interactions import IdMap
 from serving.snapshot import _demoted
-
-DAY = 20_000
-MOMENT = datetime(2024, 10, 4, tzinfo=UTC)
-
-
-def alert_of(item_id: str, kind: str = "bad_batch") -> pl.DataFrame:
-    """Return a table of one open alert."""
-    row = {
-        **dict.fromkeys(Alerts.column_names()),
-        "alert_id": f"a-{item_id}",
-        "scope": "item",
-        "key": item_id,
-        "aspects": [],
-        "kind": kind,
-        "state": OPEN,
-        **dict.fromkeys(("onset", "onset_low", "onset_high"), MOMENT),
-        **dict.fromkeys(("block", "opened_day", "looked_day", "changed_day"), DAY),
-        **dict.fromkeys(("num_reviews", "num_negative", "num_buyers"), 9),
-        **dict.fromkeys(("recovered_looks", "num_reopened", "num_changes"), 0),
-        **dict.fromkeys(("q_value", "share_before", "share_opened", "share_since"), 0.01),
-        **dict.fromkeys(("log_e_value", "p_bombing", "burst_p", "gradual"), 0.5),
-        "action": "inspect_batch",
-        "changed_by": "detect",
-    }
-    return Alerts.validate(pl.DataFrame([row], schema=empty("alerts").schema))
 
 
 def scores(published: Published, folder: Path) -> dict[str, float]:
@@ -55,16 +30,18 @@ def test_a_running_replica_demotes_and_restores(published: Published, tmp_path: 
 
         before = shown()
         first = next(iter(before))
-        store.append("alerts", alert_of(first))
+        alert = alert_of(first)
+        name = alert["alert_id"][0]
+        store.append("alerts", alert)
         write_demotions(store, demotion=0.9)
         during = shown()
         assert during[first] == pytest.approx(0.1 * before[first], rel=1e-5)
         assert next(iter(during)) != first
-        assert {name: score for name, score in during.items() if name != first} == pytest.approx(
-            {name: score for name, score in before.items() if name != first}
+        assert {item: score for item, score in during.items() if item != first} == pytest.approx(
+            {item: score for item, score in before.items() if item != first}
         )
         for state, expected in ((ACKNOWLEDGED, during), (RESOLVED, before)):
-            change_alerts(store, [f"a-{first}"], state, day=DAY, by="ann", note=None, demotion=0.9)
+            change_alerts(store, [name], state, day=DAY, by="ann", note=None, demotion=0.9)
             assert shown() == expected
 
 
