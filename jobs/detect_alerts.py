@@ -9,7 +9,6 @@ import polars as pl
 
 from features.alert_tables import OPEN, RESOLVED, AlertQuotes
 from features.store import Store
-from features.visibility import before
 from jobs.alerts_tables import LOCK, Changed, read_alerts, read_table, write_changed
 from jobs.errors import BadInputError
 from jobs.load_shop import load_shop
@@ -133,11 +132,12 @@ def detect_in(
 
 
 def _as_of(tables: LoadedTables, day: int) -> Circumstances:
-    shop = tables.shop
-    end = moment_of(day + 1)
-    visible = before(shop.events, shop.reviews, as_of=end)
+    shop, seen = tables.shop, pl.col("event_time") < moment_of(day + 1)
     cut = ShopTables(
-        items=shop.items, events=visible.events, reviews=visible.reviews, signals=shop.signals
+        items=shop.items,
+        events=shop.events.filter(seen),
+        reviews=shop.reviews.filter(seen),
+        signals=shop.signals,
     )
     heard = opinions(cut.reviews.lazy(), cut.signals.lazy(), cut.events.lazy())
     return Circumstances(cut, tables.users, heard, day)
