@@ -8,7 +8,7 @@ bombings each, are generated, scored, and looked at on every day from the nineti
 that looks once a day and item (binomial against the item's past, Benjamini-Hochberg), and the rule
 of thumb (polarity drift below -2 standard errors over 90 days). Null series are simulated. `--kept`
 keeps scored shops; `--data` also shows the strongest alerts of real reviews, whose words are
-printed and not written.
+printed and not written. `untouched` leaves out the items of incidents: every alert is false then.
 """
 
 import statistics
@@ -33,9 +33,10 @@ from recsys.abtest.multiplicity import adjusted
 from recsys.alerts.config import AlertConfig
 from recsys.alerts.opinions import Opinions, opinions
 from recsys.alerts.simulated_series import SeriesConfig, found_days, simulate
+from recsys.world import ShopTables
 
 FIRST_LOOK, RATE, WITHIN_DAYS = 90, 0.1, 7
-SHOPS, NULL = "shops", "null"
+SHOPS, UNTOUCHED, NULL = "shops", "untouched", "null"
 _REAL = (
     "product_reviews_30k.csv.gz",
     "amazon_musical_instruments_2014_5core.jsonl.gz",
@@ -61,6 +62,35 @@ def by_alerts(shop: Shop) -> Found:
                     if name == alert["alert_id"]:
                         known["last_kind"] = alert["kind"]
     return list(found.values())
+
+
+def untouched(shop: Shop) -> dict[str, int]:
+    """Look daily at the items of a shop that nothing happened to; return alerts by scope.
+
+    All of them are false.
+    """
+    assert shop.incidents is not None
+    rest = pl.col("item_id").is_in(shop.incidents["item_id"].implode()).not_()
+    tables = ShopTables(
+        items=shop.tables.items.filter(rest),
+        events=shop.tables.events.filter(rest.fill_null(value=False)),
+        reviews=shop.tables.reviews.filter(rest),
+        signals=shop.tables.signals,
+    )
+    found = dict.fromkeys(("item", "brand", "category"), 0)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        for day in shop.days(FIRST_LOOK):
+            detect_in(
+                store,
+                LoadedTables(shop=tables, users=shop.users),
+                day=day,
+                config=AlertConfig(),
+                demotion=0.5,
+            )
+        if store.exists("alerts"):
+            found |= dict(store.scan("alerts").collect()["scope"].value_counts().iter_rows())
+    return found
 
 
 def by_daily_tests(shop: Shop) -> Found:
@@ -257,7 +287,11 @@ def main(
         203,
         204,
     ],
-    parts: Annotated[list[str], typer.Option(help="shops, null.")] = [SHOPS, NULL],  # noqa: B006
+    parts: Annotated[list[str], typer.Option(help="shops, untouched, null.")] = [
+        SHOPS,
+        UNTOUCHED,
+        NULL,
+    ],  # noqa: B006
     null_seeds: Annotated[int, typer.Option(help="Runs of each kind of null series.")] = 5,
     data: Annotated[Path | None, typer.Option(help="Folder of real data.")] = None,
     kept: Annotated[Path | None, typer.Option(help="Folder that keeps scored shops.")] = None,
@@ -268,6 +302,9 @@ def main(
     content: dict[str, Any] = {"parts": parts}
     if SHOPS in parts:
         content |= {"seeds": seeds, **on_shops(console, seeds, kept)}
+    if UNTOUCHED in parts:
+        content["untouched"] = {seed: untouched(scored_shop(seed, kept)) for seed in seeds}
+        console.print("alerts of items that nothing happened to", content["untouched"])
     if NULL in parts:
         content["null_series"] = null_series(list(range(1, null_seeds + 1)))
         for row in content["null_series"]:
