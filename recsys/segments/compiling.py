@@ -93,6 +93,7 @@ class _Compiler:
     _values: dict[str, dict[str, tuple[str, ValueFrame]]] = field(default_factory=dict)
 
     def compile(self, condition: Condition, path: str) -> pl.Expr:
+        says = condition.says()
         match condition:
             case All(all=parts):
                 return pl.all_horizontal(
@@ -119,10 +120,11 @@ class _Compiler:
                 )
                 holds = pl.col(column)
             case Rank():
-                column, holds = self._rank(condition, path)
+                column, holds, limit = self._rank(condition, path)
+                says += f", {limit}"
             case Lookalike() | Audience():
                 column, holds = self._near(condition, path)
-        self.asked.append(Asked(path=path, says=condition.says(), column=column, holds=holds))
+        self.asked.append(Asked(path=path, says=says, column=column, holds=holds))
         return holds
 
     def sources(self) -> list[Source]:
@@ -148,7 +150,7 @@ class _Compiler:
         dtype = found.frame.collect_schema()[found.column]
         return self._add(found), dtype
 
-    def _rank(self, condition: Rank, path: str) -> tuple[str, pl.Expr]:
+    def _rank(self, condition: Rank, path: str) -> tuple[str, pl.Expr, str]:
         column, dtype = self._column(condition.rank, f"{path}.rank")
         if not dtype.is_numeric():
             raise SegmentError(f"{self._where(path)}: {condition.rank.says()} is {dtype}: no rank")
@@ -166,7 +168,7 @@ class _Compiler:
         )
         limits = rank_limits(condition, known_values(compiled, column, self.tables))
         holds = limits.holds(pl.col(column).fill_nan(None) if dtype.is_float() else pl.col(column))
-        return column, holds if among is None else among & holds
+        return column, holds if among is None else among & holds, limits.says()
 
     def _near(self, condition: Lookalike | Audience, path: str) -> tuple[str, pl.Expr]:
         if self.near is None:

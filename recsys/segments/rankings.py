@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from recsys.segments.conditions import Rank
+from recsys.segments.values import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,12 @@ class RankLimits:
     is_top: bool
     limit: float | int | None
     last_id: str | None
+
+    def says(self) -> str:
+        """Return the limit in words."""
+        if self.limit is None:
+            return "of nobody"
+        return f"here {'at least' if self.is_top else 'at most'} {shown(self.limit)}"
 
     def holds(self, value: pl.Expr) -> pl.Expr:
         """Return who is in, null where the value is unknown."""

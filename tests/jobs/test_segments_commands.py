@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from features.erasure import erase_user
+from features.pseudonyms import Pseudonyms
 from features.store import Store
 from jobs.cli import app
 from jobs.ingest_tables import ingest
@@ -222,3 +222,24 @@ def test_a_preview_of_before_the_profiles_says_what_it_cannot_tell(shop: Store) 
     assert found["matched"] == 80
     assert found["of_everybody"] == {}
     assert "user_profiles" in found["notes"][0]
+
+
+def test_a_user_of_a_shop_of_pseudonyms_is_asked_for_by_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIREC_KEY", "ab" * 32)
+    config, events, users = (tmp_path / name for name in ("c.toml", "events.csv", "users.csv"))
+    config.write_text("[privacy]\npseudonymise = true\n")
+    events.write_text(f"user_id,item_id,event_type,event_time\nanna,lamp,purchase,{_day(2)}\n")
+    users.write_text("user_id,country,consents\nanna,DE,email\n")
+    suppressed = tmp_path / "suppressed.csv"
+    suppressed.write_text("user_id,channel,reason\nanna,email,complaint\n")
+    store = Store(tmp_path / "shop")
+    report = ingest(store, [events, users, suppressed], now=NOW, pseudonyms=Pseudonyms.read())
+    assert not report.errors
+    (tmp_path / "own.toml").write_text(DEFINITIONS)
+
+    found = _json(store, "explain-user", "buyers", "--user", "anna", "--config", str(config))
+
+    assert found["is_in"]
+    assert found["channels"]["email"]["dropped_by"] == "suppressed"
