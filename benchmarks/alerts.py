@@ -36,7 +36,7 @@ from recsys.alerts.simulated_series import SeriesConfig, found_days, simulate
 from recsys.world import ShopTables
 
 FIRST_LOOK, RATE, WITHIN_DAYS = 90, 0.1, 7
-SHOPS, UNTOUCHED, NULL = "shops", "untouched", "null"
+PARTS = [SHOPS, UNTOUCHED, NULL] = ["shops", "untouched", "null"]
 _REAL = (
     "product_reviews_30k.csv.gz",
     "amazon_musical_instruments_2014_5core.jsonl.gz",
@@ -77,7 +77,7 @@ def untouched(shop: Shop) -> dict[str, int]:
         reviews=shop.tables.reviews.filter(rest),
         signals=shop.tables.signals,
     )
-    found = dict.fromkeys(("item", "brand", "category"), 0)
+    found: dict[str, int] = {"item": 0, "brand": 0, "category": 0}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         for day in shop.days(FIRST_LOOK):
@@ -287,11 +287,7 @@ def main(
         203,
         204,
     ],
-    parts: Annotated[list[str], typer.Option(help="shops, untouched, null.")] = [
-        SHOPS,
-        UNTOUCHED,
-        NULL,
-    ],  # noqa: B006
+    parts: Annotated[list[str], typer.Option(help=", ".join(PARTS))] = PARTS,
     null_seeds: Annotated[int, typer.Option(help="Runs of each kind of null series.")] = 5,
     data: Annotated[Path | None, typer.Option(help="Folder of real data.")] = None,
     kept: Annotated[Path | None, typer.Option(help="Folder that keeps scored shops.")] = None,
