@@ -39,9 +39,10 @@ def detect(
 
     To be run every day; the same day again changes nothing.
     """
+    from jobs.alert_looks import day_before, days_to_look_at
     from jobs.alerts_tables import LOCK, read_table
     from jobs.deliver_alerts import deliver, sinks_of
-    from jobs.detect_alerts import day_before, days_to_look_at, detect_in, load_tables
+    from jobs.detect_alerts import detect_in, load_tables
     from jobs.stage_commands import load_settings, open_scored
 
     output = Output(json)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
-from features.alert_tables import OPEN, RESOLVED, AlertQuotes
+from features.alert_tables import OPEN, RESOLVED
 from features.store import Store
+from jobs.alert_looks import write_look, write_quotes
 from jobs.alerts_tables import LOCK, Changed, read_alerts, read_table, write_changed
 from jobs.errors import BadInputError
 from jobs.load_shop import load_shop
@@ -120,10 +120,10 @@ def detect_in(
         now[alert["alert_id"]] = alert
         changes.append(change)
         quotes.append(_quotes(alert["alert_id"], told))
-    _write_quotes(store, quotes)
+    write_quotes(store, quotes)
     changed = [alert for name, alert in now.items() if alerts.get(name) != alert]
     write_changed(store, Changed(alerts=changed, changes=changes, day=day), demotion=demotion)
-    _write_look(store, looks, found, day)
+    write_look(store, found, day)
     everything = alerts | now
     standing = [alert for alert in everything.values() if alert["state"] != RESOLVED]
     return DetectReport(
@@ -247,41 +247,3 @@ def _without_bombing(seen: Circumstances, alert: dict[str, Any], told: Particula
 
 def _quotes(name: str, told: Particulars) -> pl.DataFrame:
     return told.quotes.select(pl.lit(name).alias("alert_id"), pl.all())
-
-
-def _write_quotes(store: Store, quotes: list[pl.DataFrame]) -> None:
-    columns = AlertQuotes.column_names()
-    schema = AlertQuotes.create_empty().schema
-    parts = [part.select(columns).cast(dict(schema)) for part in quotes]  # type: ignore[arg-type]
-    wanted = pl.concat(parts).unique(["alert_id", "review_id"], keep="last", maintain_order=True)
-    known = read_table(store, "alert_quotes")
-    if not known.sort(columns).equals(wanted.sort(columns)):
-        store.overwrite("alert_quotes", AlertQuotes.validate(wanted))
-
-
-def _write_look(store: Store, looks: pl.DataFrame, found: Look, day: int) -> None:
-    if day in looks["day"]:
-        return
-    row = {f"num_{_PLURAL[scope]}": found.num_subjects.get(scope, 0) for scope in SCOPES}
-    row |= {"day": day, "num_found": len(found.found)}
-    store.append("alert_looks", pl.DataFrame([row], schema=looks.schema))
-
-
-_PLURAL = {"item": "items", "brand": "brands", "category": "categories"}
-
-
-def days_to_look_at(store: Store, last: int, num_days: int) -> list[int]:
-    """Return the days up to the last one that have not been looked at, at most so many.
-
-    The last day is always among them.
-    """
-    known = read_table(store, "alert_looks")["day"].max()
-    first = last - num_days + 1
-    if isinstance(known, int):
-        first = max(first, known + 1)
-    return list(range(min(first, last), last + 1))
-
-
-def day_before(moment: Any) -> int:
-    """Return the last day that ends at or holds the last moment before one."""
-    return day_of(moment - timedelta(microseconds=1))

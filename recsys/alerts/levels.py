@@ -97,7 +97,7 @@ def wandering(series_C: np.ndarray, num_C: np.ndarray, bad_C: np.ndarray) -> flo
     share = pl.col("k") / pl.col("n")
     rest = 1 - pl.col("num") / pl.col("n")
     told = (
-        both.group_by("series")
+        both.group_by("series", maintain_order=True)
         .agg(
             spread=(pl.col("num") * (pl.col("bad") / pl.col("num") - share) ** 2).sum(),
             noise=(share * (1 - share) * pl.col("n") / (pl.col("n") - 1) * rest).sum(),

@@ -109,7 +109,7 @@ def opinions(
         .select("review_id", "aspects")
         .explode("aspects", keep_nulls=False, empty_as_null=False)
         .select("review_id", aspect=aspect.field("aspect"), polarity=aspect.field("polarity"))
-        .group_by("review_id", "aspect")
+        .group_by("review_id", "aspect", maintain_order=True)
         .agg(pl.col("polarity").cast(pl.Float64).mean())
         .filter(pl.col("polarity") < NEGATIVE_BELOW)
         .select("review_id", "aspect")

@@ -181,6 +181,8 @@ def _wandering(rows: pl.DataFrame, day: int) -> float:
     cells = rows.group_by("s", cell=(day - pl.col("day")) // _CELL_DAYS).agg(
         num=pl.len(), bad=pl.col("negative").sum()
     )
+    # Sums of fractions depend on their order.
+    cells = cells.sort("s", "cell")
     return wandering(cells["s"].to_numpy(), cells["num"].to_numpy(), cells["bad"].to_numpy())
 
 

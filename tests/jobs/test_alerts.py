@@ -25,9 +25,10 @@ from typer.testing import CliRunner
 from features.alert_tables import ACKNOWLEDGED, OPEN, RESOLVED
 from features.erasure import erase_user
 from features.store import Store
+from jobs.alert_looks import days_to_look_at
 from jobs.alerts_tables import LOCK, change_alerts, read_alerts, read_table
 from jobs.cli import app
-from jobs.detect_alerts import days_to_look_at, detect, detect_in, load_tables
+from jobs.detect_alerts import detect, detect_in, load_tables
 from jobs.errors import BadInputError
 from recsys.alerts.config import AlertConfig
 from recsys.alerts.lifecycle import Recent, after_look, change_by_hand, has_recovered
