@@ -109,7 +109,7 @@ def _spread_table(found: "Preview") -> Table:
         table.add_column(name, justify="left" if name == "feature" else "right")
     for name, of_all in found.of_everybody.items():
         own = found.of_members[name]
-        table.add_row(name, _shown(own), f"{own.known:,}", _shown(of_all), f"{of_all.known:,}")
+        table.add_row(name, _shown(own), f"{own.known:.0%}", _shown(of_all), f"{of_all.known:.0%}")
     return table
 
 
