@@ -6,10 +6,14 @@ Shape suffixes: N interactions, U users, I items, B users of a batch, H history 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
+
+_LOOKED_UP_SHARE = 5
+"""Fewer ids than a fifth of all are looked up one by one: a join would hash all of them first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +27,29 @@ class IdMap:
         """Build a map from ids in any order, with or without repeats."""
         return cls(ids=np.array(sorted(set(ids)), dtype=object))
 
+    @classmethod
+    def of_columns(cls, columns: Sequence[pl.Series]) -> "IdMap":
+        """Build the same map from columns of ids; null is no id."""
+        ids = pl.concat([column.cast(pl.String) for column in columns]).unique().drop_nulls()
+        return cls(ids=np.array(ids.sort().to_list(), dtype=object))
+
     def __len__(self) -> int:
         """Return the number of ids."""
         return len(self.ids)
 
     def index(self, ids: Sequence[str] | pl.Series) -> np.ndarray:
         """Return dense indices, int64, -1 where an id is unknown."""
+        if len(ids) * _LOOKED_UP_SHARE < len(self):
+            places = map(self.places.get, ids, repeat(-1))
+            return np.fromiter(places, dtype=np.int64, count=len(ids))
         wanted = pl.DataFrame({"id": pl.Series(ids, dtype=pl.String)})
         joined = wanted.join(self._known, on="id", how="left", maintain_order="left")
         return joined["idx"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Dense index by id."""
+        return dict(zip(self.ids.tolist(), range(len(self.ids)), strict=True))
 
     @cached_property
     def _known(self) -> pl.DataFrame:

@@ -50,7 +50,7 @@ class Catalogue:
         prices = profiles["price_cents"]
         return cls(
             item_ids=item_ids,
-            index={item_id: idx for idx, item_id in enumerate(item_ids)},
+            index=items.places,
             titles=profiles["title"].to_list(),
             brands=profiles["brand"].to_list(),
             price_cents=prices.to_list(),
@@ -91,8 +91,11 @@ def _inverted(names_I: pl.Series) -> dict[str, np.ndarray]:
     pairs = pl.DataFrame({"name": names_I}).with_row_index("item")
     if names_I.dtype != pl.String:
         pairs = pairs.explode("name", empty_as_null=False, keep_nulls=False)
-    pairs = pairs.filter(pl.col("name") != "").unique(maintain_order=True)
-    groups = pairs.group_by("name", maintain_order=True).agg(pl.col("item").cast(pl.Int64))
-    return {
-        name: items.to_numpy() for name, items in zip(groups["name"], groups["item"], strict=True)
-    }
+    pairs = pairs.filter(pl.col("name") != "").with_columns(pl.col("item").cast(pl.Int64))
+    groups = pairs.group_by("name", maintain_order=True).agg("item")
+    found = {}
+    for name, group in zip(groups["name"], groups["item"], strict=True):
+        items = group.to_numpy()
+        # In index order, an item that has a name twice stands beside itself.
+        found[name] = items[np.diff(items, prepend=-1) != 0]
+    return found

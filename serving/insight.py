@@ -54,7 +54,7 @@ def item_insight(item: int, snapshot: Snapshot) -> dict[str, Any]:
         "quotes": {
             "praise": [
                 quote._asdict()
-                for author, quote in snapshot.quotes.get(item_id, ())
+                for author, quote in snapshot.quotes.on(item_id)
                 if author not in erased
             ],
             "complaints": [

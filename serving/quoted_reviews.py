@@ -31,7 +31,6 @@ class QuotedReviews:
         if snapshot is None:
             return frozenset()
         if self._snapshot is None or self._snapshot() is not snapshot:
-            quotes = (quote for found in snapshot.quotes.values() for _, quote in found)
-            self._ids = frozenset(quote.review_id for quote in quotes)
+            self._ids = frozenset(snapshot.quotes.review_ids)
             self._snapshot = weakref.ref(snapshot)
         return self._ids

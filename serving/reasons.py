@@ -1,7 +1,8 @@
 """Why an item is recommended: a sentence for the user, and a quote from another's review."""
 
 from collections.abc import Container, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -33,16 +34,50 @@ class Quoted(NamedTuple):
     polarity: float
 
 
-Quotes = Mapping[str, list[tuple[str, Quoted]]]
+_QUOTED = ("quote", "review_id", "aspect", "polarity")
 
 
-def quotes_by_item(quotes: pl.DataFrame) -> dict[str, list[tuple[str, Quoted]]]:
-    """Return (author's user id, quote) pairs by item id, in the table's order."""
-    found: dict[str, list[tuple[str, Quoted]]] = {}
-    columns = ("item_id", "user_id", "quote", "review_id", "aspect", "polarity")
-    for item_id, author, *quote in quotes.select(columns).iter_rows():
-        found.setdefault(item_id, []).append((author, Quoted(*quote)))
-    return found
+@dataclass(frozen=True)
+class Quotes:
+    """Sentences of reviews by item, in the table's order for each.
+
+    Attributes:
+        spans: First row and the row after the last one of each item.
+        authors: Ids of users, by row.
+        quoted: Columns of `Quoted`, by row.
+    """
+
+    spans: Mapping[str, tuple[int, int]]
+    authors: list[str]
+    quoted: tuple[list[Any], ...]
+
+    @classmethod
+    def of(cls, quotes: pl.DataFrame) -> "Quotes":
+        """Build from rows of the table."""
+        rows = quotes.select("item_id", "user_id", *_QUOTED).sort("item_id", maintain_order=True)
+        runs = rows.select(pl.col("item_id").rle()).unnest("item_id")
+        ends = runs["len"].cum_sum()
+        spans = zip((ends - runs["len"]).to_list(), ends.to_list(), strict=True)
+        return cls(
+            spans=dict(zip(runs["value"].to_list(), spans, strict=True)),
+            authors=rows["user_id"].to_list(),
+            quoted=tuple(rows[name].to_list() for name in _QUOTED),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of quotes."""
+        return len(self.authors)
+
+    def on(self, item_id: str) -> list[tuple[str, Quoted]]:
+        """Return authors and quotes on an item, none of an unknown one."""
+        start, end = self.spans.get(item_id, (0, 0))
+        columns = [column[start:end] for column in self.quoted]
+        return list(zip(self.authors[start:end], map(Quoted, *columns), strict=True))
+
+    @property
+    def review_ids(self) -> list[str]:
+        """Reviews that may be quoted, by row."""
+        return self.quoted[_QUOTED.index("review_id")]
 
 
 def quote_from_another(
@@ -57,7 +92,7 @@ def quote_from_another(
     """Return the best quote on an item, or None.
 
     Args:
-        quotes: By item id.
+        quotes: Of all items.
         item_id: What it is on.
         user_id: Whose own words it must not be.
         erased: Authors of whom nothing is to be shown any more.
@@ -66,7 +101,7 @@ def quote_from_another(
     """
     allowed = [
         quote
-        for author, quote in quotes.get(item_id, ())
+        for author, quote in quotes.on(item_id)
         if author != user_id and author not in erased and quote.review_id not in wrong
     ]
     wanted = (quote for quote in allowed if quote.aspect is not None and quote.aspect in aspects)

@@ -28,7 +28,7 @@ from serving.item_hashes import ItemHashes
 from serving.live_query import with_live
 from serving.live_users import LiveUser, LiveUsers
 from serving.ranking import RERANK, Budget, Ranked, rank_within
-from serving.reasons import Quotes, quotes_by_item
+from serving.reasons import Quotes
 from serving.schema_types import MAX_K
 from serving.segments import Segment, segments_by_language
 from serving.side_tables import SideTables, Versions
@@ -47,7 +47,7 @@ class Snapshot:
         catalogue: Items as they are shown and filtered.
         population: All users with their histories.
         user_index: User index by external id.
-        quotes: Quotes by item id.
+        quotes: Sentences of reviews by item.
         versions: Versions of the side tables this was made of.
         pseudonyms: Under which the tables know users; None for plain ids.
         live: What users did since the side tables were made; None without an event log.
@@ -136,10 +136,8 @@ class Snapshot:
         search: Future[TitleSearch],
     ) -> "Snapshot":
         """Return the snapshot; `same` is one of the same bundle."""
-        user_ids = (tables.purchases, tables.browsing, tables.profiles)
-        users = IdMap.of(
-            user_id for frame in user_ids for user_id in frame["user_id"].unique().to_list()
-        )
+        of_users = (tables.purchases, tables.browsing, tables.profiles)
+        users = IdMap.of_columns([frame["user_id"] for frame in of_users])
         items = recommender.items
         shelf = recommender.shelf(rerank.shop_rules()) if same is None else same.shelf
         offered = None if shelf.factor.all() else shelf.factor > 0
@@ -161,8 +159,8 @@ class Snapshot:
             manifest=manifest,
             catalogue=catalogue,
             population=population,
-            user_index={user_id: idx for idx, user_id in enumerate(users.ids.tolist())},
-            quotes=quotes_by_item(tables.quotes),
+            user_index=users.places,
+            quotes=Quotes.of(tables.quotes),
             versions=tables.versions,
             popular=(
                 rank_within(deep, Query.of_stranger(offered), Budget())
