@@ -10,7 +10,8 @@ busy machine the processor seconds of all threads say more than those of the clo
 
     preview     exact count, all gates of every channel, spread of eight features of members and of
                 everybody, a sample
-    export      who is in, who may be written to by e-mail, less a holdout, as a Parquet file
+    export      who is in, who may be written to by e-mail, asked twice, less a holdout, handed over
+                with one column of profiles as a Parquet file with manifest and audit entry
     members     who is in, sorted
     duckdb      the same who, by one SQL statement over the same files
 """
@@ -18,6 +19,7 @@ busy machine the processor seconds of all threads say more than those of the clo
 import hashlib
 import json as json_module
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -202,18 +204,43 @@ def _preview(folder: Path) -> tuple[int, str]:
 
 
 def _export(folder: Path) -> tuple[int, str]:
-    from jobs.preview_segment import admitted
-    from jobs.segment_tables import admission_tables
-    from recsys.segments.holdout import held_out
+    """Hand the segment over as a Parquet file, and take away what the store remembers of it."""
+    from jobs.delivery.audit_log import AuditLog
+    from jobs.delivery.files import FileDestination
+    from jobs.delivery.ledger import DELIVERIES, Ledger
+    from jobs.delivery.rows import ProfileRows
+    from jobs.delivery.run_delivery import Audience, Delivering, Target
 
     store, selection = _selection(folder)
-    section = _section()
-    tables = admission_tables(store)
-    users = admitted(selection, tables, section, selection.user_ids(), "email").user_ids
-    left = users.filter(~held_out(users, section.held_out("twelve")))
+    section, segment = _section(), selection.definition.name
     with tempfile.TemporaryDirectory() as place:
-        left.to_frame().write_parquet(Path(place, "list.parquet"))
-    return len(left), ""
+        target = Target(
+            name="benchmark",
+            destination=FileDestination(
+                folder=place, format="parquet", rows=ProfileRows(columns=("spend_cents",)), notes={}
+            ),
+            channel="email",
+            cap=section.cap("email"),
+            holdout=section.held_out(segment),
+            is_contact=False,
+        )
+        delivering = Delivering(
+            store=store,
+            audit=AuditLog(path=Path(place, "audit.jsonl")),
+            actor={"name": "benchmark"},
+            now=lambda: _AS_OF,
+        )
+        audience = Audience(
+            segment=segment,
+            definition_version=selection.version,
+            as_of=_AS_OF,
+            user_ids=selection.user_ids,
+        )
+        report = delivering.run(audience, target, "export")
+    for table in (DELIVERIES, Ledger(store=store, segment=segment, destination="benchmark").table):
+        shutil.rmtree(store.path("tables", table))
+    assert report.delivery is not None
+    return report.delivery.size, ""
 
 
 def _members(folder: Path) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from jobs.delivery.ledger import Ledger, Version
 from jobs.delivery.rows import USER
 from jobs.errors import GateRefusedError
 from jobs.segment_tables import admission_tables
-from recsys.segments.admission import Admission, FrequencyCap, admit
+from recsys.segments.admission import Admission, FrequencyCap, admit, narrowed
 from recsys.segments.disclosure import LEAST_SIZE, differencing_refusal, size_refusal
 from recsys.segments.holdout import Holdout, held_out
 
@@ -262,7 +262,8 @@ class Delivering:
             own = uncounted.rename("contact_id").to_frame().lazy()
             counted = tables.contacts.join(own, on="contact_id", how="anti")
             tables = replace(tables, contacts=counted)
-        is_old = members.is_in(old.implode())
+        # Read once, for both parts.
+        tables, is_old = narrowed(tables, members), members.is_in(old.implode())
         found = [
             admit(tables, part, channel=target.channel, at=self.now(), caps=cap)
             for part, cap in ((members.filter(is_old), None), (members.filter(~is_old), target.cap))
