@@ -21,8 +21,9 @@ from jobs.delivery.rows import USER
 from jobs.errors import GateRefusedError
 from jobs.segment_tables import admission_tables
 from recsys.segments.admission import Admission, FrequencyCap, admit, narrowed
-from recsys.segments.disclosure import LEAST_SIZE, differencing_refusal, size_refusal
+from recsys.segments.disclosure import differencing_refusal, size_refusal
 from recsys.segments.holdout import Holdout, held_out
+from recsys.segments.section import LEAST_SIZE
 
 Mode = Literal["export", "sync"]
 NO_ADDRESS = "no address"

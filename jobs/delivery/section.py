@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from jobs.errors import BadInputError
-from recsys.segments.disclosure import LEAST_CHANGE
+from recsys.segments.section import LEAST_CHANGE
 
 if TYPE_CHECKING:
     from features.store import Store

@@ -79,7 +79,7 @@ def test_the_store_may_come_from_the_configuration(monkeypatch: pytest.MonkeyPat
         ),
         (
             "[shop]\n",
-            "unknown key shop; allowed there: event_log, ingest, privacy, publish, rerank, score",
+            "unknown key shop; allowed there: alerts, audit, destinations, event_log, ingest, privacy",
         ),
         ("[store]\npath = 3\n", r"store\.path: Input should be a valid string, not 3"),
         ("store = 3\n", r"store: Input should be a valid dictionary"),
@@ -178,6 +178,7 @@ def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys, jobs.cli\n"
         "heavy = {'torch', 'ray', 'polars', 'deltalake', 'transformers', 'lightgbm'}\n"
+        "heavy |= {'scipy', 'numba', 'httpx', 'fsspec', 'psycopg', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
