@@ -165,6 +165,8 @@ def category_shift(
         0 and above, shape (S, D).
     """
     has = own_S >= 0
+    if not has.any():
+        return np.zeros(counts.num_SD.shape)
     row = np.where(has, own_S, 0)
     num, bad = _rest(others.since(), row, counts.since())
     num_past, bad_past = _rest(others.until(), row, counts.until())

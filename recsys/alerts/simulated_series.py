@@ -83,19 +83,31 @@ def simulate(config: SeriesConfig, *, seed: int) -> SimulatedSeries:
     )
 
 
-def found_days(series: SimulatedSeries, config: AlertConfig, *, first_look: int) -> np.ndarray:
-    """Look at all series on every day from one on; return when each was found, -1 for never.
+@dataclass(frozen=True, kw_only=True)
+class FoundSeries:
+    """What daily looks found, int64, shape (S,) each.
+
+    Attributes:
+        day_S: When each series was found first, -1 for never.
+        block_S: The block of onsets in which it was, -1 for never.
+        blocks: Numbers of all blocks that were looked at.
+    """
+
+    day_S: np.ndarray
+    block_S: np.ndarray
+    blocks: list[int]
+
+
+def find_daily(series: SimulatedSeries, config: AlertConfig, *, first_look: int) -> FoundSeries:
+    """Look at all series on every day from one on.
 
     Args:
         series: What to look at.
         config: How; a series is looked at no more once it was found.
         first_look: The first day that is looked at, at least `config.window_days`.
-
-    Returns:
-        Days, int64, shape (S,).
     """
     num_series, num_days = series.num_SD.shape
-    found_S = np.full(num_series, _NEVER)
+    found_S, block_S = np.full(num_series, _NEVER), np.full(num_series, _NEVER)
     found_in: dict[int, np.ndarray] = {}
     levels = _levels(series, first_look, config)
     log_e_of: dict[int, np.ndarray] = {}
@@ -116,9 +128,10 @@ def found_days(series: SimulatedSeries, config: AlertConfig, *, first_look: int)
                 config.false_discovery_rate,
                 num_hypotheses=num_series,
             )
-            found_S[now & (found_S == _NEVER)] = day
+            new = now & (found_S == _NEVER)
+            found_S[new], block_S[new] = day, block.number
             known |= now
-    return found_S
+    return FoundSeries(day_S=found_S, block_S=block_S, blocks=sorted(found_in))
 
 
 def _window(series: SimulatedSeries, rows: np.ndarray, day: int, config: AlertConfig) -> Counts:

@@ -15,7 +15,7 @@ from recsys.alerts.discoveries import adjusted, discoveries
 from recsys.alerts.evidence import Counts, Levels, category_shift, log_e_value, onset_evidence
 from recsys.alerts.levels import beta_prior, group_priors, wandering
 from recsys.alerts.onsets import onsets
-from recsys.alerts.simulated_series import SeriesConfig, found_days, simulate
+from recsys.alerts.simulated_series import SeriesConfig, find_daily, simulate
 
 CONFIG = AlertConfig()
 
@@ -90,7 +90,8 @@ def test_what_is_wrong_with_a_whole_category_is_no_news_of_an_item() -> None:
     assert category_shift(own, np.array([0]), calm).max() < 0.1
     assert (shift > 1).all()
     assert (onset_evidence(own, level, CONFIG, shift)[0, 1] + 3) < alone[0, 1]
-    assert not category_shift(own, np.array([-1]), bad).any()
+    nothing = bad.rows(np.zeros(0, dtype=np.int64))
+    assert category_shift(own, np.array([-1]), nothing).tolist() == [[0.0, 0.0]]
 
 
 @given(
@@ -159,12 +160,12 @@ def test_shares_that_wander_make_the_past_worth_less() -> None:
 @pytest.mark.parametrize("wander", [0.0, 0.5])
 def test_daily_looks_at_null_series_keep_the_rate(wander: float) -> None:
     config = SeriesConfig(num_series=300, days=434, wander=wander)
-    false = [
-        (found_days(simulate(config, seed=seed), CONFIG, first_look=364) >= 0).any()
-        for seed in range(4)
-    ]
-    # Of 4 runs of 70 looks each, at a rate of 0.1 for each block of 28 days.
-    assert sum(false) <= 1
+    false = num_blocks = 0
+    for seed in range(4):
+        found = find_daily(simulate(config, seed=seed), CONFIG, first_look=364)
+        false += len(set(found.block_S.tolist()) - {-1})
+        num_blocks += len(found.blocks)
+    assert false <= CONFIG.false_discovery_rate * num_blocks
 
 
 def test_what_broke_is_found_and_little_else() -> None:
@@ -172,7 +173,7 @@ def test_what_broke_is_found_and_little_else() -> None:
         num_series=200, days=434, reviews_a_day=2.0, changed=0.1, odds_factor=20.0
     )
     series = simulate(config, seed=1)
-    found = found_days(series, CONFIG, first_look=364)
+    found = find_daily(series, CONFIG, first_look=364).day_S
     broke = series.onset_S >= 0
     real = (found >= series.onset_S) & broke & (found >= 0)
     busy = broke & (series.num_SD.mean(axis=1) > 0.5)
