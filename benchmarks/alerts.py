@@ -28,6 +28,7 @@ from scipy.stats import binom
 from benchmarks.alerts_shops import Shop, real_shop, scored_shop
 from benchmarks.harness import spread, write
 from features.store import Store
+from jobs.alerts_tables import read_table
 from jobs.detect_alerts import LoadedTables, detect_in
 from recsys.abtest.multiplicity import adjusted
 from recsys.alerts.config import AlertConfig
@@ -262,7 +263,7 @@ def strongest(console: Console, file: Path) -> list[dict[str, Any]]:
             report = detect_in(store, tables, day=day, config=AlertConfig(), demotion=0.5)
             for alert in report.alerts:
                 seen.setdefault(alert["alert_id"], alert)
-        quotes = store.scan("alert_quotes").collect()
+        quotes = read_table(store, "alert_quotes")
     for alert in sorted(seen.values(), key=lambda one: -one["log_e_value"])[:3]:
         console.print(
             f"{alert['scope']} {alert['key'][:60]}: {alert['kind']}, "
