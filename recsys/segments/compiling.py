@@ -8,19 +8,18 @@ takes people of whom too little is known. `is_null` alone asks about the unknown
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import polars as pl
 
 from recsys.errors import SegmentError
+from recsys.segments.comparing import check_type, compared
 from recsys.segments.compiled import Asked, Compiled, Source
 from recsys.segments.conditions import (
     All,
     Any_,
     Audience,
     Compare,
-    Comparison,
     Condition,
     Lookalike,
     Not,
@@ -107,7 +106,7 @@ class _Compiler:
                 return ~self.compile(part, f"{path}.not")
             case Compare():
                 column, dtype = self._column(condition.value, path)
-                self._check_type(condition.comparison, dtype, path)
+                check_type(condition.comparison, dtype, self._where(path))
                 holds = compared(pl.col(column), condition.comparison, dtype)
             case Sequence():
                 column = self._add(
@@ -168,7 +167,9 @@ class _Compiler:
         )
         limits = rank_limits(condition, known_values(compiled, column, self.tables))
         holds = limits.holds(pl.col(column).fill_nan(None) if dtype.is_float() else pl.col(column))
-        return column, holds if among is None else among & holds, limits.says()
+        # Who is not among those ranked is as unknown as who has no value.
+        ranked = holds if among is None else pl.when(among).then(holds)
+        return column, ranked, limits.says()
 
     def _near(self, condition: Lookalike | Audience, path: str) -> tuple[str, pl.Expr]:
         if self.near is None:
@@ -199,72 +200,3 @@ class _Compiler:
 
     def _where(self, path: str) -> str:
         return f"{self.where}: {path}"
-
-    def _check_type(self, comparison: Comparison, dtype: pl.DataType, path: str) -> None:
-        """Refuse a comparison that the type of a column has no answer to."""
-        wanted = _kind_of(dtype)
-        for name, asked in comparison.given().items():
-            if name == "is_null":
-                continue
-            told = f"{self._where(path)}: {name} = {asked!r}: the column holds {wanted}"
-            if (wanted == "lists of texts") != (name == "contains"):
-                raise SegmentError(f"{told}; lists, and only they, are asked what they contain")
-            values = asked if isinstance(asked, list) else [asked]
-            seen = {_kind_of_value(value) for value in values}
-            if wanted not in ("lists of texts", *seen) or len(seen) > 1:
-                raise SegmentError(f"{told}, not {' and '.join(sorted(seen))}")
-
-
-def compared(value: pl.Expr, comparison: Comparison, dtype: pl.DataType) -> pl.Expr:
-    """Return a comparison, null where the value is; NaN is unknown too."""
-    if dtype.is_float():
-        value = value.fill_nan(None)
-    holds = []
-    for name, asked in comparison.given().items():
-        asked = _like(asked, dtype)
-        match name:
-            case "above":
-                holds.append(value > asked)
-            case "at_least":
-                holds.append(value >= asked)
-            case "below":
-                holds.append(value < asked)
-            case "at_most":
-                holds.append(value <= asked)
-            case "between":
-                holds.append(value.is_between(*asked))
-            case "equals":
-                holds.append(value == asked)
-            case "in":
-                holds.append(value.is_in(asked))
-            case "contains":
-                holds.append(pl.any_horizontal([value.list.contains(one) for one in asked]))
-            case "is_null":
-                holds.append(value.is_null() if asked else value.is_not_null())
-    return holds[0] if len(holds) == 1 else pl.all_horizontal(holds)
-
-
-def _like(asked: Any, dtype: pl.DataType) -> Any:
-    """Return whole numbers as such for columns of them: else the columns would be cast."""
-    if isinstance(asked, list):
-        return [_like(one, dtype) for one in asked]
-    is_whole = isinstance(asked, float) and asked.is_integer()
-    return int(asked) if is_whole and dtype.is_integer() else asked
-
-
-def _kind_of(dtype: pl.DataType) -> str:
-    if isinstance(dtype, pl.List):
-        return "lists of texts"
-    if dtype.is_numeric():
-        return "numbers"
-    if dtype == pl.Boolean:
-        return "true or false"
-    return "times" if dtype.is_temporal() else "texts"
-
-
-def _kind_of_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "numbers"
-    return "times" if isinstance(value, datetime) else "texts"

@@ -6,14 +6,30 @@ unknown value makes a comparison neither true nor false (see `recsys.segments.co
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from recsys.segments.values import Days, EventTypes, Moment, Names, Part, Value, joined, shown
+from recsys.segments.values import (
+    Days,
+    EventTypes,
+    Moment,
+    Names,
+    Part,
+    Value,
+    joined,
+    plain,
+    shown,
+    zoned,
+)
 
-Plain = bool | int | float | str | datetime
+Plain = bool | int | float | str | Annotated[datetime, BeforeValidator(zoned)]
 Share = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+
+MOST_USERS = 2**32 - 1
+"""More rows than this no table of Polars has."""
+Users = Annotated[int, Field(ge=1, le=MOST_USERS)]
 
 _WORDS = {
     "above": "> {}",
@@ -56,7 +72,34 @@ class Comparison(Part):
                 f"{' and '.join(sorted(given))} do not go together: one lower and one upper bound "
                 "do"
             )
+        self._check_values()
         return self
+
+    def _check_values(self) -> None:
+        """Refuse what is no value, and bounds that nothing lies within."""
+        for name, value in self.given().items():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, float) and not isfinite(one):
+                    raise ValueError(
+                        f"{name} = {one}: unknown values are asked for by is_null, and every "
+                        "number is below infinity"
+                    )
+                if isinstance(one, int) and not -(2**63) <= one < 2**63:
+                    raise ValueError(f"{name} = {one}: a whole number has at most 64 bits")
+        low, high = self.between or (
+            self.at_least if self.above is None else self.above,
+            self.at_most if self.below is None else self.below,
+        )
+        if low is None or high is None:
+            return
+        if isinstance(low, datetime) != isinstance(high, datetime):
+            raise ValueError(f"{shown(low)} and {shown(high)}: both are numbers, or both times")
+        is_open = self.above is not None or self.below is not None
+        if low > high or (is_open and low == high):  # type: ignore[operator]
+            raise ValueError(
+                f"no value is {self.says()}: the lower bound {shown(low)} comes first, and has to "
+                f"be below the upper one, {shown(high)}"
+            )
 
     def given(self) -> dict[str, Any]:
         """Return the keys that are set, by the names that files have."""
@@ -64,11 +107,13 @@ class Comparison(Part):
         return {name.rstrip("_"): value for name, value in found.items() if value is not None}
 
     def told(self) -> Any:
-        """Return JSON types; lists whose order says nothing in their order."""
-        content = super().told()
-        for key in ("in", "contains"):
-            if key in content:
-                content[key] = sorted(content[key], key=repr)
+        """Return JSON types; times as `{"time": ISO 8601}`, which no text is; see `Part.told`."""
+        content = {}
+        for name, value in self.given().items():
+            if isinstance(value, list) and name != "between":
+                content[name] = _each_once([_told(one) for one in value])
+            else:
+                content[name] = _told(value)
         return content
 
     def says(self) -> str:
@@ -83,6 +128,18 @@ class Comparison(Part):
                 told = joined(value) if isinstance(value, list) else shown(value)
                 said.append(_WORDS[name].format(told))
         return " and ".join(said)
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    return {"time": value.isoformat()} if isinstance(value, datetime) else plain(value)
+
+
+def _each_once(told: list[Any]) -> list[Any]:
+    """Return JSON types in an order of their own, each once."""
+    by_text = {repr(one): one for one in told}
+    return [by_text[text] for text in sorted(by_text)]
 
 
 COMPARISONS = tuple(field.alias or name for name, field in Comparison.model_fields.items())
@@ -161,12 +218,12 @@ class Rank(Part):
     """The users with the highest or lowest values; of equal ones those whose id sorts first.
 
     Of N users with a known value, `top_percent = P` is the first floor(N P / 100). `among` says
-    who is ranked; absent, everybody with a known value.
+    who is ranked; absent, everybody with a known value. Of who is not ranked it is unknown.
     """
 
     rank: Value
-    top: int | None = Field(default=None, ge=1)
-    bottom: int | None = Field(default=None, ge=1)
+    top: Users | None = None
+    bottom: Users | None = None
     top_percent: Share | None = None
     bottom_percent: Share | None = None
     among: "Condition | None" = None
@@ -180,7 +237,7 @@ class Rank(Part):
 
     def told(self) -> Any:
         """Return JSON types."""
-        limits = {n: getattr(self, n) for n in RANKS if getattr(self, n) is not None}
+        limits = {n: plain(getattr(self, n)) for n in RANKS if getattr(self, n) is not None}
         among = {} if self.among is None else {"among": self.among.told()}
         return {"rank": self.rank.told()} | limits | among
 
@@ -201,13 +258,13 @@ class Lookalike(Part):
 
     lookalike: "Names | Condition"
     """Ids of users, or a condition; `{segment = NAME}` is one."""
-    top: int = Field(ge=1)
+    top: Users
     include_seeds: bool = False
 
     def told(self) -> Any:
         """Return JSON types."""
         seeds = self.lookalike
-        told = sorted(seeds) if isinstance(seeds, list) else seeds.told()
+        told = _each_once(seeds) if isinstance(seeds, list) else seeds.told()
         extra = {"include_seeds": True} if self.include_seeds else {}
         return {"lookalike": told, "top": self.top} | extra
 
@@ -226,7 +283,7 @@ class Audience(Part):
 
     audience: str
     """An item."""
-    top: int = Field(ge=1)
+    top: Users
     min_satisfaction: float = Field(default=0.0, ge=0, le=1)
     include_buyers: bool = False
 
@@ -244,8 +301,8 @@ class All(Part):
     all: list["Condition"] = Field(min_length=1)
 
     def told(self) -> Any:
-        """Return JSON types; the order of conditions says nothing."""
-        return {"all": sorted((part.told() for part in self.all), key=repr)}
+        """Return JSON types; order, repetition and brackets of conditions say nothing."""
+        return _joint("all", [part.told() for part in self.all])
 
     def says(self) -> str:
         """Return it in words."""
@@ -258,12 +315,19 @@ class Any_(Part):
     any: list["Condition"] = Field(min_length=1)
 
     def told(self) -> Any:
-        """Return JSON types; the order of conditions says nothing."""
-        return {"any": sorted((part.told() for part in self.any), key=repr)}
+        """Return JSON types; order, repetition and brackets of conditions say nothing."""
+        return _joint("any", [part.told() for part in self.any])
 
     def says(self) -> str:
         """Return it in words."""
         return "(" + " or ".join(part.says() for part in self.any) + ")"
+
+
+def _joint(kind: str, parts: list[Any]) -> Any:
+    """Return conditions that are joined: those that hold more of the kind with what they hold."""
+    flat = [inner for part in parts for inner in (part[kind] if set(part) == {kind} else [part])]
+    found = _each_once(flat)
+    return found[0] if len(found) == 1 else {kind: found}
 
 
 class Not(Part):

@@ -7,16 +7,19 @@
     where = { all = [{ events = "purchase", category = "Guitars", last_days = "$days" }] }
 
 The version is the SHA-256 of the canonical JSON of all that is asked, what is extended or referred
-to and the values of parameters included: the order of keys and of joined conditions, comments,
-names and descriptions do not change it.
+to and the values of parameters included. What means the same has one version: the order of keys,
+of joined conditions and of names in lists, what is said twice, 1 or 1.0, comments, names and
+descriptions do not change it.
 """
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from math import isfinite
 from typing import Any, cast
 
 import yaml
@@ -24,9 +27,11 @@ import yaml
 from recsys.errors import SegmentError
 from recsys.segments.conditions import All, Condition
 from recsys.segments.hints import nearest
-from recsys.segments.parsing import ConditionParser
+from recsys.segments.parsing import MOST_DEEP, ConditionParser, Limits
+from recsys.segments.values import plain
 
 LIBRARY = "library"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _KEYS = ("description", "extends", "parameters", "where")
 _PLAIN = (str, int, float, bool)
 
@@ -36,7 +41,7 @@ class SegmentText:
     """A segment as a file has it.
 
     Attributes:
-        name: Unique among all files.
+        name: Unique among all files; lower-case letters, digits, - and _, at most 48.
         source: Its file.
         content: `description, extends, parameters, where`.
     """
@@ -139,7 +144,7 @@ class Definitions:
             name=name,
             description=str(text.content.get("description", "")),
             source=text.source,
-            condition=self._condition(text, known | filled, ()),
+            condition=self._condition(text, known | filled, (), Limits()),
             parameters=known | filled,
         )
 
@@ -152,24 +157,24 @@ class Definitions:
         return self._texts[name]
 
     def _condition(
-        self, text: SegmentText, values: dict[str, Any], above: tuple[str, ...]
+        self, text: SegmentText, values: dict[str, Any], above: tuple[str, ...], limits: Limits
     ) -> Condition:
         """Return what a segment asks; `above` are those that led to it."""
         above = self._without_cycle(text, above)
 
-        def other(name: str, asked: str) -> Condition:
+        def other(name: str, asked: str, limits: Limits) -> Condition:
             found = self._find(name, asked)
             inner = self._parameters(found, above)
             # Parameters of one name are one: a reference passes them on.
             return self._condition(
-                found, inner | {key: values[key] for key in inner if key in values}, above
+                found, inner | {key: values[key] for key in inner if key in values}, above, limits
             )
 
-        own = ConditionParser(text.where, values, other).parse(text.content["where"])
+        own = ConditionParser(text.where, values, other, limits).parse(text.content["where"])
         parent = text.content.get("extends")
         if parent is None:
             return own
-        inherited = other(parent, f"{text.where}: extends")
+        inherited = other(parent, f"{text.where}: extends", limits.deeper())
         parts = inherited.all if isinstance(inherited, All) else [inherited]
         return All(all=[*parts, *(own.all if isinstance(own, All) else [own])])
 
@@ -186,6 +191,11 @@ class Definitions:
         if text.name in above:
             circle = " -> ".join((*above[above.index(text.name) :], text.name))
             raise SegmentError(f"{text.where}: segments depend on themselves: {circle}")
+        if len(above) >= MOST_DEEP:
+            raise SegmentError(
+                f"{text.where}: more than {MOST_DEEP} segments extend or refer to one another in "
+                f"a row, from {above[0]} on"
+            )
         return (*above, text.name)
 
 
@@ -213,8 +223,11 @@ def parse_segments(text: str, *, source: str) -> list[SegmentText]:
         raise SegmentError(f"{source}: unknown key {others[0]}; allowed: segments{hint}")
     found = []
     for name, one in content["segments"].items():
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise SegmentError(f"{source}: {name!r} is no name of a segment")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise SegmentError(
+                f"{source}: {name!r} is no name of a segment: 1 to 48 of a-z, 0-9, - and _, the "
+                "first a letter or digit, since files, folders and tables are named after it"
+            )
         if not isinstance(one, dict):
             raise SegmentError(f"{source}: segment {name}: wants a table of keys, not {one!r}")
         found.append(SegmentText(name=name, source=source, content=one))
@@ -258,7 +271,11 @@ def _like(text: SegmentText, name: str, value: Any, default: Any) -> Any:
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[value.lower()]
-        return float(value)
+        number = float(value)
+        if not isfinite(number):
+            raise ValueError("no finite number")
+        # A number of users is whole, where the default is.
+        return plain(number) if isinstance(default, int) else number
     except (KeyError, ValueError) as error:
         kind = "true or false" if isinstance(default, bool) else "a number"
         raise SegmentError(

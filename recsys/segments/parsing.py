@@ -50,11 +50,35 @@ _OTHERS = ("all", "any", "not", "segment", "sequence", "rank", "lookalike", "aud
 KINDS = (*_OTHERS, *_VALUES)
 # A review condition may say of which aspect, and a contact of which segment.
 _MORE_THAN_A_KIND = {"reviews": {"aspect"}, "contacts": {"segment"}}
-_MOST_DEEP = 50
-_MOST_CONDITIONS = 1000
+MOST_DEEP = 50
+MOST_CONDITIONS = 1000
 AnyPart = TypeVar("AnyPart", bound=Part)
-Reference = Callable[[str, str], Condition]
-"""Gives the condition of a named segment; the second is where it was asked for."""
+
+
+class Limits:
+    """How much a definition may ask: one count over all that it extends and refers to.
+
+    Args:
+        depth: How many conditions and segments hold what is parsed.
+        count: Of the conditions so far; shared by what is deeper.
+    """
+
+    def __init__(self, depth: int = 0, count: list[int] | None = None) -> None:
+        self._depth = depth
+        self._count = [0] if count is None else count
+
+    def deeper(self, levels: int = 1) -> "Limits":
+        """Return the limits of what is held by what is parsed."""
+        return Limits(self._depth + levels, self._count)
+
+    def are_passed(self, depth: int) -> bool:
+        """Count one more condition, so deep, and tell whether that is too much."""
+        self._count[0] += 1
+        return self._depth + depth > MOST_DEEP or self._count[0] > MOST_CONDITIONS
+
+
+Reference = Callable[[str, str, Limits], Condition]
+"""Gives the condition of a named segment, by where it was asked for and what it may add."""
 
 
 class ConditionParser:
@@ -64,13 +88,16 @@ class ConditionParser:
         where: File and segment, for messages.
         parameters: Values that stand in for `$name`.
         reference: Finds other segments.
+        limits: Of the whole definition.
     """
 
-    def __init__(self, where: str, parameters: dict[str, Any], reference: Reference) -> None:
+    def __init__(
+        self, where: str, parameters: dict[str, Any], reference: Reference, limits: Limits
+    ) -> None:
         self._where = where
         self._parameters = parameters
         self._reference = reference
-        self._num_conditions = 0
+        self._limits = limits
 
     def parse(self, raw: Any, path: str = "where", depth: int = 0) -> Condition:
         """Read one condition with all that it holds.
@@ -84,10 +111,11 @@ class ConditionParser:
             SegmentError: It is none; the message names file, segment and path, what was seen and
                 what is near it.
         """
-        self._num_conditions += 1
-        if depth > _MOST_DEEP or self._num_conditions > _MOST_CONDITIONS:
+        if self._limits.are_passed(depth):
             raise self._error(
-                path, f"more than {_MOST_CONDITIONS} conditions, or {_MOST_DEEP} in one another"
+                path,
+                f"more than {MOST_CONDITIONS} conditions, or {MOST_DEEP} in one another, with all "
+                "that is extended and referred to",
             )
         if not isinstance(raw, dict):
             raise self._error(path, f"a condition is a table of keys, not {raw!r}")
@@ -110,7 +138,8 @@ class ConditionParser:
             name = self._filled(self._only(raw, kind, path), f"{path}.segment")
             if not isinstance(name, str):
                 raise self._error(path, f"segment wants the name of one, not {name!r}")
-            return self._reference(name, f"{self._where}: {path}")
+            limits = self._limits.deeper(depth + 1)
+            return self._reference(name, f"{self._where}: {path}", limits)
         return self._set_of_users(kind, raw, path, depth)
 
     def _set_of_users(self, kind: str, raw: dict[str, Any], path: str, depth: int) -> Condition:

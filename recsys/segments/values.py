@@ -28,15 +28,21 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _moment(value: Any) -> Any:
+def zoned(value: Any) -> Any:
     """Take dates of TOML and YAML as their midnight, and times without a zone as UTC."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        try:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(f"{value} is no time of UTC") from error
     return value
+
+
+def _moment(value: Any) -> Any:
+    """Take texts as ISO 8601, too."""
+    return zoned(datetime.fromisoformat(value) if isinstance(value, str) else value)
 
 
 def _one_of(known: tuple[str, ...]) -> Callable[[str], str]:
@@ -61,14 +67,28 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     def told(self) -> Any:
-        """Return JSON types, without what is as it is by default; sets of names in their order."""
+        """Return JSON types, equal for what means the same.
+
+        Without what is as it is by default; names of which any will do sorted, each once; whole
+        numbers as such, as RFC 8785 (JSON Canonicalization Scheme) writes them.
+        """
         content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return {
-            key: sorted(value) if key in _UNORDERED else value for key, value in content.items()
+            key: sorted(set(value)) if key in _UNORDERED else plain(value)
+            for key, value in content.items()
         }
 
 
-_UNORDERED = ("events", "item", "brand", "category", "source")
+_UNORDERED = ("events", "item", "brand", "category", "source", "channel", "segment")
+
+
+def plain(value: Any) -> Any:
+    """Return a whole number as such, and anything else as it is.
+
+    >>> plain(90.0), plain(0.5), plain(True)
+    (90, 0.5, True)
+    """
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Window(Part):
@@ -233,7 +253,9 @@ class ReviewsValue(Window):
             "days_since_last": "days since the last review",
             "emotion": f"{self.how} {self.emotion} in reviews",
         }.get(self.reviews, f"{self.how} {self.reviews} of reviews")
-        return f"{what}{about}{self.window_says()}"
+        by_default = type(self).model_fields["source"].default
+        of = "" if self.source == by_default else f" from {joined(self.source)}"
+        return f"{what}{about}{of}{self.window_says()}"
 
 
 class ContactsValue(Part):

@@ -62,7 +62,11 @@ def test_a_rank_among_some() -> None:
     where: dict[str, Any] = {"rank": {"profile": "x"}, "top": 1}
     where["among"] = {"profile": "y", "above": 0}
 
-    assert truths(where, tables_of(user_profiles=profiles)) == {"a": False, "b": True, "c": None}
+    tables = tables_of(user_profiles=profiles)
+
+    # Who is not ranked is unknown, for whatever reason: not among the others either.
+    assert truths(where, tables) == {"a": None, "b": True, "c": None}
+    assert selected({"not": where}, tables) == []
 
 
 def test_a_rank_joined_with_what_others_say() -> None:
