@@ -199,7 +199,9 @@ def _preview(folder: Path) -> tuple[int, str]:
     from jobs.segment_tables import admission_tables
 
     store, selection = _selection(folder)
-    found = preview_segment(selection, admission_tables(store), _section(), channel=None, sample=5)
+    found = preview_segment(
+        selection, admission_tables(store), _section(), channel=None, sample=5, key=bytes(32)
+    )
     return found.matched, ""
 
 
@@ -209,7 +211,8 @@ def _export(folder: Path) -> tuple[int, str]:
     from jobs.delivery.files import FileDestination
     from jobs.delivery.ledger import DELIVERIES, Ledger
     from jobs.delivery.rows import ProfileRows
-    from jobs.delivery.run_delivery import Audience, Delivering, Target
+    from jobs.delivery.run_delivery import Audience, Delivering
+    from jobs.delivery.target import Target
 
     store, selection = _selection(folder)
     section, segment = _section(), selection.definition.name

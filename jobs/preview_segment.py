@@ -1,6 +1,7 @@
 """What a segment would reach, and what its users are like."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,6 @@ from recsys.segments.holdout import held_out
 from recsys.segments.profiling import Spread, features_of, spreads, spreads_of_everybody
 from recsys.segments.section import SegmentsSection
 
-_SEED = 0
 _SHOWN = (
     "num_purchases",
     "spend_cents",
@@ -49,9 +49,9 @@ class Preview:
         matched: Users.
         everybody: Users with a profile; without profiles, users of any table.
         channels: Gates by channel.
-        of_members: Spread of key features over members ...
+        of_members: Spread of key features over members; of nobody where few match ...
         of_everybody: ... and over all profiles.
-        sample: Some members under made-up names, with what is known of them.
+        sample: Some who may be written to, under made-up names, with what is known of them.
         notes: What could not be told, and why.
     """
 
@@ -72,8 +72,11 @@ def preview_segment(
     *,
     channel: str | None,
     sample: int,
+    key: bytes,
 ) -> Preview:
     """Preview a segment.
+
+    Where fewer than `[segments] min_size` users match, nothing is told of what they are like.
 
     Args:
         selection: Who is in it.
@@ -81,6 +84,8 @@ def preview_segment(
         section: Caps and holdouts.
         channel: Which; None for all that members agreed to.
         sample: Users to show.
+        key: 16 to 64 bytes that are kept from readers, such as random ones: who is shown, and under
+            which names.
     """
     tables, users = selection.tables, selection.user_ids()
     # Read once for all channels.
@@ -88,11 +93,20 @@ def preview_segment(
     channels = [channel] if channel is not None else _agreed(admission)
     known = tables.frames.get("user_profiles", tables.everybody())
     everybody = known.select(pl.len()).collect(engine="streaming").item()
+    allowed = {name: admitted(selection, admission, section, users, name) for name in channels}
     of_members, of_everybody, shown, notes = {}, {}, [], []
     try:
-        features = features_of(tables, users)
-        of_members, of_everybody = spreads(features), spreads_of_everybody(tables)
-        shown = _sample(features, selection.version, sample)
+        of_everybody = spreads_of_everybody(tables)
+        if len(users) < section.min_size:
+            notes.append(_too_few(len(users), "match", section))
+        else:
+            features = features_of(tables, users)
+            of_members = spreads(features)
+            features = _of_any(features, allowed)
+            if sample and len(features) < section.min_size:
+                notes.append(_too_few(len(features), "may be written to", section))
+            else:
+                shown = _sample(features, key, sample)
     except SegmentError as error:
         # Profiles of a later moment would tell what was not known then.
         notes.append(str(error))
@@ -100,7 +114,7 @@ def preview_segment(
         as_of=selection.as_of,
         matched=len(users),
         everybody=everybody,
-        channels={name: _gates(selection, admission, section, users, name) for name in channels},
+        channels={name: _gates(found, selection, section) for name, found in allowed.items()},
         of_members=of_members,
         of_everybody=of_everybody,
         sample=shown,
@@ -125,23 +139,31 @@ def _agreed(admission: AdmissionTables) -> list[str]:
     return sorted(name for name in found["consents"].drop_nulls() if name.strip())
 
 
-def _gates(
-    selection: Selection,
-    admission: AdmissionTables,
-    section: SegmentsSection,
-    users: pl.Series,
-    channel: str,
-) -> Gates:
-    found = admitted(selection, admission, section, users, channel)
+def _gates(found: Admission, selection: Selection, section: SegmentsSection) -> Gates:
     out = int(held_out(found.user_ids, section.held_out(selection.definition.name)).sum())
     return Gates(dropped=found.dropped, held_out=out, left=len(found.user_ids) - out)
 
 
-def _sample(features: pl.DataFrame, version: str, size: int) -> list[dict[str, Any]]:
-    """Return some users, the same of the same members, under names that are not their ids."""
-    picked = features.bottom_k(size, by=pl.col("user_id").hash(_SEED))
+def _too_few(num: int, what: str, section: SegmentsSection) -> str:
+    return (
+        f"{num:,} users {what}, fewer than {section.min_size:,} ([segments] min_size): what single "
+        "ones are like is not shown"
+    )
+
+
+def _of_any(features: pl.DataFrame, allowed: Mapping[str, Admission]) -> pl.DataFrame:
+    """Return the features of users who may be written to in any channel."""
+    ids = [found.user_ids.to_frame("user_id") for found in allowed.values()]
+    if not ids:
+        return features.clear()
+    return features.join(pl.concat(ids), on="user_id", how="semi", maintain_order="left")
+
+
+def _sample(features: pl.DataFrame, key: bytes, size: int) -> list[dict[str, Any]]:
+    """Return some users, by a key, under names that tell their ids to nobody without it."""
+    seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
+    picked = features.sample(min(size, len(features)), seed=seed)
     shown = [name for name in _SHOWN if name in features.columns]
-    key = version.encode()[:64]
     named = []
     for row in picked.select("user_id", *shown).to_dicts():
         digest = hashlib.blake2b(row.pop("user_id").encode(), key=key, digest_size=_NAME_BYTES)

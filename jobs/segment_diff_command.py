@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.errors import BadInputError
@@ -79,7 +80,7 @@ def diff(
             table = Table("condition", title=title)
             table.add_column("users", justify="right")
             for says, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-                table.add_row(says, f"{count:,}")
+                table.add_row(escape(says), f"{count:,}")
             output.console.print(table)
     output.write_json(
         {

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.options import ConfigOption, JsonOption
@@ -30,8 +31,9 @@ def list_segments(
         parameters = ", ".join(f"{k} = {v}" for k, v in row["parameters"].items() if v is not None)
         table.add_row(
             row["name"],
-            version[:12] if version else needs,
-            row["description"] + (f"\n[dim]{parameters}[/dim]" if parameters else ""),
+            version[:12] if version else escape(needs),
+            escape(row["description"])
+            + (f"\n[dim]{escape(parameters)}[/dim]" if parameters else ""),
             ", ".join(row["tables"]),
         )
     output.console.print(table)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recsys.segments.definition import Definition, Definitions
     from recsys.segments.section import SegmentsSection
 
-# Somebody who was written to after the last event was written to.
+# Somebody whom others wrote to after the last event was written to.
 _DATED = ("events", "reviews", "contacts")
 DefinitionsOption = Annotated[
     list[Path] | None,

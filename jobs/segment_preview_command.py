@@ -1,9 +1,11 @@
 """The command `sentirec segments preview`: how many, who of them may be written to, what like."""
 
+import secrets
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.errors import BadInputError
@@ -29,7 +31,7 @@ def preview(
     parameters: SetOption = None,
     channel: ChannelOption = None,
     sample: Annotated[
-        int, typer.Option("--sample", min=0, max=100, help="Users to show, by a name for them.")
+        int, typer.Option("--sample", min=0, max=100, help="Users to show, by a name of this run.")
     ] = 5,
     definitions: DefinitionsOption = None,
     store: StoreOption = None,
@@ -39,7 +41,8 @@ def preview(
 ) -> None:
     """Count a segment exactly, after each gate, and show what its users are like.
 
-    Without --channel the gates of every channel are shown that any member agreed to.
+    Without --channel the gates of every channel are shown that any member agreed to. Some users who
+    may be written to are shown; nobody where fewer than [segments] min_size match.
     """
     from jobs.preview_segment import preview_segment
 
@@ -54,6 +57,7 @@ def preview(
         opened.section,
         channel=channel,
         sample=sample,
+        key=secrets.token_bytes(32),
     )
     output.console.print(
         f"[bold]{segment}[/bold] {definition.version[:12]} as of {found.as_of.isoformat()}: "
@@ -62,7 +66,7 @@ def preview(
     )
     output.console.print(f"  {definition.condition.says()}", markup=False, highlight=False)
     output.console.print(_gates_table(found, opened))
-    if found.of_everybody:
+    if found.of_members:
         output.console.print(_spread_table(found))
     for note in found.notes:
         output.console.print(note, markup=False, highlight=False)
@@ -89,7 +93,7 @@ def _gates_table(found: "Preview", opened: OpenedSegments) -> Table:
         table.add_column(name, justify="right")
     for channel, gates in found.channels.items():
         table.add_row(
-            channel,
+            escape(channel),
             f"{found.matched:,}",
             *(f"{gates.dropped[rule]:,}" for rule in RULES),
             f"{gates.held_out:,}",
@@ -134,5 +138,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if not isinstance(value, int | float):
-        return str(value)
+        return escape(str(value))
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

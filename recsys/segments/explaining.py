@@ -77,5 +77,9 @@ def kept_out_by(compiled: Compiled, users: pl.Series) -> dict[str, int]:
         (~conjunct.fill_null(value=False)).sum().alias(str(number))
         for number, conjunct in enumerate(compiled.conjuncts)
     ).collect()
-    told = dict(zip(compiled.says, counts.row(0), strict=True))
-    return {says: count for says, count in told.items() if count}
+    # Conditions that read alike are still two: a number tells them apart.
+    says = [
+        f"{one} (condition {number})" if compiled.says.count(one) > 1 else one
+        for number, one in enumerate(compiled.says, 1)
+    ]
+    return {one: count for one, count in zip(says, counts.row(0), strict=True) if count}

@@ -3,7 +3,7 @@
 Shape suffix: S segments.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,3 +82,15 @@ def kept(members: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
         found[name] = users.filter(~users.is_in(taken.implode()))
         taken = pl.concat([taken, found[name].cast(pl.String).rename("user_id")])
     return found
+
+
+def in_none_of(members: pl.LazyFrame, earlier: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """Return who of a segment is in none of others; see `kept`.
+
+    Args:
+        members: `user_id`.
+        earlier: `user_id` each, of more important segments.
+    """
+    for other in earlier:
+        members = members.join(other.select("user_id"), on="user_id", how="anti")
+    return members

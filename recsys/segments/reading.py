@@ -62,7 +62,8 @@ def _of_value(value: Value) -> set[str]:
             return {"contacts"}
         case EventsValue():
             of_items = value.item or value.brand or value.category or value.measure == "cents"
-            return {"events", "items"} if of_items else {"events"}
+            since = {"reviews", "review_signals"} if value.since_review else set()
+            return since | ({"events", "items"} if of_items else {"events"})
         case ReviewsValue():
             found = {"reviews"}
             if value.item or value.brand or value.category:

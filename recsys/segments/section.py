@@ -42,7 +42,7 @@ class SegmentsSection(BaseModel):
     definitions: list[str] = []
     """Files and folders of TOML and YAML; absent, the folder `segments` where there is one."""
     priority: list[str] = []
-    """Segments, the most important first: a user gets the message of the first they are in."""
+    """Segments, the most important first: the first of them that a user is in has the user."""
     caps: dict[str, CapSection] = {}
     """By channel; `*` is of channels that have none of their own."""
     holdout: HoldoutSection = HoldoutSection()

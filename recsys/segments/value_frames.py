@@ -13,6 +13,7 @@ from recsys.segments.hints import nearest
 from recsys.segments.tables import SegmentTables
 from recsys.segments.values import (
     OUTCOMES,
+    REVIEW_SOURCES,
     AspectValue,
     ContactsValue,
     EventsValue,
@@ -129,6 +130,9 @@ def _satisfaction(value: OutcomeValue, tables: SegmentTables, asked: str) -> pl.
 def _of_events(value: EventsValue, tables: SegmentTables, asked: str) -> pl.LazyFrame:
     rows = tables.rows("events", value, asked)
     rows = rows.filter(pl.col("event_type").is_in(value.events))
+    if value.since_review:
+        rows = rows.join(_last_words(tables, asked), on="user_id", how="left")
+        rows = rows.filter(pl.col("_said").is_null() | (pl.col("event_time") > pl.col("_said")))
     if value.measure == "cents":
         prices = tables.read("items", asked).select("item_id", list_price_cents="price_cents")
         rows = rows.join(prices, on="item_id", how="left")
@@ -144,6 +148,14 @@ def _of_events(value: EventsValue, tables: SegmentTables, asked: str) -> pl.Lazy
         "days_since_first": lambda: _days_since(time.min(), tables.as_of),
     }
     return rows.group_by("user_id").agg(value=measures[value.measure]())
+
+
+def _last_words(tables: SegmentTables, asked: str) -> pl.LazyFrame:
+    """Return `user_id, _said`: when each user last wrote words about a thing."""
+    signals = tables.read("signals", asked).filter(pl.col("embedding").is_not_null())
+    reviews = tables.read("reviews", asked).filter(pl.col("source").is_in(REVIEW_SOURCES))
+    written = reviews.join(signals.select("review_id"), on="review_id", how="semi")
+    return written.group_by("user_id").agg(_said=pl.col("event_time").max())
 
 
 def _of_reviews(value: ReviewsValue, tables: SegmentTables, asked: str) -> pl.LazyFrame:

@@ -202,11 +202,18 @@ class EventsValue(Window):
         "count", "items", "quantity", "cents", "days", "days_since_last", "days_since_first"
     ] = "count"
     """`items` are different ones, `days` are those with an event, `cents` is paid or listed."""
+    since_review: bool = False
+    """Later than the user's last review or survey in words; all of those who wrote none."""
 
     def says(self) -> str:
         """Return it in words."""
         what = {"count": "number of", "cents": "cents of"}.get(self.measure, f"{self.measure} of")
-        return f"{what.replace('_', ' ')} {joined(self.events)} events{self.window_says()}"
+        since = " since their last review" if self.since_review else ""
+        return f"{what.replace('_', ' ')} {joined(self.events)} events{since}{self.window_says()}"
+
+
+REVIEW_SOURCES = ["review", "survey"]
+"""Texts that say how somebody felt about what they bought; a question does not."""
 
 
 class ReviewsValue(Window):
@@ -223,7 +230,7 @@ class ReviewsValue(Window):
     aspect: str | None = None
     emotion: Annotated[str, AfterValidator(_one_of(SHOP_EMOTIONS))] | None = None
     need: Annotated[str, AfterValidator(_one_of(NEED_KINDS))] | None = None
-    source: Names = ["review", "survey"]
+    source: Names = REVIEW_SOURCES
 
     @model_validator(mode="after")
     def _goes_together(self) -> "ReviewsValue":
@@ -253,8 +260,7 @@ class ReviewsValue(Window):
             "days_since_last": "days since the last review",
             "emotion": f"{self.how} {self.emotion} in reviews",
         }.get(self.reviews, f"{self.how} {self.reviews} of reviews")
-        by_default = type(self).model_fields["source"].default
-        of = "" if self.source == by_default else f" from {joined(self.source)}"
+        of = "" if set(self.source) == set(REVIEW_SOURCES) else f" from {joined(self.source)}"
         return f"{what}{about}{of}{self.window_says()}"
 
 

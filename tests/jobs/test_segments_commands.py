@@ -13,7 +13,11 @@ from features.erasure import erase_user
 from features.pseudonyms import Pseudonyms
 from features.store import Store
 from jobs.cli import app
+from jobs.errors import BadInputError
 from jobs.ingest_tables import ingest
+from jobs.segment_options import open_segments
+from jobs.segment_priority import members_by_priority
+from recsys.errors import SegmentError
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 DEFINITIONS = """
@@ -103,9 +107,44 @@ def test_a_preview_counts_after_each_gate(shop: Store) -> None:
     assert email["dropped"]["suppressed"] == 1
     assert email["left"] == 29 - 15 - 1
     assert found["channels"]["sms"]["left"] == 28
-    assert found["of_members"]["spend_cents"]["mean"] == pytest.approx(sum({*range(30)} - {2}) / 29)
-    assert len(found["sample"]) == 5
-    assert not {row["user"] for row in found["sample"]} & {f"u{n:02d}" for n in range(100)}
+
+
+def _config(shop: Store, text: str) -> list[str]:
+    path = Path(shop.root).parent / "sentirec.toml"
+    path.write_text(text)
+    return ["--config", str(path)]
+
+
+def test_a_sample_is_of_users_who_may_be_written_to_under_names_of_one_run(shop: Store) -> None:
+    config = _config(shop, "[segments]\nmin_size = 10\n")
+    asked = ["preview", "guitarists", "--channel", "email", "--sample", "100", *config]
+
+    first, second = _json(shop, *asked), _json(shop, *asked)
+
+    assert first["of_members"]["spend_cents"]["mean"] == pytest.approx(sum({*range(30)} - {2}) / 29)
+    # Spending is the number of the user: an even one agreed to e-mail, u04 complained.
+    spent = sorted(row["spend_cents"] for row in first["sample"])
+    assert spent == [n for n in range(0, 30, 2) if n not in (2, 4)]
+    names = {row["user"] for row in first["sample"]}
+    assert len(names) == 13
+    assert not names & {f"u{n:02d}" for n in range(100)}
+    assert not names & {row["user"] for row in second["sample"]}
+    of_all = _json(shop, "preview", "guitarists", "--sample", "100", *config)["sample"]
+    assert len(of_all) == 28
+
+
+def test_nothing_is_told_of_few(shop: Store) -> None:
+    matched = _json(shop, "preview", "guitarists")
+    config = _config(shop, "[segments]\nmin_size = 20\n")
+    admitted = _json(shop, "preview", "guitarists", "--channel", "email", *config)
+
+    assert matched["matched"] == 29
+    assert matched["of_members"] == {}
+    assert matched["sample"] == []
+    assert "29 users match, fewer than 50" in matched["notes"][0]
+    assert admitted["of_members"]
+    assert admitted["sample"] == []
+    assert "13 users may be written to, fewer than 20" in admitted["notes"][0]
 
 
 def test_parameters_and_caps_and_holdouts_of_the_configuration(shop: Store, tmp_path: Path) -> None:
@@ -173,6 +212,133 @@ def test_diff_of_two_versions_and_of_two_moments(shop: Store, tmp_path: Path) ->
     assert versions["before"]["version"] != versions["after"]["version"]
     assert moments["leave"] == 0
     assert moments["enter"] == moments["after"]["users"] - moments["before"]["users"] == 20
+
+
+def test_conditions_that_read_alike_are_counted_apart(shop: Store, tmp_path: Path) -> None:
+    old = tmp_path / "old.toml"
+    old.write_text(
+        '[segments.buyers]\nwhere = { all = [{ events = "view" }, { events = "view" }] }'
+    )
+
+    found = _json(shop, "diff", "buyers", "--old", str(old))
+
+    says = "number of 'view' events >= 1"
+    assert found["entering_were_kept_out_by"] == {
+        f"{says} (condition 1)": 99,
+        f"{says} (condition 2)": 99,
+    }
+
+
+def test_own_deliveries_do_not_move_the_moment(shop: Store) -> None:
+    before = _json(shop, "preview", "buyers")
+
+    contacts = shop.scan("contacts").collect()
+    own = contacts.with_columns(
+        contact_id=pl.lit("own"), segment=pl.lit("buyers"), contacted_at=pl.lit(NOW)
+    )
+    shop.append("contacts", own)
+    after_own = _json(shop, "preview", "buyers")
+    others = own.with_columns(contact_id=pl.lit("others"), segment=pl.lit(None, pl.String))
+    shop.append("contacts", others)
+    after_others = _json(shop, "preview", "buyers")
+
+    assert after_own["as_of"] == before["as_of"]
+    assert after_own["matched"] == before["matched"] == 100
+    assert after_others["as_of"] == (NOW + timedelta(microseconds=1)).isoformat()
+
+
+def test_a_user_is_left_to_the_first_segment_they_are_in(shop: Store) -> None:
+    def chosen(name: str, text: str) -> list[str]:
+        config = Path(_config(shop, text)[1])
+        opened = open_segments([Path(shop.root).parent / "own.toml"], shop.root, config, None)
+        found = members_by_priority(opened, opened.definitions.definition(name))
+        return found.to_list()
+
+    first = '[segments]\npriority = ["guitarists", "buyers"]\n'
+    guitarists, rest = chosen("guitarists", first), chosen("buyers", first)
+
+    assert len(guitarists) == 29
+    assert len(rest) == 71
+    assert not set(guitarists) & set(rest)
+    assert rest == sorted(rest)
+    assert len(chosen("buyers", '[segments]\npriority = ["buyers", "guitarists"]\n')) == 100
+    assert len(chosen("buyers", '[segments]\npriority = ["guitarists"]\n')) == 100
+    with pytest.raises(BadInputError, match=r"priority: there is no segment guitars; did you mean"):
+        chosen("buyers", '[segments]\npriority = ["guitars", "buyers"]\n')
+    # What an earlier segment needs has to be there: else nobody could tell whose a user is.
+    with pytest.raises(SegmentError, match="run `sentirec outcomes` first"):
+        chosen("buyers", '[segments]\npriority = ["at-risk-high-value", "buyers"]\n')
+
+
+ODD = """
+[segments.a_1-b]
+description = "Bought [/dim] [bold]\\\\ and :smile: [link=x]"
+parameters = { text = "[/red]", "[/b]" = 3 }
+where = { all = [
+  { events = "purchase", category = "[/dim]" },
+  { user = "country", in = ["$text", "DE"] },
+  { profile = "band", equals = "[/y]\\\\" },
+] }
+
+[segments.9]
+description = ""
+where = { user = "country", equals = "DE" }
+"""
+
+
+@pytest.fixture
+def odd_shop(tmp_path: Path) -> Store:
+    """60 users whose every text looks like markup of a terminal."""
+    lines = {
+        "users.csv": ["user_id,country,consents", *(f"[/u{n}],DE,sms|[/e]" for n in range(60))],
+        "events.csv": [
+            "user_id,item_id,event_type,event_time",
+            *(f"[/u{n}],[i],purchase,{_day(n % 60 + 1)}" for n in range(60)),
+        ],
+        "items.csv": ["item_id,categories", "[i],Home|[/dim]"],
+    }
+    store = Store(tmp_path / "shop")
+    for name, content in lines.items():
+        (tmp_path / name).write_text("\n".join(content) + "\n")
+    report = ingest(store, [tmp_path / name for name in lines], now=NOW)
+    assert not report.errors
+    assert not any(counts.quarantined for counts in report.tables.values())
+    profiles = pl.DataFrame({"user_id": [f"[/u{n}]" for n in range(60)]}).with_columns(
+        as_of=pl.lit(NOW - timedelta(days=1)),
+        num_purchases=pl.lit(1.0),
+        band=pl.lit("[/y]\\"),
+    )
+    store.overwrite("user_profiles", profiles)
+    (tmp_path / "own.toml").write_text(ODD)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["list"], "Bought [/dim] [bold]"),
+        (["preview", "a_1-b", "--channel", "[/e]"], "60 of 60 users"),
+        (["preview", "9"], "[/e]"),
+        (["overlap", "a_1-b", "9"], "a_1-b"),
+        (["overlap", "a_1-b", "9", "--channel", "[/e]"], "60 users"),
+        (["diff", "9", "--with", "a_1-b"], "0 enter, 0 leave"),
+        (["diff", "9", "--since", _day(20)], "60 users"),
+        (["diff", "9", "--old", "old.toml"], "country = '[/z]'"),
+        (["explain-user", "a_1-b", "--user", "[/u1]"], "[/u1] is in a_1-b"),
+        (["explain-user", "9", "--user", "[/nobody]", "--channel", "[/e]"], "[/nobody] is not in"),
+    ],
+)
+def test_every_command_prints_texts_as_they_are(
+    odd_shop: Store, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    old = tmp_path / "old.toml"
+    old.write_text('[segments.9]\nwhere = { user = "country", equals = "[/z]" }')
+    asked = [str(old) if word == "old.toml" else word for word in arguments]
+
+    result = _run(odd_shop, *asked)
+
+    assert result.exception is None
+    assert told in result.output
 
 
 def test_erased_users_are_in_no_segment(shop: Store) -> None:

@@ -21,6 +21,9 @@ from segment_shop import (
 )
 
 from recsys.errors import SegmentError
+from recsys.segments.compiling import compile_condition
+from recsys.segments.definition import Definitions, library
+from recsys.segments.selecting import members
 from recsys.segments.tables import SegmentTables
 
 USERS = [f"u{n}" for n in range(6)]
@@ -107,6 +110,32 @@ def test_reviews(where: dict[str, Any], wanted: list[str] | None) -> None:
             selected(where, tables)
     else:
         assert selected(where, tables) == wanted
+
+
+def test_who_bought_again_after_a_disappointment_is_not_won_back() -> None:
+    users = ["in", "bought since", "bought before", "content again", "silent"]
+    rows: list[Event] = [(user, "purchase", "lamp", 250.0) for user in users]
+    rows += [("bought since", "purchase", "tuner", 50.0), ("bought before", "view", "tuner", 40.0)]
+    said = [(user, "lamp", 200.0, -0.9) for user in users if user != "silent"]
+    said += [("content again", "lamp", 100.0, 0.9)]
+    profiles = profiles_of(
+        {
+            user: {
+                "num_purchases": 1.0,
+                "days_since_purchase": 50.0 if user == "bought since" else 250.0,
+            }
+            for user in users
+        }
+    )
+    tables = tables_of(events=events_of(rows), user_profiles=profiles, **reviews_of(said))
+    condition = Definitions(library()).definition("win-back-after-disappointment").condition
+
+    asked = compile_condition(condition, tables, where="library")
+    found = members(asked, tables).collect()["user_id"]
+
+    assert sorted(found) == ["bought before", "in"]
+    since = {"events": "purchase", "since_review": True, "equals": 0}
+    assert selected(since, tables) == sorted(set(users) - {"bought since", "silent"})
 
 
 @pytest.mark.parametrize(
