@@ -57,8 +57,9 @@ class ApiKey(BaseModel):
 
     @model_validator(mode="after")
     def _users_are_no_admins(self) -> "ApiKey":
-        if self.user_mac is not None and "admin" in self.scopes:
-            raise ValueError("a key of one user cannot have the scope admin")
+        for scope in ("admin", "export"):
+            if self.user_mac is not None and scope in self.scopes:
+                raise ValueError(f"a key of one user cannot have the scope {scope}")
         return self
 
     def is_of(self, given: str, user_id: str) -> bool:

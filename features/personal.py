@@ -8,6 +8,7 @@ write to people or to hand out what is held on them; nothing else does.
 
 import json
 import secrets
+from collections.abc import Sequence
 
 import polars as pl
 from cryptography.exceptions import InvalidTag
@@ -91,29 +92,64 @@ def read_personal(
     scan = store.scan(PERSONAL)
     if users is not None:
         scan = scan.join(users.lazy().select(_USER), on=_USER, how="semi")
-    cipher = _cipher(pseudonyms)
-    rows = []
-    for user, row in scan.select(_USER, "sealed").collect().iter_rows():
-        try:
-            text = cipher.decrypt(row[:_NONCE_BYTES], row[_NONCE_BYTES:], user.encode())
-        except InvalidTag as error:
-            raise StoreError(
-                f"the sealed row of {user} in {PERSONAL} is damaged, or of another key"
-            ) from error
-        rows.append({_USER: user, **json.loads(text)})
-    return pl.DataFrame(rows, schema=_OPEN_SCHEMA)
+    found = scan.select(_USER, "sealed").collect()
+    ids = found[_USER].to_list()
+    texts = opened_texts(found["sealed"].to_list(), ids, pseudonyms, where=PERSONAL)
+    opened = [{_USER: user, **json.loads(text)} for user, text in zip(ids, texts, strict=True)]
+    return pl.DataFrame(opened, schema=_OPEN_SCHEMA)
 
 
 def sealed(rows: pl.DataFrame, pseudonyms: Pseudonyms) -> pl.DataFrame:
     """Seal rows as `read_personal` returns them: `user_id, sealed`."""
-    cipher = _cipher(pseudonyms)
-    closed = []
+    users, texts = [], []
     for row in rows.select(_OPEN_SCHEMA.names()).iter_rows(named=True):
-        user = row.pop(_USER)
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        text = json.dumps(row, ensure_ascii=False).encode()
-        closed.append(nonce + cipher.encrypt(nonce, text, user.encode()))
+        users.append(row.pop(_USER))
+        texts.append(json.dumps(row, ensure_ascii=False))
+    closed = sealed_texts(texts, users, pseudonyms)
     return pl.DataFrame({_USER: rows[_USER], "sealed": pl.Series(closed, dtype=pl.Binary)})
+
+
+def sealed_texts(
+    texts: Sequence[str], user_ids: Sequence[str], pseudonyms: Pseudonyms
+) -> list[bytes]:
+    """Seal texts, each bound to a user: a nonce of 12 random bytes and the ciphertext.
+
+    Args:
+        texts: What is sealed.
+        user_ids: Whose each is.
+        pseudonyms: With the key.
+    """
+    cipher, closed = _cipher(pseudonyms), []
+    for text, user in zip(texts, user_ids, strict=True):
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        closed.append(nonce + cipher.encrypt(nonce, text.encode(), user.encode()))
+    return closed
+
+
+def opened_texts(
+    sealed: Sequence[bytes], user_ids: Sequence[str], pseudonyms: Pseudonyms, *, where: str
+) -> list[str]:
+    """Open what `sealed_texts` sealed.
+
+    Args:
+        sealed: Nonces and ciphertexts.
+        user_ids: Whose each is.
+        pseudonyms: With the key.
+        where: The table, for messages.
+
+    Raises:
+        StoreError: If one was sealed with another key, for somebody else, or changed since.
+    """
+    cipher, texts = _cipher(pseudonyms), []
+    for row, user in zip(sealed, user_ids, strict=True):
+        try:
+            text = cipher.decrypt(row[:_NONCE_BYTES], row[_NONCE_BYTES:], user.encode())
+        except InvalidTag as error:
+            raise StoreError(
+                f"the sealed row of {user} in {where} is damaged, or of another key"
+            ) from error
+        texts.append(text.decode())
+    return texts
 
 
 def _cipher(pseudonyms: Pseudonyms) -> AESGCM:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from features.event_log_section import EventLogSection
 from features.privacy_section import PrivacySection
 from jobs.alerts_section import AlertsSection
-from jobs.delivery.section import AuditSection, DestinationSection
+from jobs.delivery.section import AuditSection, DestinationName, DestinationSection
 from jobs.errors import ConfigError
 from recsys.rerank_section import RerankSection
 from recsys.segments.section import SegmentsSection
@@ -89,7 +89,7 @@ class Config(Section):
     rerank: RerankSection = RerankSection()
     alerts: AlertsSection = AlertsSection()
     segments: SegmentsSection = SegmentsSection()
-    destinations: dict[str, DestinationSection] = {}
+    destinations: dict[DestinationName, DestinationSection] = {}
     audit: AuditSection = AuditSection()
     serve: ServeSection = ServeSection()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.errors import BadInputError
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from features.store import Store
     from jobs.config import Config
-    from jobs.delivery.run_delivery import DeliveryReport, Mode, Target
+    from jobs.delivery.delivery import Mode
+    from jobs.delivery.run_delivery import DeliveryReport
+    from jobs.delivery.target import Target
     from jobs.segment_options import OpenedSegments
 
 KEY_VARIABLE = "SENTIREC_API_KEY"
@@ -68,8 +71,6 @@ def sync(
     segment: SegmentArgument,
     to: DestinationOption,
     parameters: SetOption = None,
-    experiment: ExperimentOption = None,
-    exposures: ExposuresOption = None,
     definitions: DefinitionsOption = None,
     store: StoreOption = None,
     as_of: AsOfOption = None,
@@ -81,7 +82,7 @@ def sync(
     Who is new counts as contacted. Needs an API key with the scope `export` in SENTIREC_API_KEY.
     """
     opened = open_segments(definitions, store, config, as_of)
-    _deliver(opened, segment, to, parameters, "sync", experiment, exposures, Output(json))
+    _deliver(opened, segment, to, parameters, "sync", None, None, Output(json))
 
 
 def verify_log(
@@ -99,10 +100,10 @@ def verify_log(
     for entry in entries:
         table.add_row(
             entry["at"][:19],
-            str(entry["actor"].get("name", "")),
+            escape(str(entry["actor"].get("name", ""))),
             entry["kind"],
-            entry["segment"],
-            entry["destination"],
+            escape(entry["segment"]),
+            escape(entry["destination"]),
             f"{entry['size']:,}" if "size" in entry else "",
             entry["hash"][:12],
         )
@@ -131,7 +132,12 @@ def _deliver(
             raise BadInputError("there is nobody to compare with: set [segments.holdout] share")
     definition = opened.definitions.definition(segment, parameters_of(parameters))
     target = _target(opened, segment, to)
-    control: list[pl.Series] = []
+    notes: list[str] = []
+
+    def expose(sent: "pl.Series", control: "pl.Series") -> None:
+        if exposures is not None and experiment is not None:
+            notes.append(_expose(sent, control, exposures, experiment))
+
     with Console(stderr=True).status("open") as status:
         delivering = Delivering(
             store=opened.store,
@@ -140,7 +146,7 @@ def _deliver(
             now=lambda: datetime.now(UTC),
             pseudonyms=opened.pseudonyms,
             on_stage=status.update,
-            on_control=control.append,
+            on_plan=expose,
         )
         audience = Audience(
             segment=segment,
@@ -149,8 +155,7 @@ def _deliver(
             user_ids=_chosen(opened, definition),
         )
         report = delivering.run(audience, target, mode)
-    if exposures is not None and experiment is not None:
-        report = _expose(report, control, exposures, experiment)
+    report = replace(report, notes=[*report.notes, *notes])
     _print(output, report, target)
     output.write_json(report.to_dict())
 
@@ -160,8 +165,8 @@ def _chosen(opened: "OpenedSegments", definition: Any) -> "Callable[[], pl.Serie
 
 
 def _target(opened: "OpenedSegments", segment: str, to: str) -> "Target":
-    from jobs.delivery.run_delivery import Target
     from jobs.delivery.section import known_destination
+    from jobs.delivery.target import Target
 
     section, wanted = opened.section, known_destination(opened.settings.destinations, to)
     return Target(
@@ -198,25 +203,17 @@ def _actor(store: "Store", settings: "Config") -> dict[str, Any]:
     return {"name": key.name, "key_id": key.key_id}
 
 
-def _expose(
-    report: "DeliveryReport", control: "list[pl.Series]", path: Path, experiment: str
-) -> "DeliveryReport":
-    """Write who was sent and who was held out; return the report with a note on it."""
+def _expose(sent: "pl.Series", control: "pl.Series", path: Path, experiment: str) -> str:
+    """Write who is sent and who is held out; return a note on it."""
     import io
 
     from jobs.whole_files import write_whole
     from recsys.segments.holdout import exposures
 
-    if report.delivery is None or not control:
-        why = "no list was planned by this run"
-        return replace(report, notes=[*report.notes, f"{path} is not written: {why}"])
-    sent = report.delivery.newcomers
-    frame = exposures(sent, control[0], experiment=experiment, at=report.delivery.as_of)
     buffer = io.BytesIO()
-    frame.write_parquet(buffer)
+    exposures(sent, control, experiment=experiment, at=datetime.now(UTC)).write_parquet(buffer)
     write_whole(path, buffer.getvalue())
-    told = f"{path}: {len(sent):,} who were sent, {len(control[0]):,} held out"
-    return replace(report, notes=[*report.notes, told])
+    return f"{path}: {len(sent):,} who are sent, {len(control):,} held out"
 
 
 def _print(output: Output, report: "DeliveryReport", target: "Target") -> None:
@@ -232,8 +229,8 @@ def _print(output: Output, report: "DeliveryReport", target: "Target") -> None:
         return
     facts = report.delivery
     console.print(
-        f"[bold]{facts.segment}[/bold] to [bold]{target.name}[/bold], {facts.operation} "
-        f"{facts.number}: {facts.size:,} people ({len(facts.added):,} sent, "
+        f"[bold]{escape(facts.segment)}[/bold] to [bold]{escape(target.name)}[/bold], "
+        f"{facts.operation} {facts.number}: {facts.size:,} people ({len(facts.added):,} sent, "
         f"{len(facts.removed):,} taken off)",
         highlight=False,
     )

@@ -36,6 +36,10 @@ _TRANSIENT = {
     HTTPStatus.GATEWAY_TIMEOUT,
 }
 
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -74,7 +78,7 @@ class AllowList:
             raise BadInputError(f"the webhook address cannot be read: {error}") from error
         host = parsed.host.lower()
         if parsed.scheme not in ("http", "https") or not host:
-            raise BadInputError(f"a webhook address begins with https://, not as {_bare(parsed)}")
+            raise BadInputError(f"a webhook address begins with https://, not as {bare(url)}")
         if parsed.userinfo:
             raise BadInputError(
                 f"the webhook address of {host} holds a password, which logs would show: "
@@ -97,10 +101,12 @@ class AllowList:
         return parsed, addresses[0]
 
     def _may_reach(self, address: _Address) -> bool:
-        if address.is_global and not address.is_multicast:
+        if any(address in ipaddress.ip_network(network) for network in self.networks):
             return True
-        networks = map(ipaddress.ip_network, self.networks)
-        return any(address in network for network in networks)
+        inner = _inner(address)
+        if isinstance(inner, ipaddress.IPv6Address) and inner.is_site_local:
+            return False
+        return inner.is_global and not inner.is_multicast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,13 +210,13 @@ def post_signed(
                 return answer.status_code
             why = f"status {answer.status_code}"
             if answer.status_code not in _TRANSIENT:
-                raise DeliveryError(f"{_bare(parsed)} refused the message: {why}")
+                raise DeliveryError(f"{bare(url)} refused the message: {why}")
             asked_wait = _retry_after_s(answer)
         if attempt < retries.attempts:
             sleep(min(max(wait * random.uniform(0.5, 1.0), asked_wait), retries.longest_wait_s))
             wait = min(2 * wait, retries.longest_wait_s)
     raise DeliveryError(
-        f"{_bare(httpx.URL(url))} did not take the message in {retries.attempts} attempts: {why}"
+        f"{bare(url)} did not take the message in {retries.attempts} attempts: {why}"
     )
 
 
@@ -236,7 +242,10 @@ def _send(
             headers=headers,
             extensions={"sni_hostname": url.host},
         )
-        return client.send(request)
+        # What is answered is not read: it may have no end.
+        answer = client.send(request, stream=True)
+        answer.close()
+        return answer
 
 
 def _addresses(host: str, port: int) -> Sequence[_Address]:
@@ -255,6 +264,21 @@ def _unmapped(address: _Address) -> _Address:
     return mapped or address
 
 
+def _inner(address: _Address) -> _Address:
+    """Return the IPv4 address that one of IPv6 leads to, or itself.
+
+    IPv4-compatible (RFC 4291), NAT64 (RFC 6052) and 6to4 (RFC 3056); a local NAT64 (RFC 8215) may
+    lead anywhere and counts as this machine.
+    """
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address
+    if address in _LOCAL_NAT64:
+        return ipaddress.IPv6Address("::1")
+    if address in _NAT64 or address in _COMPATIBLE:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour or address
+
+
 def _retry_after_s(answer: httpx.Response) -> float:
     """Return how long a receiver asks to be left alone (RFC 9110, 10.2.3); 0 for not at all."""
     asked = answer.headers.get("retry-after", "")
@@ -266,6 +290,7 @@ def _retry_after_s(answer: httpx.Response) -> float:
         return 0.0
 
 
-def _bare(url: httpx.URL) -> str:
-    """Return an address without what may be secret in it."""
-    return f"{url.scheme}://{url.host}{url.path}"
+def bare(url: str) -> str:
+    """Return an address without what may be secret in it: paths and queries may."""
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.host}"

@@ -46,36 +46,43 @@ class AuditLog:
             entry: JSON types; `entry` (from 1), `previous`, `hash` are added.
 
         Raises:
-            TamperedLogError: The end of the log does not fit.
+            TamperedLogError: The log does not fit.
             BadInputError: The files cannot be written.
         """
         with self._locked():
-            number, previous = self._end()
-            content = {**entry, "entry": number + 1, "previous": previous}
+            self._mend()
+            entries = list(self._checked())
+            number = len(entries) + 1
+            previous = entries[-1]["hash"] if entries else NO_HASH
+            if entries and self._head() != (len(entries), previous):
+                self._write_head(len(entries), previous)
+            content = {**entry, "entry": number, "previous": previous}
             digest = self._hash(content)
             line = _canonical({**content, "hash": digest}) + "\n"
             with self.path.open("ab") as file:
                 file.write(line.encode())
                 file.flush()
                 os.fsync(file.fileno())
-            self._write_head(number + 1, digest)
+            self._write_head(number, digest)
             return digest
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return all entries, checked; see `verify`."""
-        return list(self._checked())
+        """Return all entries, held against each other and the last against the head.
 
-    def verify(self) -> int:
-        """Hold every entry against the one before it, and the last against the head.
-
-        Returns:
-            How many entries there are.
+        Half a line at the end, which a kill left and nobody acknowledged, is none.
 
         Raises:
             TamperedLogError: An entry was changed, is missing, was added or moved; the message
                 names the first line that does not fit.
         """
-        return len(self.entries())
+        with self._locked():
+            return list(self._checked())
+
+    def _mend(self) -> None:
+        """End what a kill left half done: cut half a line off, write a head that is behind."""
+        if self._head() is None and not self.path.exists():
+            self._write_head(0, NO_HASH)
+        self._cut_half_line()
 
     def _checked(self) -> Iterator[dict[str, Any]]:
         before, previous, number = NO_HASH, NO_HASH, 0
@@ -119,33 +126,11 @@ class AuditLog:
         except OSError as error:
             raise BadInputError(f"cannot read {self.path}: {error.strerror or error}") from error
         lines = content.split(b"\n")
-        if lines.pop() != b"":
+        half = lines.pop()
+        head = self._head()
+        if half and (head is None or head[0] != len(lines)):
             raise self._changed(len(lines) + 1, "its end is missing")
         return lines
-
-    def _end(self) -> tuple[int, str]:
-        """Return number and hash of the last entry, whether or not the head knows of it.
-
-        A kill between line and head leaves a head that is one behind; half a line is cut off, since
-        what it tells of was not acknowledged.
-        """
-        self._cut_half_line()
-        lines = self._lines()
-        if not lines:
-            if self._head() not in (None, (0, NO_HASH)):
-                raise TamperedLogError(f"{self.path} is empty and its head is not")
-            return 0, NO_HASH
-        last = self._parse(lines[-1], len(lines))
-        end = (len(lines), last["hash"])
-        behind = (len(lines) - 1, last["previous"])
-        head = self._head()
-        if head not in (end, behind) and not (head is None and len(lines) == 1):
-            raise TamperedLogError(
-                f"{self.path} and its head do not fit: `sentirec segments verify-log` says more"
-            )
-        if head != end:
-            self._write_head(*end)
-        return end
 
     def _cut_half_line(self) -> None:
         try:

@@ -9,6 +9,8 @@ import polars as pl
 
 from jobs.delivery.rows import Rows
 
+Mode = Literal["export", "sync"]
+"""`export`: everybody on the list is written to; `sync`: a list is kept up."""
 Operation = Literal["replace", "update"]
 """`replace`: the rows are the whole list; `update`: they are what is new on it."""
 
@@ -22,7 +24,6 @@ class Delivery:
 
     Attributes:
         key: 32 hexadecimal digits, the same whenever this is tried again.
-        origin: Key of the first plan of this list, where people had to be left out since.
         number: Counts the deliveries of this segment to this destination, from 1.
         segment: Its name.
         definition_version: Of the segment.
@@ -31,11 +32,10 @@ class Delivery:
         added: `user_id` and the columns that are told; of a replace the whole list.
         removed: The same columns as they were told before; of a replace none.
         newcomers: Ids, as stored, of who was not on the list before.
-        size: Of the list after.
+        members: Ids, as stored, of everybody on the list after.
     """
 
     key: str
-    origin: str
     number: int
     segment: str
     definition_version: str
@@ -44,7 +44,12 @@ class Delivery:
     added: pl.DataFrame
     removed: pl.DataFrame
     newcomers: pl.Series
-    size: int
+    members: pl.Series
+
+    @property
+    def size(self) -> int:
+        """How many people are on the list after."""
+        return len(self.members)
 
     def facts(self) -> dict[str, Any]:
         """Return what may be told to everybody: no ids."""
@@ -92,6 +97,14 @@ class Destination(Protocol):
         Raises:
             BadInputError: If it is not set up rightly.
             DeliveryError: If it cannot be reached.
+        """
+        ...
+
+    def has(self, key: str, segment: str) -> bool | None:
+        """Tell whether a delivery has arrived; None where that cannot be known.
+
+        Raises:
+            DeliveryError: If it cannot be asked now.
         """
         ...
 

@@ -25,6 +25,7 @@ from jobs.errors import BadInputError, DeliveryError, MissingPartError
 
 FileFormat = Literal["csv", "parquet"]
 _READ_AT_ONCE = 1 << 20
+_MANIFEST, _DIGITS = "-manifest.json", 6
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az"}
 
 
@@ -56,8 +57,16 @@ class FileDestination:
         except OSError as error:
             raise BadInputError(f"cannot write to {self.folder}: {error}") from error
 
+    def has(self, key: str, segment: str) -> bool | None:
+        """See `Destination`: a delivery has arrived when its manifest is there."""
+        files, root = self._open()
+        try:
+            return key in self._manifests(files, f"{root}/{segment}").values()
+        except OSError as error:
+            raise DeliveryError(f"cannot read {self.folder}: {error}") from error
+
     def deliver(self, delivery: Delivery, on_stage: OnStage) -> Receipt:
-        """See `Destination`."""
+        """See `Destination`. Files of deliveries that never ended are taken away."""
         files, root = self._open()
         folder = f"{root}/{delivery.segment}"
         parts = {"members": delivery.added}
@@ -66,6 +75,7 @@ class FileDestination:
         told = []
         try:
             _make_folder(files, folder)
+            self._make_room(files, folder, delivery)
             for part, frame in parts.items():
                 on_stage(f"write {part}")
                 name = f"{delivery.number:06d}-{part}.{self.format}"
@@ -83,6 +93,40 @@ class FileDestination:
             place=f"{self.folder.rstrip('/')}/{delivery.segment}/{delivery.number:06d}-manifest.json",
             details={"manifest_sha256": hashlib.sha256(content).hexdigest()},
         )
+
+    def _make_room(self, files: Any, folder: str, delivery: Delivery) -> None:
+        """Take away files without a manifest.
+
+        Raises:
+            BadInputError: If later or other deliveries lie there.
+        """
+        manifests = self._manifests(files, folder)
+        for number, key in manifests.items():
+            if number >= delivery.number and key != delivery.key:
+                raise BadInputError(
+                    f"{self.folder}/{delivery.segment} holds delivery {number} of another "
+                    "destination or of an older store: give this one a folder of its own"
+                )
+        for name in self._names(files, folder):
+            number = _number(name)
+            if number is not None and number not in manifests:
+                files.rm(f"{folder}/{name}")
+
+    def _manifests(self, files: Any, folder: str) -> dict[int, str]:
+        """Return the key of each delivery that has a manifest."""
+        found = {}
+        for name in self._names(files, folder):
+            number = _number(name)
+            if number is not None and name.endswith(_MANIFEST):
+                with files.open(f"{folder}/{name}", "rb") as file:
+                    found[number] = str(json.loads(file.read()).get("key"))
+        return found
+
+    def _names(self, files: Any, folder: str) -> list[str]:
+        files.invalidate_cache()
+        if not files.exists(folder):
+            return []
+        return [str(path).rstrip("/").rpartition("/")[2] for path in files.ls(folder, detail=False)]
 
     def _notes(self, delivery: Delivery) -> dict[str, Any]:
         if delivery.size >= self.least_matched:
@@ -116,6 +160,12 @@ class FileDestination:
                 digest.update(piece)
                 size += len(piece)
         return digest.hexdigest(), size
+
+
+def _number(name: str) -> int | None:
+    """Return the number of a delivery that a file is of; None for files of others."""
+    number, dash, _ = name.partition("-")
+    return int(number) if dash and len(number) == _DIGITS and number.isdecimal() else None
 
 
 def _make_folder(files: Any, folder: str) -> None:

@@ -9,7 +9,9 @@ import hashlib
 
 import polars as pl
 
-_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+_EMAIL = r"^[^@\s<>:,;()\"]+@[^@\s<>:,;()\"]+\.[^@\s<>:,;()\"]+$"
+_PHONE = r"^(\+|00)[0-9 .()\-]+$"
+_TRUNK = "(0)"
 _NO_DIGIT = r"[^0-9]"
 _E164 = r"^[1-9][0-9]{7,14}$"
 _COUNTRY = r"^[A-Z]{2}$"
@@ -44,18 +46,15 @@ def phone_digits(column: str) -> pl.Expr:
     Only numbers that begin with `+` or `00` are ones: whose country it is would else be a guess.
     Null where it is none, or not of 8 to 15 digits (ITU-T E.164).
 
-    >>> phones = pl.DataFrame({"phone": ["+1 (650) 555-1212", "0049 30 1234567", "555-1212"]})
+    >>> phones = pl.DataFrame({"phone": ["+1 (650) 555-1212", "0049 30 1234567", "+49 (0)30 12"]})
     >>> phones.select(phone_digits("phone"))["phone"].to_list()
     ['16505551212', '49301234567', None]
     """
     text = pl.col(column).str.strip_chars()
-    digits = text.str.replace_all(_NO_DIGIT, "")
-    international = (
-        pl.when(text.str.starts_with("+"))
-        .then(digits)
-        .when(text.str.starts_with("00"))
-        .then(digits.str.replace("^00", ""))
-    )
+    # With extensions, second numbers or a trunk zero, digits alone would be another's number.
+    is_one = text.str.contains(_PHONE) & ~text.str.contains(_TRUNK, literal=True)
+    digits = text.str.replace_all(_NO_DIGIT, "").str.replace("^00", "")
+    international = pl.when(is_one).then(digits)
     return pl.when(international.str.contains(_E164)).then(international).alias(column)
 
 

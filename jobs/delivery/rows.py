@@ -126,22 +126,44 @@ class MetaRows:
 
 
 def _addresses(store: Store, user_ids: pl.Series, pseudonyms: Pseudonyms | None) -> pl.DataFrame:
-    """Return `user_id, email, phone, country`, normalised, of users with an e-mail or a phone."""
+    """Return `user_id, email, phone, country`, normalised, of users with an e-mail or a phone.
+
+    Of users who share both, the first by id; an address that a suppressed user has, too, is none:
+    the platform would take it for both.
+    """
+    people = _normal_people(store, user_ids, pseudonyms)
+    if store.exists("suppressions"):
+        suppressed = store.scan("suppressions").select(USER).unique().collect()[USER]
+        others = suppressed.filter(~suppressed.is_in(user_ids.implode()))
+        kept_out = _normal_people(store, others, pseudonyms)
+        people = people.with_columns(
+            pl.when(~pl.col(name).is_in(kept_out[name].drop_nulls().implode())).then(pl.col(name))
+            for name in _PERSONAL
+        )
+    has_address = pl.col("email").is_not_null() | pl.col("phone").is_not_null()
+    return (
+        people.filter(has_address).sort(USER).unique(_PERSONAL, keep="first", maintain_order=True)
+    )
+
+
+def _normal_people(
+    store: Store, user_ids: pl.Series, pseudonyms: Pseudonyms | None
+) -> pl.DataFrame:
+    """Return `user_id, email, phone, country`, normalised, a row of each user that is known."""
     asked = user_ids.rename(USER).to_frame()
     if not store.exists("users"):
         return asked.clear().with_columns(
             pl.lit(None, pl.String).alias(name) for name in (*_PERSONAL, "country")
         )
     users = store.scan("users").select(USER, *_PERSONAL, "country")
-    people = asked.lazy().join(users, on=USER).collect(engine="streaming")
+    people = asked.lazy().join(users, on=USER).unique(USER, keep="first", maintain_order=True)
+    people = people.collect(engine="streaming")
     if store.exists(PSEUDONYM_KEY):
         sealed = read_personal(store, _key(store, pseudonyms), asked)
         people = people.drop(_PERSONAL).join(sealed.drop(PLAIN_ID), on=USER, how="left")
-    normal = people.select(
+    return people.select(
         USER, normal_email("email"), phone_digits("phone"), country_code("country")
     )
-    has_address = pl.col("email").is_not_null() | pl.col("phone").is_not_null()
-    return normal.filter(has_address)
 
 
 def _named(

@@ -44,6 +44,13 @@ class _WithProfiles(_Destination):
     """Of `user_profiles`."""
     ids: Ids = "stored"
 
+    @field_validator("columns")
+    @classmethod
+    def _are_told_once(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(columns)) < len(columns) or {"user_id", "id"} & set(columns):
+            raise ValueError("columns are named once each; the id is always told")
+        return columns
+
     def rows(self) -> "ProfileRows":
         """Return what is told of people."""
         from jobs.delivery.rows import ProfileRows
@@ -176,6 +183,7 @@ class WebhookSection(_WithProfiles):
         )
 
 
+DestinationName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$")]
 DestinationSection = Annotated[
     FilesSection | GoogleSection | MetaSection | PostgresSection | WebhookSection,
     Field(discriminator="kind"),

@@ -13,7 +13,7 @@ import polars as pl
 from jobs.delivery.delivery import Delivery, OnStage, Receipt
 from jobs.delivery.rows import ID, USER, ProfileRows
 from jobs.errors import BadInputError
-from jobs.signed_webhook import AllowList, Retries, post_signed, signing_key
+from jobs.signed_webhook import AllowList, Retries, bare, post_signed, signing_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,10 @@ class WebhookDestination:
         self.allow.check(self.url)
         signing_key(self._secret())
 
+    def has(self, key: str, segment: str) -> bool | None:
+        """See `Destination`: messages are not asked for again."""
+        return None
+
     def deliver(self, delivery: Delivery, on_stage: OnStage) -> Receipt:
         """See `Destination`."""
         secret = self._secret()
@@ -67,7 +71,7 @@ class WebhookDestination:
                 allow=self.allow,
                 retries=self.retries,
             )
-        return Receipt(place=self.url.partition("?")[0], details={"messages": len(messages)})
+        return Receipt(place=bare(self.url), details={"messages": len(messages)})
 
     def _secret(self) -> str:
         secret = os.environ.get(self.secret_variable)

@@ -68,7 +68,7 @@ def test_who_never_takes_it_is_named_without_what_is_secret_in_the_address() -> 
         WebReceiver(lambda *_: (500, {})) as receiver,
         pytest.raises(DeliveryError, match="3 attempts: status 500") as caught,
     ):
-        post(f"{receiver.url}?token=hidden", retries=Retries(attempts=3, first_wait_s=0.0))
+        post(f"{receiver.url}/hidden?token=hidden", retries=Retries(attempts=3, first_wait_s=0.0))
     assert len(receiver.received) == 3
     assert "hidden" not in str(caught.value)
 
@@ -107,7 +107,17 @@ def test_nobody_there_is_said_after_all_attempts() -> None:
             AllowList(hosts=("::ffff:127.0.0.1",)),
             "not a public one",
         ),
-        ("https://[fd00::1]/", AllowList(hosts=("fd00::1",)), "not a public one"),
+        *(
+            (f"https://[{inner}]/", AllowList(hosts=(inner,)), "not a public one")
+            for inner in (
+                "fd00::1",
+                "fec0::1",
+                "64:ff9b::a9fe:a9fe",
+                "64:ff9b:1::1",
+                "2002:7f00:1::",
+                "::7f00:1",
+            )
+        ),
         (
             "http://10.0.0.7/",
             AllowList(hosts=("10.0.0.7",), networks=("10.0.0.0/8",)),

@@ -12,6 +12,8 @@ from delivery_places import SECRET, Place, file_place, postgres_place, webhook_p
 from web_receiver import WebReceiver
 
 from jobs.delivery.delivery import Delivery, Operation
+from jobs.delivery.postgres import PostgresDestination
+from jobs.delivery.rows import ProfileRows
 from jobs.errors import BadInputError, DeliveryError
 
 if TYPE_CHECKING:
@@ -58,7 +60,6 @@ def delivery(
     key = uuid4().hex
     return Delivery(
         key=key,
-        origin=key,
         number=number,
         segment="at-risk",
         definition_version="f" * 64,
@@ -67,7 +68,7 @@ def delivery(
         added=frame(added),
         removed=frame(removed),
         newcomers=frame(added)["user_id"],
-        size=size,
+        members=pl.Series([f"m{n}" for n in range(size)]),
     )
 
 
@@ -166,7 +167,7 @@ def test_a_changed_table_is_not_updated_as_if_nothing_had_happened(
     assert "u9" not in place.held()
 
 
-def test_a_replaced_table_keeps_its_rights_and_says_what_stands_in_the_way(
+def test_a_replaced_table_keeps_rights_views_and_policies(
     postgres_server: "PostgresServer", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
@@ -179,18 +180,96 @@ def test_a_replaced_table_keeps_its_rights_and_says_what_stands_in_the_way(
     with psycopg.connect(address) as connection:
         connection.execute(f"CREATE ROLE {role}".encode())
         connection.execute(f"GRANT SELECT ON people TO {role}".encode())
-        connection.execute("GRANT SELECT ON people TO PUBLIC")
-    place.destination.deliver(delivery(2, "replace", {"u1": (1.0, "x")}, {}, 1), quiet)
+        connection.execute("CREATE VIEW copy_of AS SELECT user_id FROM people")
+        connection.execute("ALTER TABLE people ENABLE ROW LEVEL SECURITY")
+        connection.execute("CREATE POLICY one ON people USING (user_id = 'u1')")
+    rows: dict[str, Row] = {"u1": (1.0, "x"), "u2": (2.0, "y")}
+    place.destination.deliver(delivery(2, "replace", rows, {}, 2), quiet)
+    assert place.held() == rows
+    with psycopg.connect(address) as connection:
+        assert len(connection.execute("SELECT * FROM copy_of").fetchall()) == 2
+        connection.execute(f"SET ROLE {role}".encode())
+        assert connection.execute("SELECT user_id FROM people").fetchall() == [("u1",)]
+
+
+def test_a_table_that_is_told_other_columns_is_made_anew_where_that_opens_nothing(
+    postgres_server: "PostgresServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    address = postgres_server.database()
+    monkeypatch.setenv("TEST_DATABASE", address)
+    wide = postgres_place(address, "TEST_DATABASE", COLUMNS)
+    narrow = postgres_place(address, "TEST_DATABASE", COLUMNS[:1])
+    wide.destination.deliver(delivery(1, "replace", FIRST, {}, 8), quiet)
+    role = f"reader_{uuid4().hex[:8]}"
+    with psycopg.connect(address) as connection:
+        connection.execute(f"CREATE ROLE {role}".encode())
+        connection.execute(f"CREATE ROLE {role}_later".encode())
+        connection.execute(f"GRANT SELECT ON people TO {role}".encode())
+        later = f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}_later"
+        connection.execute(later.encode())
+    narrow.destination.deliver(delivery(2, "replace", FIRST, {}, 8), quiet)
+    assert set(narrow.held()["u1"]) == {0.25}
     with psycopg.connect(address) as connection:
         granted = connection.execute(
             "SELECT grantee FROM information_schema.role_table_grants "
             "WHERE table_name = 'people' AND privilege_type = 'SELECT'"
         ).fetchall()
-        assert {name for (name,) in granted} == {"tester", role, "PUBLIC"}
+        assert {name for (name,) in granted} == {"tester", role}
         connection.execute("CREATE VIEW copy_of AS SELECT user_id FROM people")
-    with pytest.raises(BadInputError, match="use `segments sync`"):
-        place.destination.deliver(delivery(3, "replace", FIRST, {}, 8), quiet)
-    assert set(place.held()) == {"u1"}
+    with pytest.raises(BadInputError, match="drop those first"):
+        wide.destination.deliver(delivery(3, "replace", FIRST, {}, 8), quiet)
+    with psycopg.connect(address) as connection:
+        connection.execute("DROP VIEW copy_of")
+        connection.execute("ALTER TABLE people ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(BadInputError, match="row security"):
+        wide.destination.deliver(delivery(3, "replace", FIRST, {}, 8), quiet)
+    narrow.destination.deliver(delivery(3, "replace", {"u1": (1.0, None)}, {}, 1), quiet)
+
+
+def test_names_that_postgresql_would_cut_are_refused() -> None:
+    rows = ProfileRows()
+    for table in ("x" * 64, "ü" * 32, "sentirec_deliveries", "some.", ""):
+        with pytest.raises(BadInputError, match="no name for a table"):
+            PostgresDestination(address_variable="A", table=table, rows=rows)
+
+
+def test_an_update_that_came_before_and_was_planned_anew_is_applied_once_more(
+    postgres_server: "PostgresServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = postgres_server.database()
+    monkeypatch.setenv("TEST_DATABASE", address)
+    place = postgres_place(address, "TEST_DATABASE", COLUMNS)
+    place.destination.deliver(delivery(1, "replace", FIRST, {}, 8), quiet)
+    new: dict[str, Row] = {"u8": (1.0, "x"), "u9": (1.0, "y")}
+    place.destination.deliver(delivery(2, "update", new, {}, 10), quiet)
+    gone: dict[str, Row] = {"u8": (1.0, "x")}
+    place.destination.deliver(delivery(3, "update", {"u9": (1.0, "y")}, gone, 9), quiet)
+    assert set(place.held()) == {*FIRST, "u9"}
+
+
+def test_a_delivery_is_known_again_by_its_key(place: Place) -> None:
+    one = delivery(1, "replace", FIRST, {}, 8)
+    is_silent = place.destination.has(one.key, "at-risk") is None
+    assert place.destination.has(one.key, "at-risk") in (None, False)
+    place.destination.deliver(one, quiet)
+    assert place.destination.has(one.key, "at-risk") is (None if is_silent else True)
+    assert place.destination.has("other", "at-risk") is (None if is_silent else False)
+
+
+def test_a_folder_is_of_one_destination_and_left_files_go(tmp_path: Path) -> None:
+    place = file_place(str(tmp_path / "out"), "csv", COLUMNS)
+    folder = tmp_path / "out" / "at-risk"
+    folder.mkdir(parents=True)
+    for name in ("000001-members.csv", "000001-members.csv.partial", "notes.txt"):
+        (folder / name).write_text("left")
+    place.destination.deliver(delivery(2, "replace", FIRST, {}, 8), quiet)
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"000002-members.csv", "000002-manifest.json", "notes.txt"}
+    with pytest.raises(BadInputError, match="a folder of its own"):
+        place.destination.deliver(delivery(1, "replace", FIRST, {}, 8), quiet)
+    assert place.held() == FIRST
 
 
 def test_a_destination_that_is_not_there_is_named(

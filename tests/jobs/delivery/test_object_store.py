@@ -11,7 +11,7 @@ from delivery_places import file_place
 from delivery_shop import CHANNEL, audience, delivering, store_of
 from moto.server import ThreadedMotoServer
 
-from jobs.delivery.run_delivery import Target
+from jobs.delivery.target import Target
 from jobs.errors import BadInputError, DeliveryError
 
 USERS = [f"user-{number:02d}" for number in range(6)]

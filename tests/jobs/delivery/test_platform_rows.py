@@ -6,15 +6,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from delivery_shop import audience, delivering, people
+from delivery_shop import audience, delivering, people, store_of, suppressed
 
 from features.errors import StoreError
 from features.personal import SealedUserWriter
 from features.pseudonyms import Pseudonyms, begin
 from features.store import Store
+from features.traces import find_traces
+from jobs.delivery.drafts import NO_ADDRESS
 from jobs.delivery.rows import GoogleRows, MetaRows, ProfileRows
-from jobs.delivery.run_delivery import NO_ADDRESS, Target
 from jobs.delivery.section import GoogleSection, MetaSection
+from jobs.delivery.target import Target
 from jobs.errors import BadInputError
 
 GOLDEN_EMAIL = "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"
@@ -39,6 +41,7 @@ PEOPLE = pl.concat(
     ]
 )
 IDS = PEOPLE["user_id"]
+PLAIN = {GOLDEN_EMAIL, hashlib.sha256(b"+16505551212").hexdigest(), "john_smith@gmail.com"}
 
 
 @pytest.fixture
@@ -139,3 +142,60 @@ def test_of_a_store_with_pseudonyms_addresses_and_ids_need_the_key(tmp_path: Pat
 def test_columns_that_no_profile_has_are_named(store: Store) -> None:
     with pytest.raises(StoreError, match="run `sentirec profiles`"):
         ProfileRows(columns=("num_orders",)).of(store, IDS, None)
+
+
+def test_a_changed_address_of_who_withdraws_is_taken_off_as_it_was_told(tmp_path: Path) -> None:
+    users = [f"user-{number}" for number in range(4)]
+    store = store_of(tmp_path, users)
+    made = GoogleSection.model_validate(
+        {"kind": "google", "channel": "email", "folder": str(tmp_path / "out")}
+    )
+    target = Target(
+        name="ads", destination=made.build("at-risk"), channel="email", min_size=1, is_contact=False
+    )
+    delivering(store).run(audience(users), target, "sync")
+    changed = people(["user-1"]).with_columns(email=pl.lit("new@example.com"))
+    store.upsert("users", changed, ["user_id"])
+
+    def withdraw(stage: str) -> None:
+        if stage == "ask for consent again":
+            store.append("suppressions", suppressed("user-1"))
+
+    delivering(store, on_stage=withdraw).run(audience(users), target, "sync")
+    removed = list((tmp_path / "out").rglob("*-removed.csv"))[-1].read_text()
+    assert hashlib.sha256(b"user-1@example.com").hexdigest() in removed
+    everything = "".join(file.read_text() for file in (tmp_path / "out").rglob("*.csv"))
+    assert hashlib.sha256(b"new@example.com").hexdigest() not in everything
+
+
+def test_an_address_that_a_suppressed_person_has_too_is_not_told(tmp_path: Path) -> None:
+    store = store_of(tmp_path, ["one", "twin", "other"])
+    both = people(["one", "twin"]).with_columns(email=pl.lit("shared@example.com"))
+    store.upsert("users", both, ["user_id"])
+    rows = GoogleRows().of(store, pl.Series(["one", "other", "twin"]), None)
+    assert rows["user_id"].to_list() == ["one", "other"], "the platform knows one address"
+    store.append("suppressions", suppressed("twin"))
+    rows = GoogleRows().of(store, pl.Series(["one", "other"]), None)
+    assert rows["user_id"].to_list() == ["other"]
+
+
+def test_a_store_with_pseudonyms_remembers_what_was_told_under_seal(tmp_path: Path) -> None:
+    store, pseudonyms = Store(tmp_path / "store"), Pseudonyms.of_secret(bytes(range(32)))
+    begin(store, pseudonyms)
+    writer = SealedUserWriter(store, pseudonyms)
+    writer.accept(PEOPLE.with_row_index("source_line"), PEOPLE.columns, is_stub=False)
+    writer.end_file()
+    stored = store.scan("users").collect()["user_id"].sort()
+    made = GoogleSection.model_validate(
+        {"kind": "google", "channel": "email", "folder": str(tmp_path / "out")}
+    )
+    target = Target(
+        name="ads", destination=made.build("at-risk"), channel="email", min_size=1, is_contact=False
+    )
+    hand_over = delivering(store, pseudonyms=pseudonyms)
+    hand_over.run(audience(stored.to_list()), target, "sync")
+    assert not any(trace.file.endswith(".parquet") for trace in find_traces(store.path(), PLAIN))
+    again = hand_over.run(audience(stored.to_list()), target, "sync")
+    assert again.delivery is None
+    third = hand_over.run(audience(stored.to_list()[:-1]), target, "sync")
+    assert third.delivery is None or third.delivery.operation == "update"
