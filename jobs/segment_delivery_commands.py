@@ -63,6 +63,8 @@ def export(
 
     Needs an API key with the scope `export` in SENTIREC_API_KEY.
     """
+    if (experiment is None) != (exposures is None):
+        raise BadInputError("--experiment and --exposures go together")
     opened = open_segments(definitions, store, config, as_of)
     _deliver(opened, segment, to, parameters, "export", experiment, exposures, Output(json))
 
@@ -124,8 +126,6 @@ def _deliver(
     from jobs.delivery.run_delivery import Audience, Delivering
     from jobs.whole_files import check_folder
 
-    if (experiment is None) != (exposures is None):
-        raise BadInputError("--experiment and --exposures go together")
     if exposures is not None:
         check_folder(exposures)
         if not opened.section.holdout.share:
