@@ -81,9 +81,11 @@ def sync(
 ) -> None:
     """Keep a list at a destination up with its segment: hand over who is new and who has left.
 
-    Who is new counts as contacted. Needs an API key with the scope `export` in SENTIREC_API_KEY.
+    Who is new counts as contacted; contacts of the segment itself do not count in its conditions,
+    or everybody would leave the list for being on it. Needs an API key with the scope `export` in
+    SENTIREC_API_KEY.
     """
-    opened = open_segments(definitions, store, config, as_of)
+    opened = replace(open_segments(definitions, store, config, as_of), uncounted=segment)
     _deliver(opened, segment, to, parameters, "sync", None, None, Output(json))
 
 
@@ -161,7 +163,9 @@ def _deliver(
 
 
 def _chosen(opened: "OpenedSegments", definition: Any) -> "Callable[[], pl.Series]":
-    return lambda: opened.select(definition).user_ids()
+    from jobs.segment_priority import members_by_priority
+
+    return lambda: members_by_priority(opened, definition)
 
 
 def _target(opened: "OpenedSegments", segment: str, to: str) -> "Target":

@@ -81,13 +81,17 @@ def signals_version(store: Store, settings: Config) -> str | None:
     return model_version(score_config(settings).scorer)
 
 
-def segment_tables(store: Store, *, version: str | None, as_of: datetime) -> SegmentTables:
+def segment_tables(
+    store: Store, *, version: str | None, as_of: datetime, uncounted: str | None = None
+) -> SegmentTables:
     """Open the tables that segments read.
 
     Args:
         store: Where they are.
         version: Model version of the signals; None where there are none.
         as_of: Nothing at or after it is read.
+        uncounted: Segment whose contacts are left out: who is on its list was written to by being
+            on it, and would leave it again for that.
 
     Raises:
         StoreError: A table is damaged.
@@ -96,6 +100,8 @@ def segment_tables(store: Store, *, version: str | None, as_of: datetime) -> Seg
     if version is not None:
         signals = store.scan("review_signals")
         frames["signals"] = signals.filter(pl.col("model_version") == version)
+    if uncounted is not None and "contacts" in frames:
+        frames["contacts"] = frames["contacts"].filter(pl.col("segment").ne_missing(uncounted))
     return SegmentTables(frames=frames, as_of=as_of)
 
 
@@ -106,6 +112,7 @@ def select_members(
     *,
     version: str | None,
     near: Callable[[SegmentTables], NearUsers] | None = None,
+    uncounted: str | None = None,
 ) -> Selection:
     """Ask a store who is in a segment.
 
@@ -115,12 +122,13 @@ def select_members(
         as_of: Nothing at or after it is read.
         version: Model version of the signals; see `signals_version`.
         near: Opens the two-tower space; None for the live bundle of the store.
+        uncounted: See `segment_tables`.
 
     Raises:
         SegmentError: A table or column that is needed is not there, or was made later.
         StoreError: A table is damaged.
     """
-    tables = segment_tables(store, version=version, as_of=as_of)
+    tables = segment_tables(store, version=version, as_of=as_of, uncounted=uncounted)
 
     def of_live_bundle(tables: SegmentTables) -> NearUsers:
         # Slow to import: only where a condition asks.

@@ -50,6 +50,7 @@ class OpenedSegments:
         definitions: Of all files.
         settings: The configuration.
         pseudonyms: Under which the store knows users; None for plain ids.
+        uncounted: Segment whose contacts no condition counts; None where all count.
     """
 
     store: "Store"
@@ -57,6 +58,7 @@ class OpenedSegments:
     definitions: "Definitions"
     settings: "Config"
     pseudonyms: "Pseudonyms | None"
+    uncounted: str | None = None
 
     @property
     def section(self) -> "SegmentsSection":
@@ -72,7 +74,13 @@ class OpenedSegments:
         from jobs.segment_members import select_members, signals_version
 
         version = signals_version(self.store, self.settings)
-        return select_members(self.store, definition, as_of or self.as_of, version=version)
+        return select_members(
+            self.store,
+            definition,
+            as_of or self.as_of,
+            version=version,
+            uncounted=self.uncounted,
+        )
 
     def admission_tables(self) -> "AdmissionTables":
         """Open what decides who may be written to."""

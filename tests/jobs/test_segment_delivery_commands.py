@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -39,6 +40,13 @@ SEGMENTS = """
 description = "[/dim] lives in Germany"
 where = { user = "country", equals = "DE" }
 """
+QUIET = """
+[segments.quiet]
+where = { all = [
+  { user = "country", equals = "DE" },
+  { contacts = "count", last_days = 14, equals = 0 },
+] }
+"""
 USERS = [f"user-{number:02d}" for number in range(20)]
 NOW = "2026-06-01"
 
@@ -62,8 +70,6 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def give_key(
     shop: Path, monkeypatch: pytest.MonkeyPatch, scope: str, *, name: str = "somebody"
 ) -> None:
-    from datetime import UTC, datetime
-
     kept, key = new_key(frozenset({scope}), now=datetime.now(UTC), name=name)  # type: ignore[arg-type]
     write_keys(shop / "store" / "api_keys.json", [kept])
     monkeypatch.setenv(KEY_VARIABLE, key)
@@ -108,6 +114,35 @@ def test_a_list_is_exported_kept_up_and_written_down(shop: Path) -> None:
     log.write_bytes(log.read_bytes().replace(b"kept-up", b"kept-on", 1))
     assert call("verify-log").exit_code == 1
     assert call("export", "germans", "--to", "files", "--as-of", NOW).exit_code == 1
+
+
+def test_nobody_leaves_a_list_for_being_on_it(shop: Path) -> None:
+    store = Store(shop / "store")
+    (shop / "segments.toml").write_text(QUIET)
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    arguments = ("sync", "quiet", "--to", "files", "--as-of", later)
+    assert call(*arguments).exit_code == 0
+    assert store.scan("contacts").collect()["segment"].unique().to_list() == ["quiet"]
+    assert "nothing has changed" in call(*arguments).output
+    written = store.scan("contacts").with_columns(
+        contact_id="other " + pl.col("contact_id"), segment=pl.lit("news")
+    )
+    store.append("contacts", written.head(2).collect())
+    assert call(*arguments, "--json", "told.json").exit_code == 0
+    delivery = told(shop)["delivery"]
+    assert isinstance(delivery, dict)
+    assert (delivery["added"], delivery["removed"]) == (0, 2), "whom others wrote to leaves"
+
+
+def test_who_is_in_a_more_important_segment_is_left_to_it(shop: Path) -> None:
+    everybody = '[segments.everybody]\nwhere = { user = "country", in = ["DE", "FR"] }\n'
+    (shop / "segments.toml").write_text(SEGMENTS + everybody)
+    config = shop / "sentirec.toml"
+    ranked = 'min_size = 3\npriority = ["germans", "everybody"]'
+    config.write_text(config.read_text().replace("min_size = 3", ranked))
+    assert call("sync", "everybody", "--to", "files", "--as-of", NOW).exit_code == 0
+    (file,) = (shop / "out" / "everybody").glob("*.csv")
+    assert set(pl.read_csv(file)["user_id"]) <= set(USERS[15:])
 
 
 def test_an_export_needs_a_key_with_the_scope(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
