@@ -178,7 +178,8 @@ def _in_a_process(name: str, folder: Path) -> dict[str, Any]:
 def _selection(folder: Path) -> Any:
     from jobs.config import Config
     from jobs.segment_members import select_members, signals_version
-    from recsys.segments.definition import Definitions, parse_segments
+    from recsys.segments.definition import Definitions
+    from recsys.segments.definition_files import parse_segments
 
     store = Store(folder)
     definition = Definitions(parse_segments(SEGMENT, source="twelve.toml")).definition("twelve")

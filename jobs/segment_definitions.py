@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.errors import BadInputError
-from recsys.segments.definition import Definitions, SegmentText, library, parse_segments
+from recsys.segments.definition import Definitions
+from recsys.segments.definition_files import SegmentText, library, parse_segments
 
 DEFAULT_FOLDER = Path("segments")
 _SUFFIXES = (".toml", ".yaml", ".yml")

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from recsys.errors import SegmentError
-from recsys.segments.conditions import Comparison
+from recsys.segments.comparison import Comparison
 
 _LISTS = "lists of texts"
 

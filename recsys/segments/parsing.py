@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from recsys.errors import SegmentError
+from recsys.segments.comparison import COMPARISONS, Comparison
 from recsys.segments.conditions import (
-    COMPARISONS,
     All,
     Any_,
     Audience,
     Compare,
-    Comparison,
     Condition,
     Lookalike,
     Not,
@@ -25,12 +24,13 @@ from recsys.segments.conditions import (
     Step,
 )
 from recsys.segments.hints import nearest
+from recsys.segments.limits import MOST_CONDITIONS, MOST_DEEP, Limits
+from recsys.segments.parts import Part
 from recsys.segments.values import (
     AspectValue,
     ContactsValue,
     EventsValue,
     OutcomeValue,
-    Part,
     ProfileValue,
     ReviewsValue,
     UserValue,
@@ -50,31 +50,7 @@ _OTHERS = ("all", "any", "not", "segment", "sequence", "rank", "lookalike", "aud
 KINDS = (*_OTHERS, *_VALUES)
 # A review condition may say of which aspect, and a contact of which segment.
 _MORE_THAN_A_KIND = {"reviews": {"aspect"}, "contacts": {"segment"}}
-MOST_DEEP = 50
-MOST_CONDITIONS = 1000
 AnyPart = TypeVar("AnyPart", bound=Part)
-
-
-class Limits:
-    """How much a definition may ask: one count over all that it extends and refers to.
-
-    Args:
-        depth: How many conditions and segments hold what is parsed.
-        count: Of the conditions so far; shared by what is deeper.
-    """
-
-    def __init__(self, depth: int = 0, count: list[int] | None = None) -> None:
-        self._depth = depth
-        self._count = [0] if count is None else count
-
-    def deeper(self, levels: int = 1) -> "Limits":
-        """Return the limits of what is held by what is parsed."""
-        return Limits(self._depth + levels, self._count)
-
-    def are_passed(self, depth: int) -> bool:
-        """Count one more condition, so deep, and tell whether that is too much."""
-        self._count[0] += 1
-        return self._depth + depth > MOST_DEEP or self._count[0] > MOST_CONDITIONS
 
 
 Reference = Callable[[str, str, Limits], Condition]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from recsys.segments.conditions import Rank
-from recsys.segments.values import shown
+from recsys.segments.parts import shown
 
 
 @dataclass(frozen=True, kw_only=True)

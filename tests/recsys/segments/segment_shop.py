@@ -10,7 +10,8 @@ from features.schema import TABLES
 from recsys.segments.compiled import Compiled
 from recsys.segments.compiling import compile_condition
 from recsys.segments.conditions import Condition
-from recsys.segments.definition import Definitions, SegmentText
+from recsys.segments.definition import Definitions
+from recsys.segments.definition_files import SegmentText
 from recsys.segments.selecting import evaluated, members
 from recsys.segments.tables import SegmentTables
 

@@ -31,7 +31,7 @@ _COLUMNS: dict[Any, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
 
 
 @pytest.mark.parametrize("dtype", list(_COLUMNS), ids=str)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_in_is_the_or_of_equals(dtype: Any, data: st.DataObject) -> None:
     held, asked = _COLUMNS[dtype]

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from recsys.errors import SegmentError
-from recsys.segments.definition import Definitions, library, parse_segments
+from recsys.segments.definition import Definitions
+from recsys.segments.definition_files import library, parse_segments
 from recsys.segments.reading import tables_read
 
 TOML = """

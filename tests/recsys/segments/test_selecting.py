@@ -22,7 +22,8 @@ from segment_shop import (
 
 from recsys.errors import SegmentError
 from recsys.segments.compiling import compile_condition
-from recsys.segments.definition import Definitions, library
+from recsys.segments.definition import Definitions
+from recsys.segments.definition_files import library
 from recsys.segments.selecting import members
 from recsys.segments.tables import SegmentTables
 
