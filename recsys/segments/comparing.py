@@ -88,7 +88,9 @@ def _comparable(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Date:
         return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
-        return value.dt.replace_time_zone("UTC")
+        return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if isinstance(dtype, pl.Datetime) and dtype != pl.Datetime("us", "UTC"):
+        return value.dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))
     return value
 
 

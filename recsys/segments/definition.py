@@ -25,7 +25,6 @@ from recsys.segments.definition_files import SegmentText, check_keys
 from recsys.segments.hints import nearest
 from recsys.segments.limits import MOST_DEEP, Limits
 from recsys.segments.parsing import ConditionParser
-from recsys.segments.parts import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +180,10 @@ def _like(text: SegmentText, name: str, value: Any, default: Any) -> Any:
         number = float(value)
         if not isfinite(number):
             raise ValueError("no finite number")
-        # A number of users is whole, where the default is.
-        return plain(number) if isinstance(default, int) else number
+        if isinstance(default, int) and number.is_integer():
+            # A number of users is whole. By way of a fraction it would lose its last digits.
+            return int(value) if value.strip().lstrip("+-").isdecimal() else int(number)
+        return number
     except (KeyError, ValueError) as error:
         kind = "true or false" if isinstance(default, bool) else "a number"
         raise SegmentError(

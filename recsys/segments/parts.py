@@ -94,6 +94,8 @@ def shown(value: Any) -> str:
     """Return a plain value in words."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 1_000_000 else str(value)
+    if isinstance(value, float):
         return f"{value:g}" if abs(value) < 1e6 else f"{value:,.0f}"
     return value.isoformat() if isinstance(value, datetime) else repr(value)

@@ -27,6 +27,8 @@ _COLUMNS: dict[Any, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
     pl.Date: (st.sampled_from([date(2026, 1, 1), date(2026, 1, 2)]), _TIMES),
     pl.Datetime("us"): (st.sampled_from([datetime(2026, 1, 1), datetime(2026, 1, 2)]), _TIMES),
     pl.Datetime("ms", "UTC"): (_TIMES, _TIMES),
+    pl.Datetime("ns", "Europe/Berlin"): (_TIMES, _TIMES),
+    pl.Decimal(10, 2): (st.integers(-2, 3), st.sampled_from([0, 1, 2.5, -1.0])),
 }
 
 

@@ -123,6 +123,8 @@ def test_a_default_and_the_same_value_set_have_one_version() -> None:
 
     assert _version(text) == _version(text, x="1") == _version(text, x="1.0") == _version(text, x=1)
     assert _version(text, x="1.5") != _version(text)
+    asked = _definitions(text).definition("unhappy", {"x": "-9007199254740993"}).parameters
+    assert asked == {"x": -9007199254740993}
 
 
 def test_a_number_of_users_can_be_set() -> None:
