@@ -4,6 +4,7 @@ Where a user is in several segments, `[segments] priority` says which one they b
 that they are in. Segments that it does not name take nobody from others, and nobody from them.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -40,7 +41,9 @@ def members_by_priority(opened: "OpenedSegments", definition: "Definition") -> p
         if name not in opened.definitions.names():
             hint = nearest(name, opened.definitions.names())
             raise BadInputError(f"[segments] priority: there is no segment {name}{hint}")
-        earlier.append(opened.select(opened.definitions.definition(name)).lazy())
+        # As its own list would be chosen: whoever that does not take is not taken from this one.
+        own = opened if opened.uncounted is None else replace(opened, uncounted=name)
+        earlier.append(own.select(opened.definitions.definition(name)).lazy())
     return in_none_of(members, earlier).collect(engine="streaming")["user_id"].sort()
 
 

@@ -1,6 +1,7 @@
 """`sentirec segments` over a small shop, as marketers see it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,34 @@ def test_a_user_is_left_to_the_first_segment_they_are_in(shop: Store) -> None:
     # What an earlier segment needs has to be there: else nobody could tell whose a user is.
     with pytest.raises(SegmentError, match="run `sentirec outcomes` first"):
         chosen("buyers", '[segments]\npriority = ["at-risk-high-value", "buyers"]\n')
+
+
+def test_a_list_that_is_kept_up_is_left_what_the_one_before_does_not_take(shop: Store) -> None:
+    """Contacts by a list itself count in no condition of it, and do in those of another."""
+    own = Path(shop.root).parent / "own.toml"
+    quiet = '[segments.quiet]\nwhere = { contacts = "count", last_days = 14, equals = 0 }\n'
+    own.write_text(DEFINITIONS + quiet)
+    written_to = shop.scan("contacts").collect().clear()
+    for number, (user, segment) in enumerate([("u06", "buyers"), ("u08", "quiet")]):
+        row = {
+            "contact_id": f"c{number}",
+            "user_id": user,
+            "channel": "email",
+            "segment": segment,
+            "contacted_at": NOW - timedelta(days=2),
+        }
+        written_to = written_to.vstack(pl.DataFrame([row], schema=written_to.schema))
+    shop.append("contacts", written_to)
+    config = Path(_config(shop, '[segments]\npriority = ["quiet", "buyers"]\n')[1])
+    opened = open_segments([own], shop.root, config, None)
+
+    def chosen(name: str) -> list[str]:
+        asked = replace(opened, uncounted=name)
+        return members_by_priority(asked, opened.definitions.definition(name)).to_list()
+
+    # u02 was written to by somebody else.
+    assert chosen("buyers") == ["u02", "u06"]
+    assert sorted(chosen("quiet") + chosen("buyers")) == [f"u{n:02d}" for n in range(100)]
 
 
 ODD = """
