@@ -1,5 +1,6 @@
 """The pages of trends and of needs, and the same as JSON. No script, no network."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +34,7 @@ def trend_json(found: TrendReport) -> dict[str, Any]:
 def trend_report(found: TrendReport) -> str:
     """Return the page as HTML."""
     trends = found.trends
+    titles = dict(found.items.drop_nulls("title").iter_rows())
     parts = [
         "<main><h1>What rises and what falls</h1>",
         f"<p class=dim>The last {trends.recent_days} days against the {trends.before_days} before, "
@@ -42,7 +44,10 @@ def trend_report(found: TrendReport) -> str:
         "<h2>Spoken of differently</h2>",
         "<p>Mean polarity of the last 28 days less that of the 112 before; q counts how many were "
         "compared.</p>",
-        *(_change_table(name, frame) for name, frame in found.changes.items()),
+        *(
+            _change_table(name, frame, titles if name == "item" else {})
+            for name, frame in found.changes.items()
+        ),
         "<h2>The next weeks</h2>",
         "<p>Two ways were tried on the past: exponential smoothing, and what was a season ago. The "
         "better one is told. MASE is the mean absolute error over that of the last season one step "
@@ -160,14 +165,14 @@ def _bought_rows(frame: pl.DataFrame) -> list[tuple[str, ...]]:
     ]
 
 
-def _change_table(name: str, frame: pl.DataFrame) -> str:
+def _change_table(name: str, frame: pl.DataFrame, titles: Mapping[str, str]) -> str:
     if frame.is_empty():
         return f"<p>No {text(name)} has enough reviews in both times.</p>"
     ends = pl.concat([frame.head(_SHOWN // 2), frame.tail(_SHOWN // 2)])
     ends = ends.unique("key", maintain_order=True)
     rows = [
         (
-            row["key"],
+            titles.get(row["key"], row["key"]),
             f"{row['num_recent']:,} / {row['num_before']:,}",
             f"{row['before']:+.2f}",
             f"{row['recent']:+.2f}",
