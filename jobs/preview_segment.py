@@ -12,7 +12,7 @@ from jobs.segment_members import Selection
 from recsys.errors import SegmentError
 from recsys.segments.admission import Admission, AdmissionTables, admit, narrowed
 from recsys.segments.holdout import held_out
-from recsys.segments.profiling import Spread, features_of, spreads, spreads_of_everybody
+from recsys.segments.profiling import Spread, features_and_everybody, spreads
 from recsys.segments.section import SegmentsSection
 
 _SHOWN = (
@@ -96,11 +96,10 @@ def preview_segment(
     allowed = {name: admitted(selection, admission, section, users, name) for name in channels}
     of_members, of_everybody, shown, notes = {}, {}, [], []
     try:
-        of_everybody = spreads_of_everybody(tables)
+        features, of_everybody = features_and_everybody(tables, users)
         if len(users) < section.min_size:
             notes.append(_too_few(len(users), "match", section))
         else:
-            features = features_of(tables, users)
             of_members = spreads(features)
             features = _of_any(features, allowed)
             if sample and len(features) < section.min_size:

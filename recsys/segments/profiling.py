@@ -1,6 +1,5 @@
 """What the users of a segment are like, against everybody."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -20,6 +19,7 @@ KEY_FEATURES = {
 }
 _QUANTILES = (0.25, 0.5, 0.75)
 _LEAST_SAMPLE = 1_000_000
+_ROW = "_row"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,39 +37,56 @@ class Spread:
     quartiles: tuple[float | None, float | None, float | None]
 
 
-def features_of(tables: SegmentTables, users: pl.Series) -> pl.DataFrame:
-    """Return `user_id` and the key features of some users, of the tables that are there.
+def features_and_everybody(
+    tables: SegmentTables, users: pl.Series
+) -> tuple[pl.DataFrame, dict[str, Spread]]:
+    """Return the key features of some users, and how they are spread over everybody.
+
+    Each table is read once for both. Of more than two million users every so manieth in the order
+    of the table counts for everybody, at least a million of them.
+
+    Args:
+        tables: As of a moment.
+        users: Ids, each once.
+
+    Returns:
+        `user_id` and the features of the tables that are there, parallel to `users`; and spreads.
 
     Raises:
         SegmentError: A table was made later than the moment that is asked about.
     """
-    found = users.rename("user_id").to_frame()
+    found, of_everybody = users.rename("user_id").to_frame(), {}
     for frame, names in _of_everybody(tables):
-        rows = frame.select("user_id", *names).join(found.lazy(), on="user_id", how="semi")
-        found = found.join(rows.collect(engine="streaming"), on="user_id", how="left")
-    return found
+        num = frame.select(pl.len()).collect(engine="streaming").item()
+        is_counted = pl.col(_ROW) % max(1, num // _LEAST_SAMPLE) == 0
+        is_asked = pl.col("user_id").is_in(users.implode())
+        rows = frame.select("user_id", *names).with_row_index(_ROW).filter(is_counted | is_asked)
+        # At most two million rows, and the users: quantiles are quicker of what is in memory.
+        held = rows.collect(engine="streaming")
+        of_everybody |= spreads(held.filter(is_counted).drop(_ROW))
+        found = found.join(held.drop(_ROW), on="user_id", how="left", maintain_order="left")
+    return found, of_everybody
 
 
 def spreads(features: pl.DataFrame) -> dict[str, Spread]:
-    """Return how each feature is spread over users; see `features_of`."""
-    names = [name for name in features.columns if name != "user_id"]
-    return _spreads(features.lazy(), names, every=1)
+    """Return how each feature is spread over users.
 
-
-def spreads_of_everybody(tables: SegmentTables) -> dict[str, Spread]:
-    """Return how key features are spread over everybody.
-
-    Of more than two million users every so manieth in the order of the table counts, at least a
-    million of them.
-
-    Raises:
-        SegmentError: A table was made later than the moment that is asked about.
+    Args:
+        features: `user_id` and numbers.
     """
-    found = {}
-    for frame, names in _of_everybody(tables):
-        num = frame.select(pl.len()).collect(engine="streaming").item()
-        found |= _spreads(frame, names, every=max(1, num // _LEAST_SAMPLE))
-    return found
+    names = [name for name in features.columns if name != "user_id"]
+    values = features.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names)
+    known, mean = pl.all().count().name.suffix(" known"), pl.all().mean().name.suffix(" mean")
+    quartiles = [pl.all().quantile(q, "nearest").name.suffix(f" {q}") for q in _QUANTILES]
+    told = values.select(known, mean, *quartiles, num=pl.len()).row(0, named=True)
+    return {
+        name: Spread(
+            known=told[f"{name} known"] / max(1, told["num"]),
+            mean=told[f"{name} mean"],
+            quartiles=(told[f"{name} 0.25"], told[f"{name} 0.5"], told[f"{name} 0.75"]),
+        )
+        for name in names
+    }
 
 
 def _of_everybody(tables: SegmentTables) -> list[tuple[pl.LazyFrame, list[str]]]:
@@ -81,21 +98,3 @@ def _of_everybody(tables: SegmentTables) -> list[tuple[pl.LazyFrame, list[str]]]
             known = frame.collect_schema().names()
             found.append((frame, [name for name in features if name in known]))
     return found
-
-
-def _spreads(frame: pl.LazyFrame, names: Sequence[str], *, every: int) -> dict[str, Spread]:
-    values = frame.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names)
-    some = values if every == 1 else values.gather_every(every)
-    known, mean = pl.all().count().name.suffix(" known"), pl.all().mean().name.suffix(" mean")
-    quartiles = [pl.all().quantile(q, "nearest").name.suffix(f" {q}") for q in _QUANTILES]
-    # At most two million rows: quantiles are quicker of what is in memory.
-    held = some.collect(engine="streaming")
-    told = held.select(known, mean, *quartiles, num=pl.len()).row(0, named=True)
-    return {
-        name: Spread(
-            known=told[f"{name} known"] / max(1, told["num"]),
-            mean=told[f"{name} mean"],
-            quartiles=(told[f"{name} 0.25"], told[f"{name} 0.5"], told[f"{name} 0.75"]),
-        )
-        for name in names
-    }
