@@ -1,12 +1,13 @@
 """`sentirec alerts`: what goes wrong with items, brands and categories, and who has seen it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.errors import BadInputError
-from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption
+from jobs.options import AsOfOption, ConfigOption, JsonOption, StoreOption, parse_moment
 from jobs.output import Output
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ def detect(
     from jobs.detect_alerts import detect_in, load_tables
     from jobs.stage_commands import load_settings, open_scored
 
-    output = Output(json)
+    output, asked = Output(json), parse_moment(as_of)
+    if asked is not None and asked > datetime.now(UTC):
+        raise BadInputError(f"--as-of {as_of} is not over yet: later days could not be looked at")
+    if asked is not None and asked != asked.replace(hour=0, minute=0, second=0, microsecond=0):
+        raise BadInputError(f"--as-of {as_of} is within a day: whole days are looked at")
     opened, version, moment, _ = open_scored(store, config, as_of)
     section = load_settings(config).alerts
     with opened.lock(LOCK):

@@ -1,14 +1,16 @@
 """The section `[alerts]` of the configuration file: what is looked for, and who is told."""
 
+import ipaddress
 import os
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recsys.alerts.config import AlertConfig
 
 SECRET_VARIABLE = "SENTIREC_ALERTS_SECRET"
 PASSWORD_VARIABLE = "SENTIREC_SMTP_PASSWORD"
+_Address = Annotated[str, Field(pattern=r"^[!-?A-~]+@[!-?A-~]+$")]
 _Names = Annotated[list[str], Field(max_length=100)]
 
 
@@ -25,6 +27,13 @@ class WebhookSection(_Closed):
     networks: _Names = []
     """Networks that are not public and allowed nevertheless."""
 
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
+
     @property
     def secret(self) -> str | None:
         """Of the environment."""
@@ -36,8 +45,8 @@ class MailSection(_Closed):
 
     host: str = Field(min_length=1)
     port: int = Field(default=587, ge=1, le=65535)
-    sender: str = Field(pattern=r"^[^\s@]+@[^\s@]+$")
-    to: list[str] = Field(min_length=1, max_length=100)
+    sender: _Address
+    to: list[_Address] = Field(min_length=1, max_length=100)
     user: str | None = None
     starttls: bool = True
     """Off only for a server on this machine."""

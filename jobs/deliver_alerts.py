@@ -68,11 +68,14 @@ def deliver(store: Store, sinks: Mapping[str, Send], *, with_quotes: bool) -> De
         tries = {row[:3]: row[4] for row in known.iter_rows()}
         alerts = read_alerts(store)
         quotes = read_table(store, "alert_quotes")
-        num_sent, errors = 0, []
+        num_sent, errors, down = 0, [], set[str]()
         for change in changes.iter_rows(named=True):
+            if change["alert_id"] not in alerts:
+                # A run was killed before it wrote the alert; a later one opened another.
+                continue
             for name, send in sinks.items():
                 place = (change["alert_id"], change["number"], name)
-                if place in sent:
+                if place in sent or name in down:
                     continue
                 message = message_of(
                     alerts[change["alert_id"]], change, quotes if with_quotes else None
@@ -80,7 +83,9 @@ def deliver(store: Store, sinks: Mapping[str, Send], *, with_quotes: bool) -> De
                 error = _try(send, message, f"{change['alert_id']}-{change['number']}")
                 _note(store, place, tries.get(place, 0) + 1, error)
                 num_sent += error is None
-                errors += [] if error is None else [f"{name}: {error}"]
+                if error is not None:
+                    errors.append(f"{name}: {error}")
+                    down.add(name)
     return Deliveries(sent=num_sent, failed=len(errors), errors=sorted(set(errors)))
 
 
@@ -117,7 +122,7 @@ def append_line(path: Path, message: Message, key: str) -> None:
             file.seek(0)
             content = file.read()
             # A line that a kill cut off has no end: what follows begins a new one.
-            if any(_key_of(known) == key for known in content.splitlines()):
+            if any(_key_of(known) == key for known in content.split("\n")):
                 return
             file.write(("" if not content or content.endswith("\n") else "\n") + line + "\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -165,9 +170,13 @@ def send_mail(section: MailSection, message: Message, key: str) -> None:
                 server.starttls(context=ssl.create_default_context())
             if section.user is not None:
                 server.login(section.user, section.password or "")
-            server.send_message(mail)
-    except (OSError, smtplib.SMTPException) as error:
+            refused = server.send_message(mail)
+    except (OSError, ValueError, smtplib.SMTPException) as error:
         raise DeliveryError(f"{section.host}:{section.port} did not take it: {error}") from error
+    if refused:
+        raise DeliveryError(
+            f"{section.host}:{section.port} did not take it for {', '.join(refused)}"
+        )
 
 
 def mail_text(message: Message) -> str:

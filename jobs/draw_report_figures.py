@@ -40,7 +40,9 @@ def draw_intervals(
     axes.plot(value, place, "o", color=_COLOURS[0], markersize=5)
     if at is not None:
         axes.axvline(at, color=_INK, linewidth=1, linestyle=":")
-    axes.set_yticks(place, [_short(name, row) for row, name in enumerate(names, 1)])
+    # Names are what people wrote: a dollar is a dollar, no formula.
+    labels = [_short(name, row) for row, name in enumerate(names, 1)]
+    axes.set_yticks(place, labels, parse_math=False)
     axes.set(xlabel=label)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -69,7 +71,8 @@ def draw_lines(
             axes.fill_between(np.array(time), low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set(ylabel=label)
     if len(lines) > 1:
-        axes.legend(frameon=False, fontsize="small")
+        for told in axes.legend(frameon=False, fontsize="small").get_texts():
+            told.set_parse_math(False)
     axes.tick_params(axis="x", labelrotation=30)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -104,4 +107,6 @@ def is_drawable(name: str) -> bool:
 def _short(name: str, row: int) -> str:
     if not is_drawable(name):
         return f"row {row}"
-    return name if len(name) <= 28 else f"{name[:27]}…"
+    # Legends leave out what begins with an underscore.
+    shown = f" {name}" if name.startswith("_") else name
+    return shown if len(shown) <= 28 else f"{shown[:27]}…"

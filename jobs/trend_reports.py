@@ -19,8 +19,8 @@ from recsys.opinion_changes import opinion_changes
 from recsys.trends import Trends, item_trends
 from recsys.world import ShopTables
 
-DEMAND = ForecastConfig(horizon=28, season=7, origins=4)
-SENTIMENT = ForecastConfig(horizon=4, season=1, origins=4)
+DEMAND = ForecastConfig(horizon=28, season=7, origins=4, least=0.0)
+SENTIMENT = ForecastConfig(horizon=4, season=1, origins=4, least=-1.0, most=1.0)
 _MOST_CATEGORIES = 6
 # A week without a review takes over what was said before; too many such weeks say nothing.
 _MOST_EMPTY_WEEKS = 0.2

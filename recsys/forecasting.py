@@ -33,12 +33,16 @@ class ForecastConfig:
         season: Steps of a season; 1 for none.
         origins: From how many times in the past it is tried, a horizon apart.
         coverage: Of prediction intervals, within (0, 1).
+        least: No value can be below it, and no forecast is, in trials either; None for any.
+        most: The same above.
     """
 
     horizon: int = 28
     season: int = 7
     origins: int = 4
     coverage: float = 0.9
+    least: float | None = None
+    most: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -119,7 +123,7 @@ def seasonal_naive(values_T: np.ndarray, config: ForecastConfig) -> Path:
     residual = values_T[season:] - values_T[:-season]
     deviation = np.sqrt(np.mean(residual**2)) * np.sqrt(steps // season + 1)
     reach = norm.ppf(0.5 + config.coverage / 2) * deviation
-    return Path(mean=mean, low=mean - reach, high=mean + reach)
+    return _within(Path(mean=mean, low=mean - reach, high=mean + reach), config)
 
 
 def smoothed(values_T: np.ndarray, config: ForecastConfig) -> Path:
@@ -149,6 +153,16 @@ def smoothed(values_T: np.ndarray, config: ForecastConfig) -> Path:
     frame = told.summary_frame(alpha=1 - config.coverage)
     columns = (frame[name].to_numpy() for name in ("mean", "pi_lower", "pi_upper"))
     mean, low, high = columns
+    return _within(Path(mean=mean, low=low, high=high), config)
+
+
+def _within(path: Path, config: ForecastConfig) -> Path:
+    """Keep a forecast within what values can be."""
+    if config.least is None and config.most is None:
+        return path
+    mean, low, high = (
+        np.clip(part, config.least, config.most) for part in (path.mean, path.low, path.high)
+    )
     return Path(mean=mean, low=low, high=high)
 
 

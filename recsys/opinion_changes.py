@@ -2,11 +2,11 @@
 
 import numpy as np
 import polars as pl
+from scipy.stats import t as student_t
 from scipy.stats import ttest_ind_from_stats
 
 from recsys.abtest.multiplicity import adjusted
 
-_Z = 1.959964
 CHANGES_SCHEMA = pl.Schema(
     {
         "key": pl.String(),
@@ -57,7 +57,11 @@ def opinion_changes(
     tested = ttest_ind_from_stats(
         means[0], spread[0], counts[0], means[1], spread[1], counts[1], equal_var=False
     )
-    reach = _Z * np.sqrt(spread[0] ** 2 / counts[0] + spread[1] ** 2 / counts[1])
+    errors = [deviation**2 / count for deviation, count in zip(spread, counts, strict=True)]
+    # Degrees of freedom by Welch and Satterthwaite.
+    parts = [error**2 / (count - 1) for error, count in zip(errors, counts, strict=True)]
+    degrees = (errors[0] + errors[1]) ** 2 / (parts[0] + parts[1])
+    reach = student_t.ppf(0.975, degrees) * np.sqrt(errors[0] + errors[1])
     change = means[0] - means[1]
     return (
         sums.with_columns(

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import smtplib
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from features.store import Store
 from jobs.alerts_section import AlertsSection, MailSection, WebhookSection
 from jobs.alerts_tables import read_table
 from jobs.deliver_alerts import append_line, deliver, sinks_of
+from jobs.errors import DeliveryError
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
@@ -194,3 +196,54 @@ def test_a_line_is_added_once_also_after_a_cut(tmp_path: Path) -> None:
 def test_mail_goes_without_tls_to_this_machine_only() -> None:
     with pytest.raises(ValidationError, match="leave starttls on"):
         MailSection(host="mail.example.com", sender="a@b.c", to=["a@b.c"], starttls=False)
+
+
+def test_a_sink_that_is_down_is_asked_once_a_run_and_hears_things_in_order(store: Store) -> None:
+    name = store.scan("alerts").collect()["alert_id"][0]
+    _change(store, name, 1, "acknowledged")
+    _change(store, "never-written", 0, "open")
+    asked: list[str] = []
+    is_down = True
+
+    def send(message: dict[str, object], key: str) -> None:
+        asked.append(key)
+        if is_down:
+            raise DeliveryError("nobody there")
+
+    assert deliver(store, {"hook": send}, with_quotes=False).failed == 1
+    assert asked == [f"{name}-0"]
+    is_down = False
+    told = deliver(store, {"hook": send}, with_quotes=False)
+    assert (told.sent, told.failed) == (2, 0)
+    assert asked[1:] == [f"{name}-0", f"{name}-1"], "what no alert stands for is told to nobody"
+
+
+def test_mail_that_a_recipient_does_not_get_is_not_counted_as_sent(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    section = MailSection(
+        host="localhost", sender="a@b.c", to=["one@b.c", "two@b.c"], starttls=False
+    )
+    monkeypatch.setattr(smtplib.SMTP, "connect", lambda *_: (220, b""))
+    refused = {"two@b.c": (550, b"no such user")}
+    monkeypatch.setattr(smtplib.SMTP, "send_message", lambda *_: refused)
+    monkeypatch.setattr(smtplib.SMTP, "quit", lambda *_: (221, b""))
+    sinks = sinks_of(AlertsSection(mail=section))
+    told = deliver(store, sinks, with_quotes=False)
+    assert told.sent == 0
+    assert "two@b.c" in told.errors[0]
+
+
+def test_a_line_whose_quote_has_odd_line_ends_is_added_once(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    for _ in range(2):
+        append_line(path, {"quote": "a\u2028b\u0085c"}, "key")
+    assert len(path.read_text().split("\n")) == 2
+
+
+@pytest.mark.parametrize("to", ["nonsense", "a@b.c\nBcc: z@z", "é@b.c"])
+def test_what_is_no_address_is_refused_at_once(to: str) -> None:
+    with pytest.raises(ValidationError):
+        MailSection(host="localhost", sender="a@b.c", to=[to])
+    with pytest.raises(ValidationError):
+        WebhookSection(url="https://a.example", hosts=[], networks=[to])

@@ -1,5 +1,6 @@
 """Pages of satisfaction, brands, trends and needs: self-contained, and the same as their JSON."""
 
+import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 from alerts_shop import BROKEN, BROKEN_DAY, START, make_store
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.store import Store
 from jobs.cli import app
+from jobs.draw_report_figures import draw_intervals, draw_lines
 from jobs.errors import BadInputError
 from jobs.trend_reports import NeedsReport
 from jobs.write_trend_reports import needs_json, needs_report
@@ -151,3 +155,35 @@ def test_changes_of_opinion_are_those_of_the_windows() -> None:
     assert found["q_value"][1] > 0.05
     assert found["low"][1] < 0 < found["high"][1]
     assert opinion_changes(felt.filter(pl.col("key") == BROKEN)).is_empty()
+
+
+def test_intervals_of_few_opinions_hold_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(3)
+    keys, windows = 800, np.repeat([5, 40], 5)
+    felt = pl.DataFrame(
+        {
+            "key": np.repeat([f"k{n}" for n in range(keys)], 10),
+            "polarity": rng.normal(0, 0.3, 10 * keys),
+            "event_time": [datetime(2026, 6, 1) - timedelta(days=int(d)) for d in windows] * keys,
+        }
+    )
+    newest = felt.head(1).with_columns(key=pl.lit("last"), event_time=pl.lit(datetime(2026, 6, 1)))
+    found = opinion_changes(pl.concat([felt, newest]))
+    held = ((found["low"] <= 0) & (found["high"] >= 0)).mean()
+    assert isinstance(held, float)
+    error = np.sqrt(0.95 * 0.05 / keys)
+    assert abs(held - 0.95) < 3 * error + 0.01
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4))
+def test_any_name_can_be_drawn(names: list[str]) -> None:
+    dollars = [*names, "$x_$ cheaper", "A$$P ^{", "_secret"]
+    ones = [1.0] * len(dollars)
+    rows = draw_intervals(dollars, ones, ones, ones, label="x")
+    now = datetime(2026, 1, 1)
+    lines = draw_lines([(name, [now], [1.0], None, None) for name in dollars[-3:]], label="y")
+    for figure in (rows, lines):
+        figure.savefig(io.BytesIO(), format="svg")
+    legend = lines.axes[0].get_legend()
+    assert legend is not None
+    assert len(legend.get_texts()) == 3

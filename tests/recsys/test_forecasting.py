@@ -1,5 +1,7 @@
 """Forecasts tell the better of two ways, with intervals that hold about as often as they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,13 @@ def test_too_short_a_past_is_refused() -> None:
         forecast_series(np.zeros(62), CONFIG)
     with pytest.raises(ValueError, match="coverage"):
         ForecastConfig(coverage=1.0)
+
+
+def test_no_forecast_leaves_what_values_can_be() -> None:
+    rng = np.random.default_rng(1)
+    falling = np.maximum(0.0, np.linspace(12, 0, 90) + rng.normal(0, 1, 90))
+    free = forecast_series(falling, CONFIG)
+    assert free.path.low.min() < 0
+    kept = forecast_series(falling, replace(CONFIG, least=0.0))
+    for part in (kept.path.mean, kept.path.low, kept.path.high):
+        assert part.min() >= 0
