@@ -79,7 +79,7 @@ def test_the_store_may_come_from_the_configuration(monkeypatch: pytest.MonkeyPat
         ),
         (
             "[shop]\n",
-            "unknown key shop; allowed there: alerts, audit, destinations, event_log, ingest, privacy",
+            "unknown key shop; allowed there: alerts, audit, destinations, event_log, ingest",
         ),
         ("[store]\npath = 3\n", r"store\.path: Input should be a valid string, not 3"),
         ("store = 3\n", r"store: Input should be a valid dictionary"),
