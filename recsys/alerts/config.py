@@ -15,7 +15,7 @@ class AlertConfig:
         history_days: How far back a series' own past is read.
         odds_factors: By which the odds of a negative review rise where something is wrong; each is
             as likely.
-        least_negative: Negative reviews since the onset, of different people.
+        least_negative: People who spoke badly since the onset.
         least_prior_reviews: Reviews that a category needs for a prior of its own.
         most_strength: Of how many reviews a series' past is worth at most.
         recovery_reviews: A recovery is read from so many reviews, of what was bought last.

@@ -24,7 +24,7 @@ from recsys.alerts.evidence import (
 )
 from recsys.alerts.onsets import onsets
 from recsys.alerts.opinions import CATEGORY, ITEM, SCOPES, Opinions
-from recsys.alerts.series import Series, series_of
+from recsys.alerts.series import Series, num_people, series_of
 
 _DEFAULT = AlertConfig()
 _STAKE_OF_WHOLE = 0.75
@@ -181,9 +181,10 @@ def _found(
         at = block.first + int(dated.likeliest[0])
         expected = expected_share(one, levels.rows([row]), shift_SD[[s]])[0][0, at]
         num, bad = (since[0, at] for since in one.since())
-        if bad < config.least_negative:
-            continue
         first = day + 1 - config.window_days
+        told = series.complained if is_aspect else series.negative
+        if num_people(told, int(row), first + at) < config.least_negative:
+            continue
         rose = [series.aspects[r] for r in own if aspect_R[r] >= min(log_e_S[s], whole_S[s])]
         rows.append(
             (

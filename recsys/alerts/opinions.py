@@ -11,6 +11,8 @@ from features.opinion import JUDGING_SOURCES, NEGATIVE_BELOW
 ITEM, BRAND, CATEGORY = "item", "brand", "category"
 SCOPES = (ITEM, BRAND, CATEGORY)
 LEAST_SIBLINGS = 5
+HEARD_AGAIN_DAYS = 365
+"""Who judged an item is heard of it again after so long without another judgement of it."""
 _NEGATIVE_STARS = 2.0
 US_PER_DAY = 86_400_000_000
 
@@ -20,9 +22,10 @@ class Opinions:
     """Judgements of items, and complaints in them.
 
     Attributes:
-        judged: `review_id, user_id, item_id, day, heard_day, event_time, negative`; one a user,
-            item and day. `heard_day` is the day of the review since 1970, int32; `day` that on
-            which the thing was bought, where that is known, else the same.
+        judged: `review_id, user_id, item_id, day, heard_day, event_time, negative`; one a user
+            and item in any `HEARD_AGAIN_DAYS`, the first. `heard_day` is the day of the review
+            since 1970, int32; `day` that on which the thing was bought, where that is known, else
+            the same.
         complaints: `review_id, aspect`: aspects that a judgement speaks badly of.
     """
 
@@ -63,8 +66,9 @@ def opinions(
     come in for weeks after it: where the purchase is known, its day counts.
 
     A text is negative where its polarity is below `features.opinion.NEGATIVE_BELOW`; stars without
-    a text are where they are two or fewer. Somebody who judges an item twice on a day is heard
-    once.
+    a text are where they are two or fewer. Somebody who judges an item again and again is one
+    person, who is heard once: of judgements that follow each other within `HEARD_AGAIN_DAYS` the first
+    counts, so that no later one changes what was counted before.
 
     Args:
         reviews: Visible reviews.
@@ -86,6 +90,7 @@ def opinions(
         polarity=pl.when(spoken).then(pl.col("polarity").cast(pl.Float64)),
         aspects=pl.when(spoken).then("aspects"),
     )
+    gap = pl.col("heard_day").diff()
     judged = (
         reviews.filter(pl.col("source").is_in(JUDGING_SOURCES) & pl.col("item_id").is_not_null())
         .select("review_id", "user_id", "item_id", "event_time", "seq", "rating")
@@ -100,7 +105,7 @@ def opinions(
         )
         .drop_nulls("negative")
         .sort("event_time", "seq", "review_id")
-        .unique(["user_id", "item_id", "heard_day"], keep="first", maintain_order=True)
+        .filter((gap.is_null() | (gap > HEARD_AGAIN_DAYS)).over("user_id", "item_id"))
         .collect()
     )
     aspect = pl.col("aspects").struct

@@ -31,6 +31,8 @@ class Series:
         complaint_levels: What is expected of them.
         num_aspects: Aspects that are complained of at all in the scope: so many rows a subject has,
             of which those with fewer than two complaints in the window are left out.
+        negative: `user_id, day, row` of negative reviews; the row is the subject's, S.
+        complained: `user_id, day, row` of complaints; the row is one of R.
     """
 
     keys: list[str]
@@ -42,6 +44,19 @@ class Series:
     complaint_counts: Counts
     complaint_levels: Levels
     num_aspects: int
+    negative: pl.DataFrame
+    complained: pl.DataFrame
+
+
+def num_people(told: pl.DataFrame, row: int, since: int) -> int:
+    """Count who spoke badly of a row's subject since a day.
+
+    Args:
+        told: `Series.negative` or `Series.complained`.
+        row: Number of the row.
+        since: Days since 1970.
+    """
+    return told.filter(pl.col("row") == row, pl.col("day") >= since)["user_id"].n_unique()
 
 
 def series_of(
@@ -71,7 +86,7 @@ def series_of(
         opinions.judged.lazy()
         .filter(pl.col("heard_day") <= day, pl.col("day") >= first - config.history_days)
         .join(subjects_of(items, scope).lazy(), on="item_id")
-        .select("review_id", "key", "parent", "day", "negative")
+        .select("review_id", "user_id", "key", "parent", "day", "negative")
         .collect()
     )
     if set_aside is not None and len(set_aside):
@@ -125,6 +140,8 @@ def series_of(
             config,
         ),
         num_aspects=num_aspects,
+        negative=rows.filter("negative").select("user_id", "day", row="s"),
+        complained=told.drop_nulls("r").select("user_id", "day", row="r"),
     )
 
 
