@@ -22,7 +22,7 @@ from recsys.alerts.evidence import (
     log_e_value,
     onset_evidence,
 )
-from recsys.alerts.onsets import onsets
+from recsys.alerts.onsets import datable_days, onsets
 from recsys.alerts.opinions import CATEGORY, ITEM, SCOPES, Opinions
 from recsys.alerts.series import Series, num_people, series_of
 
@@ -47,7 +47,7 @@ FOUND_SCHEMA = pl.Schema(
     }
 )
 """Columns of what a look finds. `aspect` is the one that the rise is of, null for all of it;
-`aspects` all that rose on their own; `block` that of the onset; `q_value` the least false
+`aspects` all that rose on their own; `block` in which it was found; `q_value` the least false
 discovery rate at which it is found; `onset` a day since 1970 with the ends of its 90% interval;
 shares of negative reviews (of complaints of the aspect), expected and seen."""
 ASIDE_SCHEMA = pl.Schema(
@@ -155,9 +155,8 @@ def _found(
 ) -> pl.DataFrame:
     series, shift_SD, of_rows = evidence.series, evidence.shift_SD, evidence.series.subject_R
     days = slice(block.first, block.end)
-    whole_SD, aspect_RD = evidence.whole_SD[:, days], evidence.aspect_RD[:, days]
-    whole_S = log_e_value(whole_SD, config.block_days)
-    aspect_R = log_e_value(aspect_RD, config.block_days)
+    whole_S = log_e_value(evidence.whole_SD[:, days], config.block_days)
+    aspect_R = log_e_value(evidence.aspect_RD[:, days], config.block_days)
     mean_S = np.zeros(len(whole_S))
     np.add.at(mean_S, of_rows, np.exp(np.minimum(aspect_R, 600.0)) / max(1, series.num_aspects))
     with np.errstate(divide="ignore"):
@@ -174,10 +173,11 @@ def _found(
         best = own[aspect_R[own].argmax()] if len(own) else -1
         is_aspect = best >= 0 and aspect_R[best] > whole_S[s]
         row, source = (best, series.complaint_counts) if is_aspect else (s, series.counts)
-        log_D = (aspect_RD if is_aspect else whole_SD)[row]
+        log_D = (evidence.aspect_RD if is_aspect else evidence.whole_SD)[row]
         levels = series.complaint_levels if is_aspect else series.levels
         one = source.rows([row])
-        dated = onsets(log_D[None], one.num_SD[:, days])
+        datable = datable_days(one.num_SD[0], block)
+        dated = onsets(log_D[None, datable], one.num_SD[:, datable])
         at = block.first + int(dated.likeliest[0])
         expected = expected_share(one, levels.rows([row]), shift_SD[[s]])[0][0, at]
         num, bad = (since[0, at] for since in one.since())

@@ -67,8 +67,8 @@ def opinions(
 
     A text is negative where its polarity is below `features.opinion.NEGATIVE_BELOW`; stars without
     a text are where they are two or fewer. Somebody who judges an item again and again is one
-    person, who is heard once: of judgements that follow each other within `HEARD_AGAIN_DAYS` the first
-    counts, so that no later one changes what was counted before.
+    person, who is heard once: of judgements that follow each other within `HEARD_AGAIN_DAYS` the
+    first counts, so that no later one changes what was counted before.
 
     Args:
         reviews: Visible reviews.
