@@ -1,8 +1,6 @@
 """The daily look for alerts: from a store's tables to its tables of alerts."""
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -12,12 +10,13 @@ from jobs.alert_looks import write_look, write_quotes
 from jobs.alerts_tables import LOCK, Changed, read_alerts, read_table, write_changed
 from jobs.errors import BadInputError
 from jobs.load_shop import load_shop
+from jobs.unmask_bombings import look_at, standing, told_of, unmasked
 from recsys.alerts.config import AlertConfig
-from recsys.alerts.detection import ASIDE_SCHEMA, Look, look
-from recsys.alerts.kinds import BOMBING, action_of, kind_of
+from recsys.alerts.detection import Look
+from recsys.alerts.kinds import BOMBING
 from recsys.alerts.lifecycle import DETECT, Alert, Change, after_look, alert_id, found_again
-from recsys.alerts.opinions import SCOPES, day_of, moment_of, opinions
-from recsys.alerts.particulars import Circumstances, Particulars, particulars, recent
+from recsys.alerts.opinions import moment_of, opinions
+from recsys.alerts.particulars import Circumstances, Particulars, recent
 from recsys.world import ShopTables
 
 
@@ -87,17 +86,17 @@ def detect_in(
         )
     seen = _as_of(tables, day)
     alerts = read_alerts(store)
-    found = _look(seen, alerts, day, config)
+    found = look_at(seen, seen.opinions, alerts, config)
     changes: list[Change] = []
     now: dict[str, Alert] = {}
     quotes = [
-        table.filter(~pl.col("alert_id").is_in(list(_standing(alerts, day))))
+        table.filter(~pl.col("alert_id").is_in(list(standing(alerts, day))))
         for table in (read_table(store, "alert_quotes"),)
     ]
-    for alert in _standing(alerts, day).values():
-        told = _told(seen, alert)
-        if alert["kind"] != BOMBING and told.fields["kind"] == BOMBING:
-            told = _without_bombing(seen, alert, told)
+    for alert in standing(alerts, day).values():
+        told = told_of(seen, alert)
+        if alert["kind"] != BOMBING:
+            told = unmasked(seen, alerts, alert, told, config)
         # Figures and kind follow what is known today, by whomever the state was changed.
         fresh, change = after_look(
             alert | told.fields,
@@ -125,9 +124,9 @@ def detect_in(
     write_changed(store, Changed(alerts=changed, changes=changes, day=day), demotion=demotion)
     write_look(store, found, day)
     everything = alerts | now
-    standing = [alert for alert in everything.values() if alert["state"] != RESOLVED]
+    open_now = [alert for alert in everything.values() if alert["state"] != RESOLVED]
     return DetectReport(
-        day=day, num_subjects=dict(found.num_subjects), changes=changes, alerts=standing
+        day=day, num_subjects=dict(found.num_subjects), changes=changes, alerts=open_now
     )
 
 
@@ -141,45 +140,6 @@ def _as_of(tables: LoadedTables, day: int) -> Circumstances:
     )
     heard = opinions(cut.reviews.lazy(), cut.signals.lazy(), cut.events.lazy())
     return Circumstances(cut, tables.users, heard, day)
-
-
-def _standing(alerts: dict[str, Alert], day: int) -> dict[str, Alert]:
-    """Return alerts that stood when the day's look began."""
-    return {
-        name: alert
-        for name, alert in alerts.items()
-        if alert["state"] != RESOLVED
-        or (alert["changed_day"] == day and alert["looked_day"] == day)
-    }
-
-
-def _look(seen: Circumstances, alerts: dict[str, Alert], day: int, config: AlertConfig) -> Look:
-    standing = _standing(alerts, day)
-    closed = [alert for name, alert in alerts.items() if name not in standing]
-    aside = pl.DataFrame(
-        [
-            (alert["scope"], alert["key"], day_of(alert["onset"]), alert["changed_day"])
-            for alert in closed
-        ],
-        schema=ASIDE_SCHEMA,
-        orient="row",
-    )
-    return look(
-        seen.opinions,
-        seen.shop.items,
-        day=day,
-        config=config,
-        open_keys={
-            scope: {alert["key"] for alert in standing.values() if alert["scope"] == scope}
-            for scope in SCOPES
-        },
-        num_found=Counter(
-            (alert["scope"], alert["block"])
-            for alert in alerts.values()
-            if alert["opened_day"] < day
-        ),
-        set_aside=aside,
-    )
 
 
 def _new_rows(
@@ -205,44 +165,10 @@ def _new_rows(
             "num_reopened": 0,
             "num_changes": 0,
         }
-        told = _unmasked(seen, draft, _told(seen, draft), config)
+        told = unmasked(seen, alerts, draft, told_of(seen, draft), config)
         alert, change = found_again(alerts, draft | told.fields, day=day, config=config)
         rows.append((alert, change, told))
     return rows
-
-
-def _told(seen: Circumstances, alert: dict[str, Any]) -> Particulars:
-    return particulars(
-        seen,
-        scope=alert["scope"],
-        key=alert["key"],
-        aspect=alert["aspect"],
-        onset=alert["onset"],
-        share_before=alert["share_before"],
-    )
-
-
-def _unmasked(
-    seen: Circumstances, draft: dict[str, Any], told: Particulars, config: AlertConfig
-) -> Particulars:
-    """Look behind a bombing: what is found without its reviews is real."""
-    if told.fields["kind"] != BOMBING or not told.suspicious:
-        return told
-    rest = seen.opinions.without_reviews(told.suspicious)
-    behind = look(rest, seen.shop.items, day=seen.day, config=config).found
-    if behind.filter(scope=draft["scope"], key=draft["key"]).is_empty():
-        return told
-    return _without_bombing(seen, draft, told)
-
-
-def _without_bombing(seen: Circumstances, alert: dict[str, Any], told: Particulars) -> Particulars:
-    """Return what is told of something real that was bombed besides."""
-    days_since = seen.day - day_of(alert["onset"])
-    kind = kind_of(bombing=0.0, gradual=told.fields["gradual"], days_since=days_since)
-    fields = told.fields | {"kind": kind}
-    share, num_buyers = told.fields["share_since"], told.fields["num_buyers"]
-    fields["action"] = action_of(kind, alert["aspect"], share, num_buyers)
-    return Particulars(fields=fields, quotes=told.quotes, suspicious=told.suspicious)
 
 
 def _quotes(name: str, told: Particulars) -> pl.DataFrame:

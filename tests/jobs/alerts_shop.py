@@ -27,8 +27,25 @@ _SAD = (
 _BOMB = "Never buy anything from these people, a total scam and a disgrace {n}."
 
 
-def make_store(folder: str) -> Store:
-    """Write the shop: twelve items, a review a day and item, bought three days before."""
+Row = tuple[str, str, int, int | None, bool, str, bool]
+"""Of a review: user, item, day, day of sale, whether it is negative, text, whether verified."""
+
+
+def bombs(item: str, day: int, texts: list[str], *, verified: bool) -> list[Row]:
+    """Return a negative review of each text on a day, by accounts of the day before."""
+    return [
+        (f"{item}-{day}-{place}", item, day, None, True, text, verified)
+        for place, text in enumerate(texts)
+    ]
+
+
+def make_store(folder: str, more: list[Row] | None = None) -> Store:
+    """Write the shop: twelve items, a review a day and item, bought three days before.
+
+    Args:
+        folder: Where to.
+        more: Reviews besides.
+    """
     rng = np.random.default_rng(0)
     rows = []
     for day in range(3, NUM_DAYS):
@@ -43,6 +60,7 @@ def make_store(folder: str) -> Store:
         (f"x{n:03d}", BOMBED, BOMBED_DAY + n % 2, None, True, _BOMB.format(n=n), False)
         for n in range(25)
     )
+    rows.extend(more or [])
     rows.sort(key=lambda row: row[2])
     store = Store(folder)
     items = [f"i{item:02d}" for item in range(12)]
