@@ -6,8 +6,8 @@ found ──► open ──► acknowledged ──► resolved      by somebody,
            └────────► resolved ───────┴──► open   found again within `reopen_days`
 ```
 
-A subject and aspect have one alert while it stands. To recover takes more than to stop rising: the
-share has to be nearer to its old level than to that of the alert, for certain, in several looks.
+A subject has one alert while it stands. To recover takes more than to stop rising: the share has to
+be nearer to its old level than to that of the alert, for certain, in several looks.
 """
 
 import hashlib
@@ -140,20 +140,19 @@ def found_again(
         config: How long an alert may be reopened.
 
     Returns:
-        The alert and how it changed. One of the same subject and aspect that was resolved at most
-        `reopen_days` ago is opened again, with the new evidence.
+        The alert and how it changed. One of the same subject, whatever its aspect, that was
+        resolved at most `reopen_days` ago is opened again, with the new evidence.
     """
     same = [
         alert
         for alert in alerts.values()
-        if (alert["scope"], alert["key"], alert["aspect"])
-        == (found["scope"], found["key"], found["aspect"])
+        if (alert["scope"], alert["key"]) == (found["scope"], found["key"])
         and alert["state"] == RESOLVED
         and day - alert["changed_day"] <= config.reopen_days
     ]
     if not same:
         return found, Change(alert_id=found["alert_id"], number=0, state=OPEN, by=DETECT)
-    old = max(same, key=lambda alert: alert["changed_day"])
+    old = max(same, key=lambda alert: (alert["changed_day"], alert["alert_id"]))
     again = found | {
         "alert_id": old["alert_id"],
         "opened_day": old["opened_day"],
