@@ -89,11 +89,13 @@ def detect_in(
     found = look_at(seen, seen.opinions, alerts, config)
     changes: list[Change] = []
     now: dict[str, Alert] = {}
-    quotes = [
-        table.filter(~pl.col("alert_id").is_in(list(standing(alerts, day))))
-        for table in (read_table(store, "alert_quotes"),)
-    ]
+    known_quotes = read_table(store, "alert_quotes")
+    quotes = [known_quotes.filter(~pl.col("alert_id").is_in(list(standing(alerts, day))))]
     for alert in standing(alerts, day).values():
+        if not seen.knows(alert["scope"], alert["key"]):
+            # Of an item that is not on sale, or missing from one load, nothing can be said.
+            quotes.append(known_quotes.filter(alert_id=alert["alert_id"]))
+            continue
         told = told_of(seen, alert)
         if alert["kind"] != BOMBING:
             told = unmasked(seen, alerts, alert, told, config)

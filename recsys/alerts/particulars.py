@@ -34,6 +34,10 @@ class Circumstances:
     opinions: Opinions
     day: int
 
+    def knows(self, scope: str, key: str) -> bool:
+        """Tell whether any item of the shop counts for a subject."""
+        return key in subjects_of(self.shop.items, scope)["key"]
+
     def judged(self, scope: str, key: str) -> pl.DataFrame:
         """Return the judgements of a subject, in order of time."""
         subjects = subjects_of(self.shop.items, scope).filter(pl.col("key") == key)

@@ -193,6 +193,22 @@ def test_who_is_erased_is_quoted_no_more(looked: Store) -> None:
     assert len(after)
 
 
+def test_an_item_that_misses_one_load_keeps_its_alert(looked: Store) -> None:
+    before, items = of_item(looked, BROKEN), looked.scan("items").collect()
+    quotes = read_table(looked, "alert_quotes").filter(alert_id=before["alert_id"])
+    looked.overwrite("items", items.filter(pl.col("item_id") != BROKEN))
+    look(looked, BROKEN_DAY + 11, BROKEN_DAY + 11)
+    assert of_item(looked, BROKEN) == before
+    assert read_table(looked, "item_demotions")["item_id"].to_list() == [BROKEN]
+    kept = read_table(looked, "alert_quotes").filter(alert_id=before["alert_id"])
+    assert kept.sort("review_id").equals(quotes.sort("review_id"))
+    looked.overwrite("items", items)
+    look(looked, BROKEN_DAY + 12, BROKEN_DAY + 12)
+    after = of_item(looked, BROKEN)
+    assert (after["state"], after["looked_day"]) == (OPEN, DAY + BROKEN_DAY + 12)
+    assert after["num_reviews"] > before["num_reviews"]
+
+
 def test_recovery_takes_more_than_a_pause() -> None:
     alert = {
         "alert_id": "a",
