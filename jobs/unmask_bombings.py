@@ -25,6 +25,29 @@ def standing(alerts: dict[str, Alert], day: int) -> dict[str, Alert]:
     }
 
 
+def set_aside(alerts: dict[str, Alert], closed: list[Alert], config: AlertConfig) -> pl.DataFrame:
+    """Return `ASIDE_SCHEMA`: days of alerts that say nothing of the usual level.
+
+    An alert that was opened again keeps the onset of its last time alone; of the times before,
+    all days from a block before its first opening on are set aside.
+    """
+    earlier = [
+        (
+            alert["scope"],
+            alert["key"],
+            alert["opened_day"] - config.block_days,
+            day_of(alert["onset"]) - 1,
+        )
+        for alert in alerts.values()
+        if alert["num_reopened"]
+    ]
+    last = [
+        (alert["scope"], alert["key"], day_of(alert["onset"]), alert["changed_day"])
+        for alert in closed
+    ]
+    return pl.DataFrame(earlier + last, schema=ASIDE_SCHEMA, orient="row")
+
+
 def look_at(
     seen: Circumstances,
     heard: Opinions,
@@ -42,17 +65,10 @@ def look_at(
         besides: Id of an alert to leave out of them, as if it had not been raised.
     """
     day = seen.day
+    everything = alerts
     alerts = {name: alert for name, alert in alerts.items() if name != besides}
     open_now = standing(alerts, day)
     closed = [alert for name, alert in alerts.items() if name not in open_now]
-    aside = pl.DataFrame(
-        [
-            (alert["scope"], alert["key"], day_of(alert["onset"]), alert["changed_day"])
-            for alert in closed
-        ],
-        schema=ASIDE_SCHEMA,
-        orient="row",
-    )
     return look(
         heard,
         seen.shop.items,
@@ -67,7 +83,7 @@ def look_at(
             for alert in alerts.values()
             if alert["opened_day"] < day
         ),
-        set_aside=aside,
+        set_aside=set_aside(everything, closed, config),
     )
 
 

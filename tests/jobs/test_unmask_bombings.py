@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+from alert_rows import alert_of
 from alerts_shop import BROKEN, BROKEN_DAY, DAY, MENDED_DAY, VERSION, bombs, make_store
 
 from features.alert_tables import RESOLVED
 from features.store import Store
 from jobs.alerts_tables import LOCK, change_alerts, read_alerts, read_table
 from jobs.detect_alerts import detect_in, load_tables
+from jobs.unmask_bombings import set_aside
 from recsys.alerts.config import AlertConfig
+from recsys.alerts.opinions import day_of
 
 CONFIG = AlertConfig()
 QUIET, BOMBED_DAY = "i05", 110
@@ -36,6 +39,11 @@ def of_item(store: Store, item: str) -> dict:
     ]
     assert len(found) == 1, found
     return found[0]
+
+
+def resolve(store: Store, day: int) -> None:
+    name = of_item(store, BROKEN)["alert_id"]
+    change_alerts(store, [name], RESOLVED, day=DAY + day, by="ann", note=None, demotion=0.4)
 
 
 def demoted(store: Store) -> list[str]:
@@ -76,16 +84,22 @@ def test_a_bad_batch_of_the_past_makes_no_bombing_real(tmp_path: Path) -> None:
     same = [_SAME.format(n=n) for n in range(25)]
     store = make_store(str(tmp_path / "shop"), bombs(BROKEN, later, same, verified=False))
     look(store, BROKEN_DAY + 12)
-    change_alerts(
-        store,
-        [of_item(store, BROKEN)["alert_id"]],
-        RESOLVED,
-        day=DAY + MENDED_DAY + 4,
-        by="ann",
-        note=None,
-        demotion=0.4,
-    )
+    resolve(store, MENDED_DAY + 4)
     look(store, later)
     found = of_item(store, BROKEN)
     assert (found["kind"], found["num_reopened"]) == ("review_bombing", 1)
     assert demoted(store) == []
+
+
+def test_all_times_of_an_alert_are_set_aside() -> None:
+    alert = alert_of("lamp").to_dicts()[0]
+    onset = day_of(alert["onset"])
+    again = alert | {"opened_day": onset - 15, "num_reopened": 1, "changed_day": onset + 9}
+    key = ("item", "lamp")
+    before = (*key, onset - 15 - CONFIG.block_days, onset - 1)
+    since = (*key, onset, onset + 9)
+    alerts = {"a": again}
+    assert set_aside(alerts, [], CONFIG).rows() == [before]
+    assert set_aside(alerts, [again], CONFIG).rows() == [before, since]
+    once = again | {"num_reopened": 0}
+    assert set_aside({"a": once}, [once], CONFIG).rows() == [since]
