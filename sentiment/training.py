@@ -9,6 +9,7 @@ Shape suffixes: N texts, F features, C classes.
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -115,7 +116,8 @@ def fit_temperature(logits: Tensor, allowed: Tensor) -> float:
     for temperature in grid:
         log_p = log_softmax(values / temperature, axis=1)
         log_p[outside] = -np.inf
-        losses.append(-logsumexp(log_p, axis=1).mean())
+        # Without signs it is an array, which its type leaves open.
+        losses.append(-cast("np.ndarray", logsumexp(log_p, axis=1)).mean())
     return float(grid[int(np.argmin(losses))])
 
 
