@@ -33,11 +33,9 @@ def satisfaction(
     from jobs.brand_reports import satisfaction_figures
     from jobs.write_brand_reports import satisfaction_json, satisfaction_report
 
+    _check_period(period)
     output, (shop, visible) = _opened(out, json, store, as_of, config)
-    try:
-        found = satisfaction_figures(shop, visible, period=period)
-    except ValueError as error:
-        raise BadInputError(str(error)) from error
+    found = satisfaction_figures(shop, visible, period=period)
     _write(output, out, satisfaction_report(found), satisfaction_json(found))
 
 
@@ -54,11 +52,9 @@ def brand(
     from jobs.brand_reports import brand_figures
     from jobs.write_brand_reports import brand_json, brand_report
 
+    _check_period(period)
     output, (shop, visible) = _opened(out, json, store, as_of, config)
-    try:
-        found = brand_figures(shop, visible, period=period)
-    except ValueError as error:
-        raise BadInputError(str(error)) from error
+    found = brand_figures(shop, visible, period=period)
     _write(output, out, brand_report(found), brand_json(found))
 
 
@@ -97,6 +93,13 @@ def needs(
     scorer = load_scorer(device, config)
     found = needs_figures(shop, visible, lambda texts: scorer.score(texts)["embedding"].to_numpy())
     _write(output, out, needs_report(found), needs_json(found))
+
+
+def _check_period(period: str) -> None:
+    from features.satisfaction_index import PERIODS
+
+    if period not in PERIODS:
+        raise BadInputError(f"--period is one of {', '.join(PERIODS)}, not {period!r}")
 
 
 def _opened(

@@ -46,16 +46,13 @@ class AuditLog:
             entry: JSON types; `entry` (from 1), `previous`, `hash` are added.
 
         Raises:
-            TamperedLogError: The log does not fit.
+            TamperedLogError: The last entry or the head does not fit; `entries` checks all of them.
             BadInputError: The files cannot be written.
         """
         with self._locked():
             self._mend()
-            entries = list(self._checked())
-            number = len(entries) + 1
-            previous = entries[-1]["hash"] if entries else NO_HASH
-            if entries and self._head() != (len(entries), previous):
-                self._write_head(len(entries), previous)
+            count, previous = self._end()
+            number = count + 1
             content = {**entry, "entry": number, "previous": previous}
             digest = self._hash(content)
             line = _canonical({**content, "hash": digest}) + "\n"
@@ -83,6 +80,18 @@ class AuditLog:
         if self._head() is None and not self.path.exists():
             self._write_head(0, NO_HASH)
         self._cut_half_line()
+
+    def _end(self) -> tuple[int, str]:
+        """Return number and hash of the last entry, held against the head, which is kept up."""
+        lines = self._lines()
+        last = (
+            self._parse(lines[-1], len(lines)) if lines else {"hash": NO_HASH, "previous": NO_HASH}
+        )
+        end = len(lines), last["hash"]
+        self._check_head(*end, last["previous"])
+        if lines and self._head() != end:
+            self._write_head(*end)
+        return end
 
     def _checked(self) -> Iterator[dict[str, Any]]:
         before, previous, number = NO_HASH, NO_HASH, 0

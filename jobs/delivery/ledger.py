@@ -223,11 +223,15 @@ class Ledger:
             self.store.forget_history(self.table)
 
     def exports(self) -> dict[str, pl.Series]:
-        """Return who was on the last exports of this segment, to whatever destination, by name."""
+        """Return who was on the last exports of this segment, to whatever destination, by name.
+
+        The oldest first.
+        """
         if not self.store.exists(self._exported):
             return {}
-        rows = self.store.scan(self._exported).collect()
-        return {str(name): part[USER] for (name,), part in rows.group_by("export")}
+        rows = self.store.scan(self._exported).sort("at", "export").collect()
+        by_export = rows.group_by("export", maintain_order=True)
+        return {str(name): part[USER] for (name,), part in by_export}
 
     @property
     def _exported(self) -> str:

@@ -23,7 +23,7 @@ from jobs.delivery.drafts import Draft, Drafting
 from jobs.delivery.ledger import Begun, Ledger, Version
 from jobs.delivery.rows import USER
 from jobs.delivery.target import Target
-from jobs.errors import DeliveryError, GateRefusedError
+from jobs.errors import DeliveryError, GateRefusedError, JobsError
 from recsys.segments.disclosure import size_refusal
 
 _MOST_DRAFTS = 3
@@ -249,7 +249,8 @@ class Delivering:
         try:
             return target.destination.deliver(delivery, self.on_stage)
         except Exception as error:
-            with suppress(Exception):
+            # What went wrong is told, whatever the log has to say.
+            with suppress(JobsError):
                 self._log("failed", target, **delivery.facts(), why=str(error))
             raise
 
@@ -264,20 +265,10 @@ class Delivering:
         was_resumed: bool = False,
     ) -> DeliveryReport:
         self.on_stage("audit")
-        entries = self.audit.entries()
-        logged = (e for e in entries if e.get("key") == delivery.key and e["kind"] == "delivered")
-        told = next(logged, None)
-        audit_hash = (
-            told["hash"]
-            if told
-            else self._log(
-                "delivered",
-                target,
-                **delivery.facts(),
-                place=receipt.place,
-                receipt=receipt.details,
-            )
-        )
+        audit_hash = self._delivered_hash(delivery.key) if was_resumed else None
+        if audit_hash is None:
+            facts = {**delivery.facts(), "place": receipt.place, "receipt": receipt.details}
+            audit_hash = self._log("delivered", target, **facts)
         self.on_stage("confirm")
         ledger.confirm(delivery, self.now())
         return DeliveryReport(
@@ -289,6 +280,12 @@ class Delivering:
             withheld=0,
             notes=notes,
         )
+
+    def _delivered_hash(self, key: str) -> str | None:
+        """Return the hash of the entry that a killed run wrote of a delivery; None without one."""
+        entries = self.audit.entries()
+        own = (one for one in entries if one.get("key") == key and one["kind"] == "delivered")
+        return next((one["hash"] for one in own), None)
 
     def _refuse(self, why: str, audience: Audience, target: Target) -> None:
         self._log(
