@@ -3,11 +3,12 @@
 A bad batch begins at once, by the day on which the reviewed things were bought; a drift gets there
 slowly. The two are held against each other as a step and a ramp of the log odds, each at its best.
 
-Shape suffix: N reviews.
+Shape suffixes: N reviews, D days, T days on which a rise can begin, L days of a ramp, G gains.
 """
 
 import numpy as np
-from scipy.special import expit, log1p, logit, xlogy
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import log_expit, logit
 
 BAD_BATCH, BOMBING, DRIFT = "bad_batch", "review_bombing", "drift"
 KINDS = (BAD_BATCH, BOMBING, DRIFT)
@@ -25,7 +26,7 @@ _OF_LISTING = frozenset({"size", "fit", "description", "design", "print", "porti
 _OF_HANDLING = frozenset({"delivery", "packaging", "service"})
 _STOP_SHARE = 0.5
 _STEP_GAINS = np.log(np.array([1.5, 2, 3, 5, 8, 12, 20, 40]))
-_RAMP_DAYS = (28.0, 42.0, 56.0, 84.0)
+_RAMP_DAYS = (28, 42, 56, 84)
 
 
 def gradual(day_N: np.ndarray, is_negative_N: np.ndarray, expected: float) -> float:
@@ -41,14 +42,12 @@ def gradual(day_N: np.ndarray, is_negative_N: np.ndarray, expected: float) -> fl
     """
     if not len(day_N):
         return 0.0
-    base = logit(np.clip(expected, 1e-3, 1 - 1e-3))
-    starts = np.unique(day_N)
-    since_TN = (day_N[None, :] - starts[:, None]).astype(np.float64)
-    step = _best(base, (since_TN >= 0).astype(np.float64), is_negative_N)
-    ramps = [
-        _best(base, np.clip(since_TN / length, 0.0, 1.0), is_negative_N) for length in _RAMP_DAYS
-    ]
-    return float(max(ramps) - step)
+    base = float(logit(np.clip(expected, 1e-3, 1 - 1e-3)))
+    place_N = day_N - day_N[0]
+    num_D = np.bincount(place_N)
+    bad_D = np.bincount(place_N, weights=is_negative_N)
+    step = _best(base, 1, num_D, bad_D)
+    return max(_best(base, length, num_D, bad_D) for length in _RAMP_DAYS) - step
 
 
 def kind_of(*, bombing: float, gradual: float, days_since: int) -> str:
@@ -84,8 +83,30 @@ def action_of(kind: str, aspect: str | None, share_since: float, num_buyers: int
     return STOP if share_since >= _STOP_SHARE else INSPECT
 
 
-def _best(base: float, shape_TN: np.ndarray, is_negative_N: np.ndarray) -> float:
-    odds = base + shape_TN[None] * _STEP_GAINS[:, None, None]
-    share = expit(odds)
-    log_TN = xlogy(is_negative_N, share) + np.where(is_negative_N, 0.0, log1p(-share))
-    return float(log_TN.sum(axis=2).max())
+def _best(base: float, length: int, num_D: np.ndarray, bad_D: np.ndarray) -> float:
+    """Return the log likelihood of the ramp that fits best; a step takes its one day at once.
+
+    Days are counted together, and of each start only those of the ramp itself one by one: what is
+    before has the old level and what is behind the new one, each a sum that is made once.
+    """
+    starts_T = np.flatnonzero(num_D)
+    good_D = num_D - bad_D
+    rise_L = np.ones(1) if length == 1 else np.arange(length) / length
+    odds_GL = base + _STEP_GAINS[:, None] * rise_L
+    none = np.zeros(length)
+    bad_TL, good_TL = (
+        sliding_window_view(np.concatenate([of_D, none]), length)[starts_T]
+        for of_D in (bad_D, good_D)
+    )
+    on_ramp_TG = bad_TL @ log_expit(odds_GL).T + good_TL @ log_expit(-odds_GL).T
+    before_T = _log_likelihood(base, bad_D, good_D)[starts_T]
+    new_GD = _log_likelihood(base + _STEP_GAINS[:, None], bad_D, good_D)
+    behind_T = np.minimum(starts_T + length, len(num_D))
+    behind_GT = new_GD[:, -1:] - new_GD[:, behind_T]
+    return float((before_T[:, None] + on_ramp_TG + behind_GT.T).max())
+
+
+def _log_likelihood(odds: float | np.ndarray, bad_D: np.ndarray, good_D: np.ndarray) -> np.ndarray:
+    """Return the log likelihood of all days before each, and of all, at one level."""
+    log_D = bad_D * log_expit(odds) + good_D * log_expit(-np.asarray(odds))
+    return np.concatenate([np.zeros((*log_D.shape[:-1], 1)), log_D.cumsum(axis=-1)], axis=-1)

@@ -1,5 +1,6 @@
 """What a rise is: who wrote it, in which words, and how it began."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 
 from recsys.alerts.kinds import (
     BAD_BATCH,
@@ -99,6 +101,27 @@ def test_steps_and_ramps_are_told_apart() -> None:
     ramp = rng.random(300) < 0.1 + 0.7 * np.clip((day - 20) / 56, 0, 1)
     assert gradual(day, step, 0.1) < 0 < gradual(day, ramp, 0.1)
     assert gradual(day[:0], step[:0], 0.1) == 0.0
+
+
+@given(
+    told=st.lists(st.tuples(st.integers(0, 130), st.booleans()), min_size=1, max_size=25),
+    expected=st.floats(0.02, 0.9),
+)
+def test_counting_by_day_is_counting_reviews(told: list[tuple[int, bool]], expected: float) -> None:
+    told = sorted(told)
+    day = np.array([one[0] for one in told])
+    is_negative = np.array([one[1] for one in told])
+
+    def best(length: int) -> float:
+        found = []
+        for start, factor in itertools.product(np.unique(day), (1.5, 2, 3, 5, 8, 12, 20, 40)):
+            risen = (day >= start) * np.minimum(1.0, (day - start + (length == 1)) / length)
+            share = expit(logit(expected) + np.log(factor) * risen)
+            found.append(np.log(np.where(is_negative, share, 1 - share)).sum())
+        return max(found)
+
+    wanted = max(best(length) for length in (28, 42, 56, 84)) - best(1)
+    assert gradual(day, is_negative, expected) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_kinds_and_what_to_do() -> None:
