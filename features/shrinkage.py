@@ -10,6 +10,7 @@ unequal group sizes; Morris 1983, "Parametric Empirical Bayes Inference".
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 # Two-sided 95% of a normal distribution.
@@ -84,7 +85,19 @@ class GroupPrior:
 
 
 def group_prior(groups: pl.DataFrame, moments: Moments) -> GroupPrior:
-    """Estimate the prior from all groups by the method of moments.
+    """Estimate the prior from all groups by the method of moments; see `prior_of`.
+
+    Args:
+        groups: One row a group.
+        moments: Its columns; groups without observations are left out.
+    """
+    columns = (moments.count, moments.total, moments.squares)
+    count, total, squares = (groups[name].cast(pl.Float64).to_numpy() for name in columns)
+    return prior_of(count, total, squares)
+
+
+def prior_of(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> GroupPrior:
+    """Estimate the prior of groups from their moments.
 
     With G groups of n_g observations, N in all, SSW the sum of squares within groups, SSA that of
     group means about the mean of all, weighted by n_g:
@@ -93,26 +106,23 @@ def group_prior(groups: pl.DataFrame, moments: Moments) -> GroupPrior:
     1 / (between + within / n_g).
 
     Args:
-        groups: One row a group.
-        moments: Its columns; groups without observations are left out.
+        count: Observations of each group, shape (G,); groups without any are left out.
+        total: Their sums, shape (G,).
+        squares: Sums of their squares, shape (G,).
 
     Returns:
         The prior. Where groups do not differ more than by chance `between` is 0, and so it is for a
         single group, which then is its own prior; where no group has two observations, what they
         differ by is taken as noise.
     """
-    seen = groups.select(
-        n=pl.col(moments.count).cast(pl.Float64),
-        total=pl.col(moments.total).cast(pl.Float64),
-        squares=pl.col(moments.squares).cast(pl.Float64),
-    ).filter(pl.col("n") > 0)
-    if seen.is_empty():
+    seen = count > 0
+    if not seen.any():
         return GroupPrior(mean=None, between=0.0, within=0.0)
-    n, total = seen["n"].to_numpy(), seen["total"].to_numpy()
-    own, all_n, num_groups = total / n, float(n.sum()), len(seen)
+    n, total, squares = count[seen], total[seen], squares[seen]
+    own, all_n, num_groups = total / n, float(n.sum()), len(n)
     overall = float(total.sum() / all_n)
     spread = float((n * (own - overall) ** 2).sum())
-    inside = max(0.0, float((seen["squares"].to_numpy() - total * own).sum()))
+    inside = max(0.0, float((squares - total * own).sum()))
     if all_n - num_groups < 1e-9 or num_groups == 1:
         noise = (inside + spread) / max(1.0, all_n - 1)
         return GroupPrior(mean=overall, between=0.0, within=noise, mean_variance=noise / all_n)
