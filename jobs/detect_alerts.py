@@ -29,12 +29,15 @@ class DetectReport:
         num_subjects: Looked at, by scope.
         changes: Of states.
         alerts: That stand now.
+        nearest: `recsys.alerts.detection.FOUND_SCHEMA`: what has the most evidence of what is not
+            found.
     """
 
     day: int
     num_subjects: dict[str, int]
     changes: list[Change]
     alerts: list[Alert]
+    nearest: pl.DataFrame
 
 
 def detect(
@@ -84,7 +87,7 @@ def detect_in(
             f"{moment_of(last):%Y-%m-%d} was looked at already: looks go forward in time, give "
             f"--as-of a later day than {moment_of(day):%Y-%m-%d}"
         )
-    seen = _as_of(tables, day)
+    seen = as_of(tables, day)
     alerts = read_alerts(store)
     found = look_at(seen, seen.opinions, alerts, config)
     changes: list[Change] = []
@@ -128,11 +131,16 @@ def detect_in(
     everything = alerts | now
     open_now = [alert for alert in everything.values() if alert["state"] != RESOLVED]
     return DetectReport(
-        day=day, num_subjects=dict(found.num_subjects), changes=changes, alerts=open_now
+        day=day,
+        num_subjects=dict(found.num_subjects),
+        changes=changes,
+        alerts=open_now,
+        nearest=found.nearest,
     )
 
 
-def _as_of(tables: LoadedTables, day: int) -> Circumstances:
+def as_of(tables: LoadedTables, day: int) -> Circumstances:
+    """Return what can be seen of tables as of the end of a day, since 1970."""
     shop, seen = tables.shop, pl.col("event_time") < moment_of(day + 1)
     cut = ShopTables(
         items=shop.items,

@@ -28,6 +28,7 @@ from recsys.alerts.series import Series, num_people, series_of
 
 _DEFAULT = AlertConfig()
 _STAKE_OF_WHOLE = 0.75
+_NUM_NEAREST = 3
 FOUND_SCHEMA = pl.Schema(
     {
         "scope": pl.String(),
@@ -62,10 +63,13 @@ class Look:
 
     Attributes:
         found: `FOUND_SCHEMA`, sorted by scope and q-value.
+        nearest: `FOUND_SCHEMA`: of each scope what has the most evidence of all that is neither
+            found nor known, at most three, sorted by it.
         num_subjects: Looked at, by scope.
     """
 
     found: pl.DataFrame
+    nearest: pl.DataFrame
     num_subjects: Mapping[str, int]
 
 
@@ -105,7 +109,7 @@ def look(
         )
 
     categories = series(CATEGORY, others)
-    found, num_subjects = [], {}
+    found, nearest, num_subjects = [], [], {}
     for scope in SCOPES:
         of = opinions
         if scope != ITEM:
@@ -126,12 +130,24 @@ def look(
                 scope=scope, series=own, shift_SD=shift_SD, whole_SD=whole_SD, aspect_RD=aspect_RD
             )
             before = (num_found or {}).get((scope, block.number), 0)
-            found.append(_found(evidence, block, day, opened[scope], before, config))
-    rows = pl.concat(found) if found else pl.DataFrame(schema=FOUND_SCHEMA)
-    rows = rows.sort("scope", "key", "q_value").unique(
-        ["scope", "key"], keep="first", maintain_order=True
+            rows = _found(evidence, block, day, opened[scope], before, config)
+            is_found = pl.col("q_value") <= config.false_discovery_rate
+            found.append(rows.filter(is_found))
+            nearest.append(rows.filter(~is_found))
+    rows, near = _of_subjects(found, "q_value"), _of_subjects(nearest, -pl.col("log_e_value"))
+    near = near.join(rows, on=["scope", "key"], how="anti").sort("log_e_value", descending=True)
+    return Look(
+        found=rows.sort("scope", "q_value", "key"),
+        nearest=near.group_by("scope", maintain_order=True).head(_NUM_NEAREST),
+        num_subjects=num_subjects,
     )
-    return Look(found=rows.sort("scope", "q_value", "key"), num_subjects=num_subjects)
+
+
+def _of_subjects(parts: list[pl.DataFrame], order: str | pl.Expr) -> pl.DataFrame:
+    """Return the first row of each subject."""
+    rows = pl.concat(parts) if parts else pl.DataFrame(schema=FOUND_SCHEMA)
+    rows = rows.sort(pl.col("scope"), pl.col("key"), order)
+    return rows.unique(["scope", "key"], keep="first", maintain_order=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +169,7 @@ def _found(
     num_found: int,
     config: AlertConfig,
 ) -> pl.DataFrame:
+    """Return what is found in a block, and besides whatever has the most evidence."""
     series, shift_SD, of_rows = evidence.series, evidence.shift_SD, evidence.series.subject_R
     days = slice(block.first, block.end)
     whole_S = log_e_value(evidence.whole_SD[:, days], config.block_days)
@@ -164,11 +181,14 @@ def _found(
             whole_S + np.log(_STAKE_OF_WHOLE), np.log(mean_S) + np.log(1 - _STAKE_OF_WHOLE)
         )
     is_open = np.isin(np.array(series.keys), list(opened))
-    q_S = adjusted(
-        np.where(is_open, -np.inf, log_e_S), num_hypotheses=len(log_e_S), num_found=num_found
-    )
+    log_e_S = np.where(is_open, -np.inf, log_e_S)
+    q_S = adjusted(log_e_S, num_hypotheses=len(log_e_S), num_found=num_found)
+    told = np.argsort(-log_e_S, kind="stable")[:_NUM_NEAREST][:, None]
+    is_told = (q_S <= np.log(config.false_discovery_rate)) | (np.arange(len(q_S)) == told).any(0)
+    # Without a review since the block began there is nothing to be told.
+    is_told &= (series.counts.num_SD[:, block.first :].sum(axis=1) > 0) & ~is_open
     rows = []
-    for s in np.flatnonzero(q_S <= np.log(config.false_discovery_rate)).tolist():
+    for s in np.flatnonzero(is_told).tolist():
         own = np.flatnonzero(of_rows == s)
         best = own[aspect_R[own].argmax()] if len(own) else -1
         is_aspect = best >= 0 and aspect_R[best] > whole_S[s]
@@ -182,8 +202,8 @@ def _found(
         expected = expected_share(one, levels.rows([row]), shift_SD[[s]])[0][0, at]
         num, bad = (since[0, at] for since in one.since())
         first = day + 1 - config.window_days
-        told = series.complained if is_aspect else series.negative
-        if num_people(told, int(row), first + at) < config.least_negative:
+        spoken = series.complained if is_aspect else series.negative
+        if num_people(spoken, int(row), first + at) < config.least_negative:
             continue
         rose = [series.aspects[r] for r in own if aspect_R[r] >= min(log_e_S[s], whole_S[s])]
         rows.append(

@@ -3,15 +3,11 @@
 Shape suffixes: S series, C cells (a period of a series).
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import polars as pl
 
-from features.shrinkage import Moments, group_prior
+from features.shrinkage import prior_of
 
-# The squares of zeros and ones are themselves.
-_NEGATIVE = Moments(count="num", total="bad", squares="bad")
 _LEAST_STRENGTH = 2.0
 _LEAST_GROUPS = 5
 _NO_LIMIT = 1e6
@@ -20,14 +16,16 @@ _NO_LIMIT = 1e6
 def beta_prior(num_S: np.ndarray, bad_S: np.ndarray, most: float) -> tuple[float, float]:
     """Return mean and strength of the beta distribution from which levels are drawn.
 
-    By the moments of `features.shrinkage.group_prior`: strength = m (1 - m) / between - 1.
+    By the moments of `features.shrinkage.prior_of`: strength = m (1 - m) / between - 1.
 
     Args:
         num_S: Reviews of each series.
         bad_S: Negative ones among them.
         most: Of how many reviews the prior is worth at most.
     """
-    prior = group_prior(pl.DataFrame({"num": num_S, "bad": bad_S}), _NEGATIVE)
+    num_S, bad_S = num_S.astype(np.float64), bad_S.astype(np.float64)
+    # The squares of zeros and ones are themselves.
+    prior = prior_of(num_S, bad_S, bad_S)
     if prior.mean is None:
         return 0.5, _LEAST_STRENGTH
     # One more good and one more bad review: no share is 0 or 1 for certain.
@@ -45,8 +43,9 @@ def group_priors(
     *,
     least_reviews: int,
     most: float,
+    asked: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and strength for each series, from the series of its group, shape (S,) each.
+    """Return mean and strength for each series, from the series of its group.
 
     A group of fewer than five series or `least_reviews` reviews takes the prior of all.
 
@@ -56,16 +55,20 @@ def group_priors(
         bad_S: Negative ones among them.
         least_reviews: See above.
         most: See `beta_prior`.
+        asked: Places of the series that are asked for; None for all.
+
+    Returns:
+        Two arrays, of as many as are asked for.
     """
+    wanted = group_S if asked is None else group_S[asked]
     of_all = beta_prior(num_S, bad_S, most)
-    priors: Mapping[int, tuple[float, float]] = {
-        int(group): beta_prior(num_S[group_S == group], bad_S[group_S == group], most)
-        for group in np.unique(group_S)
-        if group >= 0
-        and (num_S[group_S == group] > 0).sum() >= _LEAST_GROUPS
-        and num_S[group_S == group].sum() >= least_reviews
-    }
-    found = np.array([priors.get(int(group), of_all) for group in group_S]).reshape(-1, 2)
+    priors: dict[int, tuple[float, float]] = {}
+    for group in np.unique(wanted).tolist():
+        own = group_S == group
+        num, bad = num_S[own], bad_S[own]
+        is_known = group >= 0 and (num > 0).sum() >= _LEAST_GROUPS and num.sum() >= least_reviews
+        priors[group] = beta_prior(num, bad, most) if is_known else of_all
+    found = np.array([priors[group] for group in wanted.tolist()]).reshape(-1, 2)
     return found[:, 0], found[:, 1]
 
 

@@ -1,6 +1,7 @@
 """From opinions to series: reviews, negative ones and complaints of each subject, day by day.
 
-Shape suffixes: S subjects of one scope, R rows (a subject and an aspect), D days of the window.
+Shape suffixes: S subjects of one scope, A aspects, R rows (a subject and an aspect), D days of the
+window.
 """
 
 from dataclasses import dataclass
@@ -169,21 +170,22 @@ def _complaint_levels(
     """Return what is expected of complaints, aspect by aspect, from all subjects of the scope."""
     num_rows, limit = len(pairs), min(most, config.most_strength)
     mean_R, strength_R = np.empty(num_rows), np.empty(num_rows)
-    past = past.group_by("aspect", "s").len()
+    names = pairs["aspect"].unique().sort()
+    place = pl.DataFrame({"aspect": names, "a": np.arange(len(names))})
+    num_of = past.group_by("aspect", "s").len().join(place, on="aspect")
+    bad_AS = np.zeros((len(names), len(parent_S)))
+    bad_AS[num_of["a"].to_numpy(), num_of["s"].to_numpy()] = num_of["len"].to_numpy()
     subject_R, aspect_R = pairs["s"].to_numpy(), pairs["aspect"].to_numpy()
-    for aspect in pairs["aspect"].unique().to_list():
-        of_aspect = past.filter(pl.col("aspect") == aspect)
-        bad_S = np.zeros(len(parent_S))
-        bad_S[of_aspect["s"].to_numpy()] = of_aspect["len"].to_numpy()
-        mean_S, strength_S = group_priors(
+    for aspect, bad_S in zip(names.to_list(), bad_AS, strict=True):
+        mine = np.flatnonzero(aspect_R == aspect)
+        mean_R[mine], strength_R[mine] = group_priors(
             parent_S,
             num_S,
             bad_S,
             least_reviews=config.least_prior_reviews,
             most=config.most_strength,
+            asked=subject_R[mine],
         )
-        mine = np.flatnonzero(aspect_R == aspect)
-        mean_R[mine], strength_R[mine] = mean_S[subject_R[mine]], strength_S[subject_R[mine]]
     return Levels(mean_S=mean_R, strength_S=strength_R, most_S=np.full(num_rows, limit))
 
 
