@@ -10,7 +10,7 @@ import polars as pl
 from sentiment.needs import Need
 
 REPORTED_SPLIT = "report"
-LEARNED_SPLITS = ("tune", "test", "check", "train")
+LEARNED_SPLITS = ("tune", "test", "check", "reported", "train")
 LABELS = Path(__file__).parent / "labels" / "needs.jsonl"
 _COLUMNS = {"womens_clothing.csv.gz": "Review Text", "online_shopping_10_cats.csv.gz": "review"}
 
