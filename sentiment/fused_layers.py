@@ -12,35 +12,52 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
-_linear, _norm = nn.functional.linear, nn.functional.layer_norm
+from sentiment.products import Product, packed_product, plain_product
+
+_norm = nn.functional.layer_norm
 Weights = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Layer:
-    """Weight and bias of each step of a layer."""
+    """The four products of a layer, and weight and bias of its two norms."""
 
-    query_key_value: Weights
-    output: Weights
+    query_key_value: Product
+    output: Product
     norm: Weights
-    widen: Weights
-    narrow: Weights
+    widen: Product
+    narrow: Product
     last_norm: Weights
 
     @classmethod
-    def of(cls, layer: nn.Module) -> "_Layer":
+    def of(cls, layer: nn.Module, *, bf16: bool) -> "_Layer":
         attention = layer.attention.self  # type: ignore[union-attr]
         joined = [attention.query, attention.key, attention.value]  # type: ignore[union-attr]
+        weight = torch.cat([part.weight for part in joined]).detach()  # type: ignore[union-attr]
+        bias = torch.cat([part.bias for part in joined]).detach()  # type: ignore[union-attr]
+        output = _weights(layer.attention.output.dense)  # type: ignore[union-attr]
+        widen = _weights(layer.intermediate.dense)  # type: ignore[union-attr]
+        narrow = _weights(layer.output.dense)  # type: ignore[union-attr]
+        norms = {
+            "norm": _weights(layer.attention.output.LayerNorm),  # type: ignore[union-attr]
+            "last_norm": _weights(layer.output.LayerNorm),  # type: ignore[union-attr]
+        }
+        if not bf16:
+            return cls(
+                query_key_value=plain_product(weight, bias),
+                output=plain_product(*output),
+                widen=plain_product(*widen, gelu=True),
+                narrow=plain_product(*narrow),
+                **norms,
+            )
+        half, full = torch.bfloat16, torch.float32
         return cls(
-            query_key_value=(
-                torch.cat([part.weight for part in joined]).detach(),  # type: ignore[union-attr]
-                torch.cat([part.bias for part in joined]).detach(),  # type: ignore[union-attr]
-            ),
-            output=_weights(layer.attention.output.dense),  # type: ignore[union-attr]
-            norm=_weights(layer.attention.output.LayerNorm),  # type: ignore[union-attr]
-            widen=_weights(layer.intermediate.dense),  # type: ignore[union-attr]
-            narrow=_weights(layer.output.dense),  # type: ignore[union-attr]
-            last_norm=_weights(layer.output.LayerNorm),  # type: ignore[union-attr]
+            # Half of the error that bfloat16 brings comes by way of queries, keys and values.
+            query_key_value=packed_product(weight, bias, full),
+            output=packed_product(*output, half, returned=full),
+            widen=packed_product(*widen, half, gelu=True),
+            narrow=packed_product(*narrow, half, returned=full),
+            **norms,
         )
 
 
@@ -49,11 +66,13 @@ class FusedLayers:
 
     Args:
         encoder: One that `can_fuse` accepts.
+        bf16: On a CPU that `can_pack`: multiply in bfloat16, but for queries, keys and values.
+            Attention, norms and what is added up from layer to layer stay in single precision.
     """
 
-    def __init__(self, encoder: BertModel) -> None:
+    def __init__(self, encoder: BertModel, *, bf16: bool = False) -> None:
         self._embeddings = encoder.embeddings
-        self._layers = [_Layer.of(layer) for layer in encoder.encoder.layer]
+        self._layers = [_Layer.of(layer, bf16=bf16) for layer in encoder.encoder.layer]
         self._num_heads = encoder.config.num_attention_heads
         self._epsilon = encoder.config.layer_norm_eps
 
@@ -70,15 +89,14 @@ class FusedLayers:
 
     def _run(self, layer: _Layer, hidden_BLD: Tensor, mask_B11L: Tensor | None) -> Tensor:
         B, L, D = hidden_BLD.shape
-        joined = _linear(hidden_BLD, *layer.query_key_value)
+        joined = layer.query_key_value(hidden_BLD)
         query, key, value = joined.view(B, L, 3, self._num_heads, -1).permute(2, 0, 3, 1, 4)
         read_BHLK = nn.functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask_B11L
         )
-        read_BLD = _linear(read_BHLK.transpose(1, 2).reshape(B, L, D), *layer.output)
+        read_BLD = layer.output(read_BHLK.transpose(1, 2).reshape(B, L, D))
         hidden_BLD = _norm(read_BLD + hidden_BLD, (D,), *layer.norm, self._epsilon)
-        wide = nn.functional.gelu(_linear(hidden_BLD, *layer.widen))
-        narrow_BLD = _linear(wide, *layer.narrow)
+        narrow_BLD = layer.narrow(layer.widen(hidden_BLD))
         return _norm(narrow_BLD + hidden_BLD, (D,), *layer.last_norm, self._epsilon)
 
 

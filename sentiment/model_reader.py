@@ -22,6 +22,7 @@ from sentiment.fused_layers import FusedLayers, can_fuse
 from sentiment.model_file import TrainedModel
 from sentiment.needs import NEED_KINDS
 from sentiment.prepared_texts import EDGES, PreparedTexts, TextTokens, Window, prepare_texts
+from sentiment.products import can_pack, cpu_multiplies_bf16
 from sentiment.reading import Opinion, Readings, Wish
 from sentiment.review_model import BEGIN, Encoded, ReviewModel
 
@@ -66,13 +67,18 @@ class ReaderConfig:
             )
 
     @property
+    def device_type(self) -> str:
+        """Kind of the device: `cpu` or `cuda`."""
+        return torch.device(self.device).type
+
+    @property
     def bf16(self) -> bool:
         """Whether matrix products are in bfloat16."""
         if self.precision != "auto":
             return self.precision == "bf16"
-        if self.device.startswith("cuda"):
+        if self.device_type == "cuda":
             return torch.cuda.is_bf16_supported()
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return cpu_multiplies_bf16()
 
 
 class Heads(NamedTuple):
@@ -98,11 +104,13 @@ class ModelReader:
         self._tokenizer = trained.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._bf16 = config.bf16
         self._first, self._last = _edges(self._tokenizer)
         self._thresholds = self.model.emotion_thresholds.cpu().numpy()
-        encoder = self.model.encoder
-        self._layers = FusedLayers(encoder) if can_fuse(encoder) else None  # type: ignore[arg-type]
+        encoder, fused = self.model.encoder, can_fuse(self.model.encoder)
+        packed = config.bf16 and fused and config.device_type == "cpu" and can_pack()
+        self._layers = FusedLayers(encoder, bf16=packed) if fused else None  # type: ignore[arg-type]
+        # Of an encoder that is not known step by step, torch decides what may be rounded.
+        self._autocast = config.bf16 and not packed
 
     def read(self, texts: Sequence[str]) -> Readings:
         """Read N cleaned texts.
@@ -171,7 +179,7 @@ class ModelReader:
         """Run a batch once; spans are (window, start, end) in tokens, edges not counted."""
         device = self.config.device
         ids_BL, mask_BL = padded([[self._first, *row, self._last] for row in ids], device)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(self.config.device_type, torch.bfloat16, enabled=self._autocast):
             encoded = self._encode(ids_BL, mask_BL)
             summary = encoded.summary_BX
             whole = (

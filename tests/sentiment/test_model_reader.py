@@ -131,3 +131,13 @@ def test_bfloat16_moves_no_signal_by_more_than_a_hundredth() -> None:
     full, half = reader().read(TEXTS), reader(precision="bf16").read(TEXTS)
     np.testing.assert_allclose(half.stars, full.stars, atol=0.01)
     np.testing.assert_allclose(half.embedding, full.embedding, atol=0.02)
+
+
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_bfloat16_is_chosen_where_the_cpu_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, multiplies: bool
+) -> None:
+    monkeypatch.setattr("sentiment.model_reader.cpu_multiplies_bf16", lambda: multiplies)
+    assert ReaderConfig().bf16 is multiplies
+    assert ReaderConfig(precision="bf16").bf16
+    assert not ReaderConfig(precision="fp32").bf16

@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from sentiment.aspects import ASPECTS_FILE
 from sentiment.errors import AspectListError, WeightsError
 from sentiment.needs import NEED_KINDS
+from sentiment.products import cpu_multiplies_bf16
 from sentiment.schema import ReviewSignals
 from sentiment.scorer import ENGLISH_MODEL, ReviewScorer, ScorerConfig, model_version
 
@@ -230,6 +232,25 @@ def test_version_moves_with_what_moves_a_value_alone(tmp_path: Path) -> None:
     aspects.write_text(ASPECTS_FILE.read_text("utf-8") + "\n# another file\n", "utf-8")
     for other in ({"max_tokens": 49}, {"max_windows": 3}, {"aspects": aspects}):
         assert model_version(replace(config, **other)) != version
+
+
+def test_start_up_chooses_a_precision_and_names_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sentiment.scorer")
+    ReviewScorer.load(ScorerConfig())
+    assert f"on cpu in {'bf16' if cpu_multiplies_bf16() else 'fp32'}" in caplog.text
+
+
+@pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this CPU does not multiply bfloat16")
+def test_bfloat16_moves_no_signal_by_more_than_a_hundredth(plain: pl.DataFrame) -> None:
+    found = ReviewScorer.load(ScorerConfig(max_tokens=48)).score(POSITIVE + NEGATIVE)
+    for name in ("p_negative", "p_neutral", "p_positive", "polarity", "intensity"):
+        np.testing.assert_allclose(found[name], plain[name], atol=0.01)
+    # Stars are told on a scale that is four wide.
+    np.testing.assert_allclose(found["stars_expected"], plain["stars_expected"], atol=0.04)
+    of_emotions = (frame["emotions"].struct.unnest().to_numpy() for frame in (found, plain))
+    np.testing.assert_allclose(*of_emotions, atol=0.01)
+    vectors = (np.array(frame["embedding"].to_list()) for frame in (found, plain))
+    np.testing.assert_allclose(*vectors, atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["english", "chinese"])
