@@ -1,17 +1,24 @@
 """How fast reviews are scored, beside the bare encoder and beside two separate pipelines.
 
-python -m benchmarks.sentiment_speed --data ../shared/data [--num 600] [--repeats 3] [--json F]
+python -m benchmarks.sentiment_speed --data ../shared/data [--num 600] [--repeats 3]
+    [--precision auto|fp32|bf16] [--processor-time] [--json F]
 
 All on the same musical instruments reviews, on one device, in the same process, taking turns:
-`signals` is `ReviewScorer.score` with everything around the model; `encoder` is the bare forward
-pass of the same encoder over ready token ids in batches sorted by length; `two pipelines` is
-`sentence-transformers` `encode` with its defaults followed by a `transformers` classification
-pipeline of the same size, also with its defaults (left out where sentence-transformers is not
-installed: `pip install --no-deps sentence-transformers`). A tenth of the texts warms each up.
+`signals` is `ReviewScorer.score` with everything around the model, in the precision asked for and,
+where that is bf16, in fp32 too; `encoder` is the bare forward pass of the same encoder over ready
+token ids in batches sorted by length, as transformers runs it (fp32) and under torch's autocast to
+bf16; `two pipelines` is `sentence-transformers` `encode` with its defaults followed by a
+`transformers` classification pipeline of the same size, also with its defaults (left out where
+sentence-transformers is not installed: `pip install --no-deps sentence-transformers`). A tenth of
+the texts warms each up.
+
+On a machine that others use, too, time by the clock tells of them. `--processor-time` counts what
+this process takes of its cores; with one thread, since threads that wait for each other are busy.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -28,13 +35,14 @@ from sentiment.batching import padded, token_budget_batches
 from sentiment.cleaning import clean_text
 from sentiment.encoder import load_base
 from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
+from sentiment.model_reader import Precision
 from sentiment.scorer import ReviewScorer, ScorerConfig
 from sentiment.tasks import tokenise
 
 Run = Callable[[list[str]], object]
 
 
-def bare_encoder(config: ScorerConfig, texts: list[str]) -> Run:
+def bare_encoder(config: ScorerConfig, texts: list[str], *, bf16: bool) -> Run:
     """Return what runs the base encoder alone; tokens and batches are made beforehand.
 
     It reads the same tokens as the product: of a text longer than a window all of them, in pieces.
@@ -57,9 +65,7 @@ def bare_encoder(config: ScorerConfig, texts: list[str]) -> Run:
         lengths = np.array([len(row) for row in ids])
         for rows in token_budget_batches(lengths, config.batch_tokens):
             ids_BL, mask_BL = padded([ids[row] for row in rows], config.device)
-            with torch.autocast(
-                torch.device(config.device).type, torch.bfloat16, enabled=config.bf16
-            ):
+            with torch.autocast(config.device_type, torch.bfloat16, enabled=bf16):
                 encoder(input_ids=ids_BL, attention_mask=mask_BL)
         if config.device.startswith("cuda"):
             torch.cuda.synchronize()
@@ -97,29 +103,41 @@ def main(
     repeats: Annotated[int, typer.Option(help="Turns.")] = 3,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    precision: Annotated[Precision, typer.Option(help="Of the product's signals.")] = "auto",
+    processor_time: Annotated[bool, typer.Option(help="In place of the clock's.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
+    if processor_time and threads != 1:
+        raise typer.BadParameter("--processor-time is for --threads 1")
+    clock = time.process_time if processor_time else time.perf_counter
     torch.set_num_threads(threads)
     texts = unseen_reviews(data, num)
-    config = ScorerConfig(device=device)
+    config = ScorerConfig(device=device, precision=precision)
+    signals = ReviewScorer.load(config).score
     runs: dict[str, Run | None] = {
-        "signals": ReviewScorer.load(config).score,
-        "encoder": bare_encoder(config, texts),
+        "signals": signals,
+        "encoder": bare_encoder(config, texts, bf16=False),
         "two pipelines": two_pipelines(device),
     }
+    if config.bf16:
+        runs |= {
+            "signals in fp32": ReviewScorer.load(replace(config, precision="fp32")).score,
+            "encoder under autocast": bare_encoder(config, texts, bf16=True),
+        }
     seconds: dict[str, list[float]] = {name: [] for name, run in runs.items() if run is not None}
     for turn in range(repeats + 1):
         for name, run in runs.items():
             if run is None:
                 continue
             some = texts if turn else texts[: max(1, num // 10)]
-            start = time.perf_counter()
+            start = clock()
             run(some)
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     rates = {name: spread([num / second for second in taken]) for name, taken in seconds.items()}
-    table = Table("reviews a second", "median", "least", "most", title=f"{num} reviews, {device}")
+    title = f"{num} reviews, {device}, {config.precision_name}, {threads} threads"
+    table = Table("reviews a second", "median", "least", "most", title=title)
     for name, rate in rates.items():
         table.add_row(name, *(f"{rate[key]:.1f}" for key in ("median", "min", "max")))
     ratios = {
@@ -134,16 +152,15 @@ def main(
     console = Console(width=100)
     console.print(table)
     one = [clean_text(text)[:200] for text in texts[:60]]
-    score, waits = runs["signals"], []
-    assert score is not None
+    waits = []
     for text in one:
-        start = time.perf_counter()
-        score([text])
-        waits.append(1e3 * (time.perf_counter() - start))
+        start = clock()
+        signals([text])
+        waits.append(1e3 * (clock() - start))
     alone = {"p50_ms": float(np.median(waits)), "p95_ms": float(np.quantile(waits, 0.95))}
     console.print(f"one text of 200 characters alone: {alone}")
     metrics = {"reviews_per_second": rates, "ratios": ratios, "one_text": alone}
-    write(json, {"metrics": metrics, "precision": "bf16" if config.bf16 else "fp32"})
+    write(json, {"metrics": metrics, "precision": config.precision_name})
 
 
 if __name__ == "__main__":

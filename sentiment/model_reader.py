@@ -80,6 +80,11 @@ class ReaderConfig:
             return torch.cuda.is_bf16_supported()
         return cpu_multiplies_bf16()
 
+    @property
+    def precision_name(self) -> str:
+        """What `precision` comes to: `bf16` or `fp32`."""
+        return "bf16" if self.bf16 else "fp32"
+
 
 class Heads(NamedTuple):
     """What the heads say of the windows of a batch and of the spans in them."""

@@ -129,7 +129,7 @@ class ReviewScorer:
             AspectList.load(config.aspects),
             version=version,
         )
-        _log.info("model %s on %s in %s", version, config.device, "bf16" if config.bf16 else "fp32")
+        _log.info("model %s on %s in %s", version, config.device, config.precision_name)
         return scorer
 
     def score(self, texts: Sequence[str]) -> pl.DataFrame:
