@@ -35,7 +35,7 @@ from sentiment.batching import padded, token_budget_batches
 from sentiment.cleaning import clean_text
 from sentiment.encoder import load_base
 from sentiment.encoder_files import DEFAULT_ENCODER, locate_encoder
-from sentiment.model_reader import Precision
+from sentiment.reader_config import Precision
 from sentiment.scorer import ReviewScorer, ScorerConfig
 from sentiment.tasks import tokenise
 
@@ -63,7 +63,7 @@ def bare_encoder(config: ScorerConfig, texts: list[str], *, bf16: bool) -> Run:
     def run(some: list[str]) -> None:
         ids = [piece for text in some for piece in pieces[text]]
         lengths = np.array([len(row) for row in ids])
-        for rows in token_budget_batches(lengths, config.batch_tokens):
+        for rows in token_budget_batches(lengths, config.tokens_a_batch):
             ids_BL, mask_BL = padded([ids[row] for row in rows], config.device)
             with torch.autocast(config.device_type, torch.bfloat16, enabled=bf16):
                 encoder(input_ids=ids_BL, attention_mask=mask_BL)

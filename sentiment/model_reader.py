@@ -8,8 +8,7 @@ Shape suffixes: B windows of a batch, L tokens, S spans.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -22,68 +21,13 @@ from sentiment.fused_layers import FusedLayers, can_fuse
 from sentiment.model_file import TrainedModel
 from sentiment.needs import NEED_KINDS
 from sentiment.prepared_texts import EDGES, PreparedTexts, TextTokens, Window, prepare_texts
-from sentiment.products import can_pack, cpu_multiplies_bf16
+from sentiment.products import can_pack
+from sentiment.reader_config import ReaderConfig
 from sentiment.reading import Opinion, Readings, Wish
 from sentiment.review_model import BEGIN, Encoded, ReviewModel
 
 if TYPE_CHECKING:
     from sentiment.explaining import Explanation
-
-Precision = Literal["auto", "fp32", "bf16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReaderConfig:
-    """How texts are run through a model.
-
-    Attributes:
-        max_tokens: Of a window, the two special ones included; fewer where a model reads no more.
-        max_windows: Of a text; what is longer is marked `truncated`.
-        batch_tokens: Padded tokens of one forward pass; bounds its memory.
-        device: Torch device, such as `cpu` or `cuda:0`.
-        precision: Of matrix products; `auto` is bfloat16 on GPUs and on CPUs that multiply it.
-    """
-
-    max_tokens: int = 128
-    max_windows: int = 8
-    batch_tokens: int = 4096
-    device: str = "cpu"
-    precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 8 <= self.max_tokens <= 512:
-            raise ValueError(f"max_tokens must be within 8..512, not {self.max_tokens}")
-        if self.max_windows < 1:
-            raise ValueError(f"max_windows must be at least 1, not {self.max_windows}")
-        if self.batch_tokens < self.max_tokens:
-            raise ValueError(
-                f"batch_tokens ({self.batch_tokens}) must hold one window of max_tokens "
-                f"({self.max_tokens})"
-            )
-        if self.precision not in get_args(Precision):
-            raise ValueError(
-                f"precision must be one of {', '.join(get_args(Precision))}, not {self.precision!r}"
-            )
-
-    @property
-    def device_type(self) -> str:
-        """Kind of the device: `cpu` or `cuda`."""
-        return torch.device(self.device).type
-
-    @property
-    def bf16(self) -> bool:
-        """Whether matrix products are in bfloat16."""
-        if self.precision != "auto":
-            return self.precision == "bf16"
-        if self.device_type == "cuda":
-            return torch.cuda.is_bf16_supported()
-        return cpu_multiplies_bf16()
-
-    @property
-    def precision_name(self) -> str:
-        """What `precision` comes to: `bf16` or `fp32`."""
-        return "bf16" if self.bf16 else "fp32"
 
 
 class Heads(NamedTuple):
@@ -133,7 +77,7 @@ class ModelReader:
             texts,
             max_tokens=min(self.config.max_tokens, self.model.max_tokens),
             max_windows=self.config.max_windows,
-            batch_tokens=self.config.batch_tokens,
+            batch_tokens=self.config.tokens_a_batch,
         )
 
     def run(self, prepared: PreparedTexts) -> list[Heads]:

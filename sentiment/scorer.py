@@ -16,9 +16,10 @@ from sentiment.cleaning import clean_text, review_text
 from sentiment.encoder_files import file_sha256
 from sentiment.language import detect_language, language_runs
 from sentiment.model_file import load_model, read_metadata
-from sentiment.model_reader import Heads, ModelReader, ReaderConfig
+from sentiment.model_reader import Heads, ModelReader
 from sentiment.needs import RULES_FILE
 from sentiment.prepared_texts import PreparedTexts
+from sentiment.reader_config import ReaderConfig
 from sentiment.reading import Opinion, Readings, Wish
 from sentiment.schema import ReviewSignals
 from sentiment.signals import signals_frame

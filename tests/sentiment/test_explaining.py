@@ -13,7 +13,8 @@ from sentiment.characters import character_tokenizer
 from sentiment.cleaning import clean_text
 from sentiment.explaining import Explanation, explain
 from sentiment.model_file import TrainedModel
-from sentiment.model_reader import ModelReader, ReaderConfig
+from sentiment.model_reader import ModelReader
+from sentiment.reader_config import ReaderConfig
 
 TEXT = "I love this guitar, but it doesn't stay in tune."
 

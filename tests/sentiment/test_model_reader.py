@@ -9,7 +9,8 @@ from tiny_model import tiny_model, tokenizer
 
 from sentiment.batching import padded
 from sentiment.model_file import TrainedModel
-from sentiment.model_reader import ModelReader, ReaderConfig
+from sentiment.model_reader import ModelReader
+from sentiment.reader_config import ReaderConfig
 from sentiment.review_model import BEGIN, INSIDE, ReviewModel
 from sentiment.tasks import tokenise
 
@@ -133,11 +134,16 @@ def test_bfloat16_moves_no_signal_by_more_than_a_hundredth() -> None:
     np.testing.assert_allclose(half.embedding, full.embedding, atol=0.02)
 
 
+def test_batches_on_a_cpu_are_smaller() -> None:
+    assert ReaderConfig().tokens_a_batch < ReaderConfig(device="cuda:0").tokens_a_batch
+    assert ReaderConfig(batch_tokens=300).tokens_a_batch == 300
+
+
 @pytest.mark.parametrize("multiplies", [False, True])
 def test_bfloat16_is_chosen_where_the_cpu_multiplies_it(
     monkeypatch: pytest.MonkeyPatch, multiplies: bool
 ) -> None:
-    monkeypatch.setattr("sentiment.model_reader.cpu_multiplies_bf16", lambda: multiplies)
+    monkeypatch.setattr("sentiment.reader_config.cpu_multiplies_bf16", lambda: multiplies)
     assert ReaderConfig().bf16 is multiplies
     assert ReaderConfig(precision="bf16").bf16
     assert not ReaderConfig(precision="fp32").bf16
