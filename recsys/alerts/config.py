@@ -29,7 +29,7 @@ class AlertConfig:
     block_days: int = 28
     carry_days: int = 91
     history_days: int = 365
-    odds_factors: tuple[float, ...] = (2.0, 4.0, 8.0, 16.0, 40.0)
+    odds_factors: tuple[float, ...] = (3.0, 10.0, 30.0)
     least_negative: int = 3
     least_prior_reviews: int = 100
     most_strength: float = 1000.0

@@ -16,15 +16,11 @@ import polars as pl
 from recsys.alerts.blocks import Block, blocks
 from recsys.alerts.config import AlertConfig
 from recsys.alerts.discoveries import adjusted
-from recsys.alerts.evidence import (
-    category_shift,
-    expected_share,
-    log_e_value,
-    onset_evidence,
-)
+from recsys.alerts.evidence import expected_share, log_e_value, onset_evidence
 from recsys.alerts.onsets import datable_days, onsets
 from recsys.alerts.opinions import CATEGORY, ITEM, SCOPES, Opinions
 from recsys.alerts.series import Series, num_people, series_of
+from recsys.alerts.shared_rises import category_shift
 
 _DEFAULT = AlertConfig()
 _STAKE_OF_WHOLE = 0.75
@@ -121,7 +117,8 @@ def look(
             continue
         shift_SD = category_shift(own.counts, own.parent_S, categories.counts)
         # Complaints of one aspect are a part of all that is negative, and move with it.
-        whole_SD = onset_evidence(own.counts, own.levels, config, shift_SD)
+        worst = (own.worst_counts, own.worst_levels)
+        whole_SD = onset_evidence(own.counts, own.levels, config, shift_SD, worst)
         aspect_RD = onset_evidence(
             own.complaint_counts, own.complaint_levels, config, shift_SD[own.subject_R]
         )
@@ -199,7 +196,7 @@ def _found(
         datable = datable_days(one.num_SD[0], block)
         dated = onsets(log_D[None, datable], one.num_SD[:, datable])
         at = block.first + int(dated.likeliest[0])
-        expected = expected_share(one, levels.rows([row]), shift_SD[[s]])[0][0, at]
+        expected = expected_share(one, levels.rows([row]), shift_SD[[s]])[0, at]
         num, bad = (since[0, at] for since in one.since())
         first = day + 1 - config.window_days
         spoken = series.complained if is_aspect else series.negative

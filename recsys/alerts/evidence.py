@@ -6,10 +6,17 @@ ratio, exact for whole numbers however few, and its mean is 1 where nothing has 
 Averaged over the onsets of a block, each with the same weight spent beforehand, it stays one
 whenever it is looked at (a mixture of test martingales), so a series may be looked at every day.
 
+Some of the negative reviews are the worst there can be. How many of those that are negative, is
+weighed in the same way: given the negative ones, whichever they are, the ratio for the worst among
+them has a mean of 1 as well, so that of both together has; they need not be independent of each
+other but through the two levels, whose priors are taken to be (Connor and Mosimann 1969, the
+generalised Dirichlet distribution). A rise of the odds by f comes with one of the worst, among the
+negative ones, by the root of f.
+
 Sources: Shafer 2021, "Testing by betting"; Ramdas, Grunwald, Vovk and Shafer 2023, "Game-theoretic
 statistics and safe anytime-valid inference"; Shin, Ramdas and Rinaldo 2023, "E-detectors".
 
-Shape suffixes: S series, D days of the window (each a possible onset).
+Shape suffixes: F factors, S series, D days of the window (each a possible onset).
 """
 
 from dataclasses import dataclass
@@ -20,6 +27,8 @@ from scipy.special import betaln, expit, log_expit, logit, logsumexp
 from recsys.alerts.config import AlertConfig
 
 _LEAST_SHARE = 1e-4
+_OF_WORST = 0.5
+_ANY_LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +91,62 @@ class Levels:
 
 def expected_share(
     counts: Counts, levels: Levels, shift_SD: np.ndarray | float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share to be expected from each day on, and of how many reviews that is worth.
+) -> np.ndarray:
+    """Return the share that is to be expected from each day on, in (0, 1), shape (S, D).
 
     Args:
         counts: Of the series.
         levels: Their priors.
         shift_SD: What is added to the log odds for all series of the kind, shape (S, D).
+    """
+    return _mean_share(_usual(counts, levels, shift_SD))
 
-    Returns:
-        Two arrays of shape (S, D), the share in (0, 1).
+
+@dataclass(frozen=True, kw_only=True)
+class _Usual:
+    """What one prior and the past lead to expect from each day on, shape (S, D) each.
+
+    Attributes:
+        log_weight_SD: Log probability of the prior, given the past.
+        share_SD: Expected share, in (0, 1).
+        strength_SD: Of how many reviews that is worth.
+    """
+
+    log_weight_SD: np.ndarray
+    share_SD: np.ndarray
+    strength_SD: np.ndarray
+
+
+def _usual(counts: Counts, levels: Levels, shift_SD: np.ndarray | float) -> tuple[_Usual, _Usual]:
+    """Return what is to be expected by the prior of the kind, and by one that knows nothing.
+
+    Some series are not of their kind. One in twenty is taken to have any level at all, and the more
+    so the less its past looks like the others; so a series that was bad from its first review on is
+    not taken for one that turned bad.
     """
     num, bad = counts.until()
-    strength = levels.strength_S[:, None] + num
-    share = (levels.mean_S * levels.strength_S)[:, None] + bad
-    share = np.clip(share / strength, _LEAST_SHARE, 1 - _LEAST_SHARE)
-    return expit(logit(share) + shift_SD), np.minimum(strength, levels.most_S[:, None])
+    most = levels.most_S[:, None]
+    scale = np.minimum(1.0, most / np.maximum(num, 1))
+    parts = []
+    for mean_S, strength_S, beforehand in (
+        (levels.mean_S, levels.strength_S, 1 - _ANY_LEVEL),
+        (np.full_like(levels.mean_S, 0.5), np.full_like(levels.mean_S, 2.0), _ANY_LEVEL),
+    ):
+        a, b = (mean_S * strength_S)[:, None], ((1 - mean_S) * strength_S)[:, None]
+        log = np.log(beforehand) + betaln(a + scale * bad, b + scale * (num - bad)) - betaln(a, b)
+        strength = strength_S[:, None] + num
+        share = np.clip((a + bad) / strength, _LEAST_SHARE, 1 - _LEAST_SHARE)
+        parts.append((log, expit(logit(share) + shift_SD), np.minimum(strength, most)))
+    either = np.logaddexp(parts[0][0], parts[1][0])
+    kind, any_level = (
+        _Usual(log_weight_SD=log - either, share_SD=share, strength_SD=strength)
+        for log, share, strength in parts
+    )
+    return kind, any_level
+
+
+def _mean_share(usual: tuple[_Usual, _Usual]) -> np.ndarray:
+    return sum(np.exp(one.log_weight_SD) * one.share_SD for one in usual)  # type: ignore[return-value]
 
 
 def onset_evidence(
@@ -105,29 +154,56 @@ def onset_evidence(
     levels: Levels,
     config: AlertConfig,
     shift_SD: np.ndarray | float = 0.0,
+    worst: tuple[Counts, Levels] | None = None,
 ) -> np.ndarray:
     """Return the log e-value of a rise on each day of the window, shape (S, D).
 
     With k of n reviews since the day negative, expected share m of strength s:
     log mean over factors f of B(k | n, p_f) - log BB(k | n, m, s), where B is the binomial
     probability, p_f the share whose odds are f m / (1 - m), and BB the beta-binomial one; 0 where n
-    is 0. The risen shares are points, all above m: a series that got better has a mean below 1.
+    is 0. With w the worst of the k, the same ratio of w, at the root of f, is multiplied to it
+    before the mean. The risen shares are points, all above what is expected: a series that got
+    better has a mean below 1.
 
     Args:
         counts: Of the series.
         levels: Their priors.
         config: How far a share rises.
         shift_SD: See `expected_share`.
+        worst: Negative reviews and the worst among them, and their priors; None to leave them out.
     """
+    heard_S = counts.num_SD.any(axis=1)
+    if not heard_S.all():
+        # Nothing is known of most series most of the time.
+        log_SD, rows = np.zeros(counts.num_SD.shape), np.flatnonzero(heard_S)
+        shift_SD = np.broadcast_to(shift_SD, counts.num_SD.shape)[rows]
+        of_rows = None if worst is None else (worst[0].rows(rows), worst[1].rows(rows))
+        log_SD[rows] = onset_evidence(
+            counts.rows(rows), levels.rows(rows), config, shift_SD, of_rows
+        )
+        return log_SD
+    gains = np.log(config.odds_factors)
+    log_FSD = _log_ratios(counts, levels, gains, shift_SD)
+    if worst is not None:
+        of_worst = _OF_WORST * np.asarray(shift_SD)
+        log_FSD = log_FSD + _log_ratios(*worst, _OF_WORST * gains, of_worst)
+    return logsumexp(log_FSD, axis=0) - np.log(len(gains))
+
+
+def _log_ratios(
+    counts: Counts, levels: Levels, gains_F: np.ndarray, shift_SD: np.ndarray | float
+) -> np.ndarray:
+    """Return the log likelihood ratio of each rise on each day, shape (F, S, D)."""
     num, bad = counts.since()
-    share, strength = expected_share(counts, levels, shift_SD)
-    usual = _log_probability(bad, num, share, strength)
-    odds = logit(share)
-    risen = [
-        bad * log_expit(odds + gain) + (num - bad) * log_expit(-odds - gain)
-        for gain in np.log(config.odds_factors)
-    ]
-    return logsumexp(risen, axis=0) - np.log(len(risen)) - usual
+    usual = _usual(counts, levels, shift_SD)
+    log_usual = np.logaddexp(
+        *(
+            one.log_weight_SD + _log_probability(bad, num, one.share_SD, one.strength_SD)
+            for one in usual
+        )
+    )
+    odds_FSD = logit(_mean_share(usual)) + gains_F[:, None, None]
+    return bad * log_expit(odds_FSD) + (num - bad) * log_expit(-odds_FSD) - log_usual
 
 
 def log_e_value(log_SD: np.ndarray, block_days: int) -> np.ndarray:
@@ -146,42 +222,6 @@ def log_e_value(log_SD: np.ndarray, block_days: int) -> np.ndarray:
     if num_days < block_days:
         kept[:] = np.log(block_days - num_days)
     return logsumexp(np.hstack([log_SD, kept]), axis=1) - np.log(block_days)
-
-
-def category_shift(
-    counts: Counts, own_S: np.ndarray, others: Counts, *, strength: float = 20.0
-) -> np.ndarray:
-    """Return by how much the log odds of a negative review rose in the rest of the category.
-
-    What is wrong with a whole category is no news of one of its items. Falls are left out.
-
-    Args:
-        counts: Of the series.
-        own_S: Row of each series' category in `others`, -1 for none, shape (S,).
-        others: Of categories; a series is taken out of its own.
-        strength: Of how many reviews "no change" is worth.
-
-    Returns:
-        0 and above, shape (S, D).
-    """
-    has = own_S >= 0
-    if not has.any():
-        return np.zeros(counts.num_SD.shape)
-    row = np.where(has, own_S, 0)
-    num, bad = _rest(others.since(), row, counts.since())
-    num_past, bad_past = _rest(others.until(), row, counts.until())
-    past = np.clip((bad_past + 1.0) / (num_past + 4.0), _LEAST_SHARE, 1 - _LEAST_SHARE)
-    now = (bad + strength * past) / (num + strength)
-    now = np.clip(now, _LEAST_SHARE, 1 - _LEAST_SHARE)
-    return np.where(has[:, None], np.maximum(0.0, logit(now) - logit(past)), 0.0)
-
-
-def _rest(
-    theirs: tuple[np.ndarray, np.ndarray], row: np.ndarray, own: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return reviews and negative ones of the others; none below 0 where days were set aside."""
-    num, bad = (np.maximum(0, of[row] - mine) for of, mine in zip(theirs, own, strict=True))
-    return np.maximum(num, bad), bad
 
 
 def _log_probability(

@@ -14,6 +14,7 @@ LEAST_SIBLINGS = 5
 HEARD_AGAIN_DAYS = 365
 """Who judged an item is heard of it again after so long without another judgement of it."""
 _NEGATIVE_STARS = 2.0
+_WORST_STARS, _WORST_BELOW = 1.0, -0.8
 US_PER_DAY = 86_400_000_000
 
 
@@ -22,10 +23,10 @@ class Opinions:
     """Judgements of items, and complaints in them.
 
     Attributes:
-        judged: `review_id, user_id, item_id, day, heard_day, event_time, negative`; one a user
-            and item in any `HEARD_AGAIN_DAYS`, the first. `heard_day` is the day of the review
+        judged: `review_id, user_id, item_id, day, heard_day, event_time, negative, worst`; one a
+            user and item in any `HEARD_AGAIN_DAYS`, the first. `heard_day` is the day of the review
             since 1970, int32; `day` that on which the thing was bought, where that is known, else
-            the same.
+            the same. `worst` are negative ones that could not be worse.
         complaints: `review_id, aspect`: aspects that a judgement speaks badly of.
     """
 
@@ -66,9 +67,10 @@ def opinions(
     come in for weeks after it: where the purchase is known, its day counts.
 
     A text is negative where its polarity is below `features.opinion.NEGATIVE_BELOW`; stars without
-    a text are where they are two or fewer. Somebody who judges an item again and again is one
-    person, who is heard once: of judgements that follow each other within `HEARD_AGAIN_DAYS` the
-    first counts, so that no later one changes what was counted before.
+    a text are where they are two or fewer. The worst of them have a polarity below -0.8 and no more
+    than one star, or whichever of the two there is. Somebody who judges an item again and again is
+    one person, who is heard once: of judgements that follow each other within `HEARD_AGAIN_DAYS`
+    the first counts, so that no later one changes what was counted before.
 
     Args:
         reviews: Visible reviews.
@@ -104,6 +106,11 @@ def opinions(
             ),
         )
         .drop_nulls("negative")
+        .with_columns(
+            worst=pl.col("negative")
+            & (pl.col("polarity") < _WORST_BELOW).fill_null(value=True)
+            & (pl.col("rating") <= _WORST_STARS).fill_null(value=True)
+        )
         .sort("event_time", "seq", "review_id")
         .filter((gap.is_null() | (gap > HEARD_AGAIN_DAYS)).over("user_id", "item_id"))
         .collect()
@@ -123,7 +130,14 @@ def opinions(
     )
     return Opinions(
         judged=judged.select(
-            "review_id", "user_id", "item_id", "day", "heard_day", "event_time", "negative"
+            "review_id",
+            "user_id",
+            "item_id",
+            "day",
+            "heard_day",
+            "event_time",
+            "negative",
+            "worst",
         ),
         complaints=complaints,
     )

@@ -25,6 +25,8 @@ class Series:
         keys: Subjects, sorted, shape (S,).
         counts: Reviews of each subject, and negative ones.
         levels: What is expected of them.
+        worst_counts: Negative reviews of each subject, and the worst of them.
+        worst_levels: What is expected of them.
         parent_S: Row in the series of categories, -1 for none.
         aspects: The aspect of each row, shape (R,).
         subject_R: Subject of each row.
@@ -39,6 +41,8 @@ class Series:
     keys: list[str]
     counts: Counts
     levels: Levels
+    worst_counts: Counts
+    worst_levels: Levels
     parent_S: np.ndarray
     aspects: list[str]
     subject_R: np.ndarray
@@ -87,7 +91,7 @@ def series_of(
         opinions.judged.lazy()
         .filter(pl.col("heard_day") <= day, pl.col("day") >= first - config.history_days)
         .join(subjects_of(items, scope).lazy(), on="item_id")
-        .select("review_id", "user_id", "key", "parent", "day", "negative")
+        .select("review_id", "user_id", "key", "parent", "day", "negative", "worst")
         .collect()
     )
     if set_aside is not None and len(set_aside):
@@ -103,13 +107,18 @@ def series_of(
     shape = (len(keys), config.window_days)
     num = _dense(rows, "s", first, shape)
     bad = _dense(rows.filter("negative"), "s", first, shape)
+    worst = _dense(rows.filter("worst"), "s", first, shape)
     parents = place.join(
         rows.select("key", "parent").unique("key", keep="first"), on="key", maintain_order="left"
     )["parent"].to_list()
     row_of = {key: row for row, key in enumerate(categories or [])}
     parent_S = np.array([row_of.get(parent, -1) for parent in parents], dtype=np.int64)
     counts = Counts(num_SD=num[0], num_before_S=num[1], bad_SD=bad[0], bad_before_S=bad[1])
-    most = _wandering(rows, day)
+    most = _wandering(rows, day, "negative")
+    worst_counts = Counts(
+        num_SD=bad[0], num_before_S=bad[1], bad_SD=worst[0], bad_before_S=worst[1]
+    )
+    most_of_worst = _wandering(rows.filter("negative"), day, "worst")
 
     told = rows.join(opinions.complaints, on="review_id")
     num_aspects = told["aspect"].n_unique()
@@ -123,6 +132,8 @@ def series_of(
         keys=keys.to_list(),
         counts=counts,
         levels=_levels(counts, parent_S, most, config),
+        worst_counts=worst_counts,
+        worst_levels=_levels(worst_counts, parent_S, most_of_worst, config),
         parent_S=parent_S,
         aspects=pairs["aspect"].to_list(),
         subject_R=subject_R,
@@ -195,10 +206,10 @@ def _long_ago(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     return num[:, -_CELL_DAYS], bad[:, -_CELL_DAYS]
 
 
-def _wandering(rows: pl.DataFrame, day: int) -> float:
+def _wandering(rows: pl.DataFrame, day: int, bad: str) -> float:
     """Return how much of the past counts, from the periods before the window and in it."""
     cells = rows.group_by("s", cell=(day - pl.col("day")) // _CELL_DAYS).agg(
-        num=pl.len(), bad=pl.col("negative").sum()
+        num=pl.len(), bad=pl.col(bad).sum()
     )
     # Sums of fractions depend on their order.
     cells = cells.sort("s", "cell")

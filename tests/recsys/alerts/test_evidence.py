@@ -12,7 +12,7 @@ from scipy.stats import betabinom, binom
 from recsys.alerts.blocks import blocks
 from recsys.alerts.config import AlertConfig
 from recsys.alerts.discoveries import adjusted, discoveries
-from recsys.alerts.evidence import Counts, Levels, category_shift, log_e_value, onset_evidence
+from recsys.alerts.evidence import Counts, Levels, log_e_value, onset_evidence
 from recsys.alerts.levels import beta_prior, group_priors, wandering
 from recsys.alerts.onsets import onsets
 from recsys.alerts.simulated_series import SeriesConfig, find_daily, simulate
@@ -33,11 +33,33 @@ def levels_of(mean: float, strength: float, most: float = 1e6) -> Levels:
     return Levels(mean_S=np.array([mean]), strength_S=np.array([strength]), most_S=np.array([most]))
 
 
+def usual(num: np.ndarray | int, bad: np.ndarray | int, a: float, b: float) -> np.ndarray:
+    """Of a series without a past: one in twenty has any level."""
+    return 0.95 * betabinom.pmf(bad, num, a, b) + 0.05 * betabinom.pmf(bad, num, 1.0, 1.0)
+
+
 def test_evidence_is_the_ratio_of_two_probabilities() -> None:
     found = onset_evidence(counts_of([7], [5]), levels_of(0.2, 10.0), CONFIG)[0, 0]
-    risen = [factor * 0.25 / (1 + factor * 0.25) for factor in CONFIG.odds_factors]
-    expected = np.mean([binom.pmf(5, 7, p) for p in risen]) / betabinom.pmf(5, 7, 2.0, 8.0)
+    odds = [factor * 0.215 / 0.785 for factor in CONFIG.odds_factors]
+    risen = [binom.pmf(5, 7, one / (1 + one)) for one in odds]
+    assert found == pytest.approx(math.log(np.mean(risen) / usual(7, 5, 2.0, 8.0)))
+
+
+def test_the_worst_count_beside_the_negative_ones() -> None:
+    counts, levels = counts_of([7], [5]), levels_of(0.2, 10.0)
+    worst = (counts_of([5], [4]), levels_of(0.3, 20.0))
+    found = onset_evidence(counts, levels, CONFIG, worst=worst)[0, 0]
+    odds = [
+        (factor * 0.215 / 0.785, math.sqrt(factor) * 0.31 / 0.69) for factor in CONFIG.odds_factors
+    ]
+    risen = [
+        binom.pmf(5, 7, one / (1 + one)) * binom.pmf(4, 5, two / (1 + two)) for one, two in odds
+    ]
+    expected = np.mean(risen) / (usual(7, 5, 2.0, 8.0) * usual(5, 4, 6.0, 14.0))
     assert found == pytest.approx(math.log(expected))
+    nothing = (counts_of([0], [0]), levels_of(0.3, 20.0))
+    none = onset_evidence(counts_of([7], [0]), levels, CONFIG, worst=nothing)
+    assert none == pytest.approx(onset_evidence(counts_of([7], [0]), levels, CONFIG))
 
 
 @given(
@@ -52,14 +74,50 @@ def test_its_mean_is_1_where_nothing_changed(
     num_before, bad_before = before[0], round(before[0] * before[1])
     a = mean * strength + bad_before
     b = (1 - mean) * strength + num_before - bad_before
-    usual = betabinom.pmf(np.arange(num + 1), num, a, b)
-    evidence = [
-        onset_evidence(
-            counts_of([num], [bad], num_before, bad_before), levels_of(mean, strength), CONFIG
-        )[0, 0]
-        for bad in range(num + 1)
-    ]
-    assert np.sum(usual * np.exp(evidence)) == pytest.approx(1.0, abs=1e-3)
+    of_kind = 0.95 * betabinom.pmf(bad_before, num_before, mean * strength, (1 - mean) * strength)
+    of_any = 0.05 * betabinom.pmf(bad_before, num_before, 1.0, 1.0)
+    bad = np.arange(num + 1)
+    likely = of_kind * betabinom.pmf(bad, num, a, b) + of_any * betabinom.pmf(
+        bad, num, 1.0 + bad_before, 1.0 + num_before - bad_before
+    )
+    counts, levels = (
+        [counts_of([num], [one], num_before, bad_before) for one in bad],
+        levels_of(mean, strength),
+    )
+    evidence = [onset_evidence(one, levels, CONFIG)[0, 0] for one in counts]
+    total = np.sum(likely * np.exp(evidence)) / (of_kind + of_any)
+    assert total == pytest.approx(1.0, abs=1e-3)
+    if num <= 8:
+        # Whatever the share of the worst among the negative ones, their own ratio has a mean of 1.
+        of_worst = [
+            np.sum(
+                [
+                    usual(one, two, 3.0, 4.0)
+                    * np.exp(
+                        onset_evidence(
+                            counts[one],
+                            levels,
+                            CONFIG,
+                            worst=(counts_of([one], [two]), levels_of(3 / 7, 7.0)),
+                        )[0, 0]
+                    )
+                    for two in range(one + 1)
+                ]
+            )
+            for one in bad.tolist()
+        ]
+        both = np.sum(likely * of_worst) / (of_kind + of_any)
+        assert both == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_series_unlike_its_kind_has_not_turned_bad() -> None:
+    level = levels_of(0.1, 12.0)
+    always = onset_evidence(counts_of([12], [10], 24, 19), level, CONFIG)[0, 0]
+    young = onset_evidence(counts_of([40], [31]), level, CONFIG)[0, 0]
+    turned = onset_evidence(counts_of([12], [10], 24, 2), level, CONFIG)[0, 0]
+    # A stake of 1/28 and a hundred such series need 10 at the rate of 0.1.
+    assert always < 1.0 < turned - 10
+    assert young < 5.0
 
 
 @given(better=st.floats(0.01, 0.99), num=st.integers(1, 30))
@@ -73,25 +131,26 @@ def test_a_series_that_got_better_has_no_evidence_against_it(better: float, num:
     assert np.sum(binom.pmf(bad, num, share) * np.exp(evidence)) <= 1.0 + 1e-3
 
 
+def test_series_without_a_review_say_nothing() -> None:
+    one = counts_of([0, 3, 1], [0, 3, 0], 9, 1)
+    three = Counts(
+        num_SD=np.array([[0, 0, 0], *one.num_SD.tolist(), [0, 0, 0]]),
+        bad_SD=np.array([[0, 0, 0], *one.bad_SD.tolist(), [0, 0, 0]]),
+        num_before_S=np.array([4, 9, 0]),
+        bad_before_S=np.array([4, 1, 0]),
+    )
+    level = levels_of(0.1, 12.0)
+    found = onset_evidence(three, level.rows([0, 0, 0]), CONFIG, np.full((3, 3), 0.2))
+    assert found[[0, 2]].tolist() == [[0.0] * 3] * 2
+    assert found[1] == pytest.approx(onset_evidence(one, level, CONFIG, np.full((1, 3), 0.2))[0])
+
+
 def test_the_stake_of_a_block_is_spent_beforehand() -> None:
     nothing = np.zeros((1, 3))
     assert log_e_value(nothing, 28)[0] == pytest.approx(0.0)
     assert log_e_value(np.array([[np.log(57.0)]]), 28)[0] == pytest.approx(np.log(3.0))
     with pytest.raises(ValueError, match="no 3 onsets"):
         log_e_value(nothing, 2)
-
-
-def test_what_is_wrong_with_a_whole_category_is_no_news_of_an_item() -> None:
-    own, level = counts_of([4, 4], [1, 4], 100, 10), levels_of(0.1, 20.0)
-    calm = counts_of([104, 104], [11, 14], 1000, 100)
-    bad = counts_of([104, 104], [81, 84], 1000, 100)
-    shift = category_shift(own, np.array([0]), bad)
-    alone = onset_evidence(own, level, CONFIG)
-    assert category_shift(own, np.array([0]), calm).max() < 0.1
-    assert (shift > 1).all()
-    assert (onset_evidence(own, level, CONFIG, shift)[0, 1] + 3) < alone[0, 1]
-    nothing = bad.rows(np.zeros(0, dtype=np.int64))
-    assert category_shift(own, np.array([-1]), nothing).tolist() == [[0.0, 0.0]]
 
 
 @given(
