@@ -33,7 +33,7 @@ from jobs.detect_alerts import LoadedTables, as_of, detect_in
 from jobs.unmask_bombings import told_of
 from recsys.abtest.multiplicity import adjusted
 from recsys.alerts.config import AlertConfig
-from recsys.alerts.opinions import Opinions, moment_of, opinions
+from recsys.alerts.opinions import Opinions, day_of, moment_of, opinions
 from recsys.alerts.simulated_series import SeriesConfig, find_daily, simulate
 from recsys.world import ShopTables
 
@@ -278,8 +278,16 @@ def strongest(console: Console, shop: Shop, name: str) -> dict[str, Any]:
                 if row["log_e_value"] > known["log_e_value"]:
                     rest[subject] = found
     near = [row for subject, row in rest.items() if subject not in alerts]
-    shown = _by_evidence(list(alerts.values()))[:_NUM_SHOWN]
-    shown += _by_evidence(near)[: _NUM_SHOWN - len(shown)]
+    shown: list[dict[str, Any]] = []
+    told: set[str] = set()
+    for row in _by_evidence(list(alerts.values())) + _by_evidence(near):
+        reviews = _negative_reviews(tables, row)
+        # What an item, its brand and its categories show is one rise.
+        if len(reviews & told) <= len(reviews) / 2:
+            shown.append(row)
+            told |= reviews
+        if len(shown) == _NUM_SHOWN:
+            break
     summary = {
         "data": name,
         "reviews": len(shop.tables.reviews),
@@ -291,6 +299,13 @@ def strongest(console: Console, shop: Shop, name: str) -> dict[str, Any]:
     }
     console.print(summary)
     return summary | {"strongest": [_shown(console, tables, row) for row in shown]}
+
+
+def _negative_reviews(tables: LoadedTables, row: dict[str, Any]) -> set[str]:
+    seen = as_of(tables, row["day"])
+    judged = seen.judged(row["scope"], row["key"])
+    bad = judged.filter(seen.bad(judged, row["aspect"]), pl.col("day") >= day_of(row["onset"]))
+    return set(bad["review_id"])
 
 
 def _by_evidence(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

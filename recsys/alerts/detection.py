@@ -118,7 +118,7 @@ def look(
         shift_SD = category_shift(own.counts, own.parent_S, categories.counts)
         # Complaints of one aspect are a part of all that is negative, and move with it.
         worst = (own.worst_counts, own.worst_levels)
-        whole_SD = onset_evidence(own.counts, own.levels, config, shift_SD, worst)
+        whole_SD = onset_evidence(own.counts, own.levels, config, shift_SD, worst, own.returns)
         aspect_RD = onset_evidence(
             own.complaint_counts, own.complaint_levels, config, shift_SD[own.subject_R]
         )

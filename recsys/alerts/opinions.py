@@ -1,7 +1,7 @@
 """What is counted: who judged an item, whether they were negative, and of what they complained."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -16,6 +16,18 @@ HEARD_AGAIN_DAYS = 365
 _NEGATIVE_STARS = 2.0
 _WORST_STARS, _WORST_BELOW = 1.0, -0.8
 US_PER_DAY = 86_400_000_000
+JUDGED = (
+    "review_id",
+    "user_id",
+    "item_id",
+    "day",
+    "heard_day",
+    "event_time",
+    "negative",
+    "worst",
+    "after_return",
+)
+_OF_SALE = ["user_id", "item_id"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,39 +35,43 @@ class Opinions:
     """Judgements of items, and complaints in them.
 
     Attributes:
-        judged: `review_id, user_id, item_id, day, heard_day, event_time, negative, worst`; one a
-            user and item in any `HEARD_AGAIN_DAYS`, the first. `heard_day` is the day of the review
-            since 1970, int32; `day` that on which the thing was bought, where that is known, else
-            the same. `worst` are negative ones that could not be worse.
+        judged: `JUDGED`; one a user and item in any `HEARD_AGAIN_DAYS`, the first. `heard_day` is
+            the day of the review since 1970, int32; `day` that on which the thing was bought, where
+            that is known, else the same. `worst` are negative ones that could not be worse;
+            `after_return` are of somebody who had sent the thing back before.
         complaints: `review_id, aspect`: aspects that a judgement speaks badly of.
+        sales: `item_id, day, left_day, returned`: what each user bought first of an item, and the
+            day of the review or return that came first, since 1970, null for neither.
     """
 
     judged: pl.DataFrame
     complaints: pl.DataFrame
+    sales: pl.DataFrame
 
     def without_items(self, item_ids: Collection[str]) -> "Opinions":
         """Return what is left without the judgements of some items."""
         if not item_ids:
             return self
         named = pl.col("item_id").is_in(list(item_ids))
-        return Opinions(judged=self.judged.filter(~named), complaints=self.complaints)
+        return replace(self, judged=self.judged.filter(~named), sales=self.sales.filter(~named))
 
     def without_days(self, days: pl.DataFrame) -> "Opinions":
         """Return what is left without some days of some items: `key, first, last`."""
-        inside = (
-            self.judged.join(days, left_on="item_id", right_on="key")
-            .filter(pl.col("day").is_between(pl.col("first"), pl.col("last")))
-            .select("review_id")
+        if days.is_empty():
+            return self
+        of_items = days.select("key", "first", "last")
+        return replace(
+            self,
+            judged=outside(self.judged, of_items, "item_id"),
+            sales=outside(self.sales, of_items, "item_id"),
         )
-        rest = self.judged.join(inside, on="review_id", how="anti", maintain_order="left")
-        return Opinions(judged=rest, complaints=self.complaints)
 
     def without_reviews(self, review_ids: Collection[str]) -> "Opinions":
         """Return what is left without some judgements."""
         if not review_ids:
             return self
         named = pl.col("review_id").is_in(list(review_ids))
-        return Opinions(judged=self.judged.filter(~named), complaints=self.complaints)
+        return replace(self, judged=self.judged.filter(~named))
 
 
 def opinions(
@@ -81,11 +97,8 @@ def opinions(
         events = reviews.select("user_id", "item_id", "event_time").with_columns(
             event_type=pl.lit("")
         )
-    bought = (
-        events.filter(pl.col("event_type") == "purchase")
-        .group_by("user_id", "item_id")
-        .agg(bought_at=pl.col("event_time").min())
-    )
+    bought = _first(events, "purchase").rename({"event_time": "bought_at"})
+    back = _first(events, "return").rename({"event_time": "back_at"})
     spoken = pl.col("embedding").is_not_null()
     felt = signals.select(
         "review_id",
@@ -97,8 +110,10 @@ def opinions(
         reviews.filter(pl.col("source").is_in(JUDGING_SOURCES) & pl.col("item_id").is_not_null())
         .select("review_id", "user_id", "item_id", "event_time", "seq", "rating")
         .join(felt, on="review_id", how="left")
-        .join(bought, on=["user_id", "item_id"], how="left")
+        .join(bought, on=_OF_SALE, how="left")
+        .join(back, on=_OF_SALE, how="left")
         .with_columns(
+            after_return=(pl.col("back_at") < pl.col("event_time")).fill_null(value=False),
             day=_day(pl.min_horizontal("bought_at", "event_time")),
             heard_day=_day(pl.col("event_time")),
             negative=pl.coalesce(
@@ -112,7 +127,7 @@ def opinions(
             & (pl.col("rating") <= _WORST_STARS).fill_null(value=True)
         )
         .sort("event_time", "seq", "review_id")
-        .filter((gap.is_null() | (gap > HEARD_AGAIN_DAYS)).over("user_id", "item_id"))
+        .filter((gap.is_null() | (gap > HEARD_AGAIN_DAYS)).over(_OF_SALE))
         .collect()
     )
     aspect = pl.col("aspects").struct
@@ -129,18 +144,54 @@ def opinions(
         .collect()
     )
     return Opinions(
-        judged=judged.select(
-            "review_id",
-            "user_id",
-            "item_id",
-            "day",
-            "heard_day",
-            "event_time",
-            "negative",
-            "worst",
-        ),
+        judged=judged.select(JUDGED),
         complaints=complaints,
+        sales=_sales(bought, back, judged.lazy()),
     )
+
+
+def _sales(bought: pl.LazyFrame, back: pl.LazyFrame, judged: pl.LazyFrame) -> pl.DataFrame:
+    """Return `Opinions.sales`, in order of day and item."""
+    reviewed = judged.group_by(_OF_SALE).agg(reviewed_at=pl.col("event_time").min())
+    since = pl.col("bought_at")
+    reviewed_at, back_at = (
+        pl.when(pl.col(name) >= since).then(name) for name in ("reviewed_at", "back_at")
+    )
+    return (
+        bought.join(reviewed, on=_OF_SALE, how="left")
+        .join(back, on=_OF_SALE, how="left")
+        .select(
+            "item_id",
+            day=_day(since),
+            left_day=_day(pl.min_horizontal(reviewed_at, back_at)),
+            returned=(back_at <= pl.coalesce(reviewed_at, back_at)).fill_null(value=False),
+        )
+        .sort("day", "item_id", "left_day", "returned")
+        .collect()
+    )
+
+
+def _first(events: pl.LazyFrame, kind: str) -> pl.LazyFrame:
+    """Return when each user did something with an item first."""
+    of_kind = events.filter(pl.col("event_type") == kind, pl.col("item_id").is_not_null())
+    return of_kind.group_by(_OF_SALE).agg(pl.col("event_time").min())
+
+
+def outside(rows: pl.DataFrame, days: pl.DataFrame, key: str = "key") -> pl.DataFrame:
+    """Return the rows whose day is in none of `key, first, last`.
+
+    Args:
+        rows: With a column `day`.
+        days: Of some keys.
+        key: Name of the column of keys.
+    """
+    numbered = rows.with_row_index("row")
+    inside = (
+        numbered.join(days, left_on=key, right_on="key")
+        .filter(pl.col("day").is_between(pl.col("first"), pl.col("last")))
+        .select("row")
+    )
+    return numbered.join(inside, on="row", how="anti", maintain_order="left").drop("row")
 
 
 def _parents(items: pl.DataFrame) -> pl.DataFrame:

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from recsys.alerts.config import AlertConfig
-from recsys.alerts.evidence import Counts, Levels
+from recsys.alerts.counts import Counts, Levels
 from recsys.alerts.levels import group_priors, wandering
-from recsys.alerts.opinions import Opinions, subjects_of
+from recsys.alerts.opinions import Opinions, outside, subjects_of
+from recsys.alerts.returns import Returns, returns_of
 
 _CELL_DAYS = 28
 
@@ -27,6 +28,7 @@ class Series:
         levels: What is expected of them.
         worst_counts: Negative reviews of each subject, and the worst of them.
         worst_levels: What is expected of them.
+        returns: What was sent back of each subject, by people who have not reviewed it.
         parent_S: Row in the series of categories, -1 for none.
         aspects: The aspect of each row, shape (R,).
         subject_R: Subject of each row.
@@ -43,6 +45,7 @@ class Series:
     levels: Levels
     worst_counts: Counts
     worst_levels: Levels
+    returns: Returns
     parent_S: np.ndarray
     aspects: list[str]
     subject_R: np.ndarray
@@ -87,20 +90,23 @@ def series_of(
         categories: Keys of the series of categories, for `parent_S`.
     """
     first = day + 1 - config.window_days
+    subjects = subjects_of(items, scope)
     rows = (
         opinions.judged.lazy()
-        .filter(pl.col("heard_day") <= day, pl.col("day") >= first - config.history_days)
-        .join(subjects_of(items, scope).lazy(), on="item_id")
+        .filter(
+            pl.col("heard_day") <= day,
+            pl.col("day") >= first - config.history_days,
+            ~pl.col("after_return"),
+        )
+        .join(subjects.lazy(), on="item_id")
         .select("review_id", "user_id", "key", "parent", "day", "negative", "worst")
         .collect()
     )
-    if set_aside is not None and len(set_aside):
-        inside = (
-            rows.join(set_aside, on="key")
-            .filter(pl.col("day").is_between(pl.col("first"), pl.col("last")))
-            .select("review_id", "key")
-        )
-        rows = rows.join(inside, on=["review_id", "key"], how="anti")
+    aside = None if set_aside is None else set_aside.select("key", "first", "last")
+    if aside is not None and len(aside):
+        rows = outside(rows, aside)
+    sales = opinions.sales.filter(pl.col("day") >= first - config.history_days)
+    sold = subjects.select("item_id", "key")
     keys = rows["key"].unique().sort()
     place = pl.DataFrame({"key": keys, "s": np.arange(len(keys))})
     rows = rows.join(place, on="key", maintain_order="left")
@@ -134,6 +140,9 @@ def series_of(
         levels=_levels(counts, parent_S, most, config),
         worst_counts=worst_counts,
         worst_levels=_levels(worst_counts, parent_S, most_of_worst, config),
+        returns=returns_of(
+            sales, sold.join(place, on="key"), len(keys), set_aside=aside, first=first, day=day
+        ),
         parent_S=parent_S,
         aspects=pairs["aspect"].to_list(),
         subject_R=subject_R,

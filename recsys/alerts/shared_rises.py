@@ -6,7 +6,7 @@ Shape suffixes: S series, D days of the window (each a possible onset).
 import numpy as np
 from scipy.special import logit
 
-from recsys.alerts.evidence import Counts
+from recsys.alerts.counts import Counts
 
 _LEAST_SHARE = 1e-4
 _STRENGTH = 20.0

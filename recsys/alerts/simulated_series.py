@@ -10,8 +10,9 @@ from scipy.special import expit, logit
 
 from recsys.alerts.blocks import blocks
 from recsys.alerts.config import AlertConfig
+from recsys.alerts.counts import Counts, Levels
 from recsys.alerts.discoveries import discoveries
-from recsys.alerts.evidence import Counts, Levels, log_e_value, onset_evidence
+from recsys.alerts.evidence import log_e_value, onset_evidence
 from recsys.alerts.levels import beta_prior, wandering
 
 _PERIOD_DAYS = 28

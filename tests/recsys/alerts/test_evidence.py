@@ -11,8 +11,9 @@ from scipy.stats import betabinom, binom
 
 from recsys.alerts.blocks import blocks
 from recsys.alerts.config import AlertConfig
+from recsys.alerts.counts import Counts, Levels
 from recsys.alerts.discoveries import adjusted, discoveries
-from recsys.alerts.evidence import Counts, Levels, log_e_value, onset_evidence
+from recsys.alerts.evidence import log_e_value, onset_evidence
 from recsys.alerts.levels import beta_prior, group_priors, wandering
 from recsys.alerts.onsets import onsets
 from recsys.alerts.simulated_series import SeriesConfig, find_daily, simulate
@@ -55,8 +56,9 @@ def test_the_worst_count_beside_the_negative_ones() -> None:
     risen = [
         binom.pmf(5, 7, one / (1 + one)) * binom.pmf(4, 5, two / (1 + two)) for one, two in odds
     ]
-    expected = np.mean(risen) / (usual(7, 5, 2.0, 8.0) * usual(5, 4, 6.0, 14.0))
-    assert found == pytest.approx(math.log(expected))
+    of_kind = 0.95 * betabinom.pmf(5, 7, 2.0, 8.0) * betabinom.pmf(4, 5, 6.0, 14.0)
+    unlike = 0.05 * betabinom.pmf(5, 7, 1.0, 1.0) * betabinom.pmf(4, 5, 1.0, 1.0)
+    assert found == pytest.approx(math.log(np.mean(risen) / (of_kind + unlike)))
     nothing = (counts_of([0], [0]), levels_of(0.3, 20.0))
     none = onset_evidence(counts_of([7], [0]), levels, CONFIG, worst=nothing)
     assert none == pytest.approx(onset_evidence(counts_of([7], [0]), levels, CONFIG))
@@ -88,26 +90,25 @@ def test_its_mean_is_1_where_nothing_changed(
     total = np.sum(likely * np.exp(evidence)) / (of_kind + of_any)
     assert total == pytest.approx(1.0, abs=1e-3)
     if num <= 8:
-        # Whatever the share of the worst among the negative ones, their own ratio has a mean of 1.
-        of_worst = [
-            np.sum(
-                [
-                    usual(one, two, 3.0, 4.0)
-                    * np.exp(
-                        onset_evidence(
-                            counts[one],
-                            levels,
-                            CONFIG,
-                            worst=(counts_of([one], [two]), levels_of(3 / 7, 7.0)),
-                        )[0, 0]
-                    )
-                    for two in range(one + 1)
-                ]
+        both = sum(
+            (
+                of_kind * betabinom.pmf(k, num, a, b) * betabinom.pmf(w, k, 3.0, 4.0)
+                + of_any
+                * betabinom.pmf(k, num, 1.0 + bad_before, 1.0 + num_before - bad_before)
+                * betabinom.pmf(w, k, 1.0, 1.0)
             )
-            for one in bad.tolist()
-        ]
-        both = np.sum(likely * of_worst) / (of_kind + of_any)
-        assert both == pytest.approx(1.0, abs=1e-3)
+            * np.exp(
+                onset_evidence(
+                    counts[k],
+                    levels,
+                    CONFIG,
+                    worst=(counts_of([k], [w]), levels_of(3 / 7, 7.0)),
+                )[0, 0]
+            )
+            for k in range(num + 1)
+            for w in range(k + 1)
+        )
+        assert both / (of_kind + of_any) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_series_unlike_its_kind_has_not_turned_bad() -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.alerts.config import AlertConfig
-from recsys.alerts.evidence import Counts, Levels, onset_evidence
+from recsys.alerts.counts import Counts, Levels
+from recsys.alerts.evidence import onset_evidence
 from recsys.alerts.shared_rises import category_shift
 
 CONFIG = AlertConfig()
