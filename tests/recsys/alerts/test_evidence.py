@@ -83,7 +83,7 @@ def test_its_mean_is_1_where_nothing_changed(
         bad, num, 1.0 + bad_before, 1.0 + num_before - bad_before
     )
     counts, levels = (
-        [counts_of([num], [one], num_before, bad_before) for one in bad],
+        [counts_of([num], [int(one)], num_before, bad_before) for one in bad],
         levels_of(mean, strength),
     )
     evidence = [onset_evidence(one, levels, CONFIG)[0, 0] for one in counts]

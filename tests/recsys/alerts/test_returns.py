@@ -59,7 +59,7 @@ def evidence(
     return onset_evidence(counts, level, CONFIG, returned=returned)[:, 0]
 
 
-@given(expected=st.floats(0.05, 20), num_before=st.integers(0, 20), before=st.floats(0.1, 30))
+@given(expected=st.floats(0.05, 8), num_before=st.integers(0, 20), before=st.floats(1, 30))
 def test_its_mean_is_1_where_nothing_changed(
     expected: float, num_before: int, before: float
 ) -> None:
