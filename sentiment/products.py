@@ -20,11 +20,11 @@ def cpu_multiplies_bf16() -> bool:
 
 def can_pack() -> bool:
     """Tell whether this build of torch packs weights, in bfloat16 too, on this CPU."""
-    return bool(
+    needed = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+    return (
         torch.backends.mkldnn.is_available()
-        and hasattr(_mkldnn, "_linear_pointwise")
-        and hasattr(_mkldnn, "_reorder_linear_weight")
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        and all(hasattr(_mkldnn, name) for name in needed)
+        and bool(_mkldnn._is_mkldnn_bf16_supported())
     )
 
 

@@ -247,10 +247,10 @@ def test_bfloat16_moves_no_signal_by_more_than_a_hundredth(plain: pl.DataFrame) 
         np.testing.assert_allclose(found[name], plain[name], atol=0.01)
     # The scale of stars is four wide, that of a polarity two.
     np.testing.assert_allclose(found["stars_expected"], plain["stars_expected"], atol=0.02)
-    of_emotions = (frame["emotions"].struct.unnest().to_numpy() for frame in (found, plain))
-    np.testing.assert_allclose(*of_emotions, atol=0.01)
-    vectors = (np.array(frame["embedding"].to_list()) for frame in (found, plain))
-    np.testing.assert_allclose(*vectors, atol=0.01)
+    ours, theirs = (frame["emotions"].struct.unnest().to_numpy() for frame in (found, plain))
+    np.testing.assert_allclose(ours, theirs, atol=0.01)
+    ours, theirs = (np.array(frame["embedding"].to_list()) for frame in (found, plain))
+    np.testing.assert_allclose(ours, theirs, atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["english", "chinese"])
