@@ -22,6 +22,7 @@ from scipy.special import softmax
 from torch import nn
 
 from benchmarks.harness import write
+from jobs.review_tasks import star_sources
 from jobs.sentiment_figures import cross_cooled
 from jobs.sentiment_sources import (
     Emotional,
@@ -48,7 +49,6 @@ from jobs.term_sources import (
     shampoo_opinions,
     single_terms,
 )
-from jobs.train_review_model import star_sources
 from jobs.tune_review_model import odd_half, rows_of_terms
 from sentiment.batching import padded
 from sentiment.decoding import tag_spans, whole_words

@@ -1,14 +1,17 @@
 """Train the Chinese review model that ships: pretrain an encoder of characters, then fine-tune it.
 
-Run as `python -m jobs.train_chinese_model --data ../shared/data --out runs/zh`. Stopped and started
-again, it goes on from its last checkpoint. A tenth of every source, chosen by a hash of the text,
-is read by neither step.
+Several members are fine-tuned in other orders; the mean of their weights learns from the mean of
+what they say of all texts, most of which have no label. Run as
+`python -m jobs.train_chinese_model --data ../shared/data --out runs/zh`. Stopped and started again,
+it goes on from its last checkpoint. A tenth of every source, chosen by a hash of the text, is
+read by none of the steps.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +20,7 @@ import typer
 from tokenizers import Tokenizer
 
 from jobs.pretrain_encoder import pretrain_encoder
+from jobs.review_tasks import labelled_needs_task, texts_to_teach
 from jobs.review_training import train_in_folder
 from jobs.sentiment_sources import (
     evened,
@@ -28,6 +32,7 @@ from jobs.sentiment_sources import (
 )
 from jobs.term_sources import chinese_aspect_terms, dianping_terms, shampoo_opinions, stars_of_terms
 from jobs.tune_review_model import rows_of_terms, tune_chinese
+from sentiment.averaging import mean_state
 from sentiment.cleaning import clean_text
 from sentiment.encoder import load_base
 from sentiment.finetuning import FineTuning
@@ -35,10 +40,12 @@ from sentiment.model_file import TrainedModel, load_model, save_model
 from sentiment.pretraining import EncoderShape, Pretraining
 from sentiment.review_model import ReviewModel, ReviewModelConfig
 from sentiment.tasks import EmotionTask, StarTask, Task, aspect_task, halves_task, tokenise
+from sentiment.teaching import teach
 from sentiment.training import star_mask
 
 FILE = "zh_review_model.safetensors"
 RAW = "trained.safetensors"
+_TAUGHT = "taught"
 # Classes of the Weibo labels, and the stars that stand for them; surprise can be either.
 _STARS_OF_LABEL = {"happy": (4, 5), "neutral": (3,), "surprise": (1, 2, 3, 4, 5)}
 _UNPLEASANT = (1, 2)
@@ -46,6 +53,7 @@ _UNPLEASANT = (1, 2)
 _TERM_PASSES = 6
 _DIANPING_PASSES = 3
 _OPINION_PASSES = 2
+_NEED_PASSES = 6
 
 
 def seen(texts: list[str]) -> list[str]:
@@ -100,6 +108,8 @@ def chinese_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, passes: 
             stars=stars_of_terms(kept_terms),
         )
         tasks += [task] * times
+    needs = labelled_needs_task(data, tokenizer, "zh", max_tokens=max_tokens)
+    tasks += [needs] * _NEED_PASSES
     halves = [
         *seen(online_shopping(data).texts)[::2],
         *seen(dianping_terms(data, "train").texts),
@@ -112,8 +122,11 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and of the finished weights.")],
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
     max_tokens: Annotated[int, typer.Option(help="Longest text that is read.")] = 128,
-    epochs: Annotated[int, typer.Option(help="Passes of the pretraining.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Passes of the pretraining.")] = 5,
     passes: Annotated[int, typer.Option(help="Passes over labelled reviews and posts.")] = 2,
+    members: Annotated[int, typer.Option(min=1, help="Models that teach the one.")] = 2,
+    member_share: Annotated[float, typer.Option(help="Of the texts, a pass of a member.")] = 0.65,
+    taught_share: Annotated[float, typer.Option(help="Of the texts, a pass at the end.")] = 0.5,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     seed: Annotated[int, typer.Option(help="Of order, masks and initial weights.")] = 0,
 ) -> None:
@@ -126,39 +139,94 @@ def main(
             pretraining_texts(data),
             encoder_folder,
             EncoderShape(max_tokens=max(max_tokens, 128)),
-            Pretraining(epochs=epochs, batch_tokens=4096, learning_rate=7e-4, bf16=bf16, seed=seed),
+            Pretraining(epochs=epochs, batch_tokens=8192, bf16=bf16, seed=seed),
             device=device,
             progress=lambda done, total: _say("pretrain", done, total),
         )
-    if not (out / RAW).is_file():
-        _fine_tune(data, out, device, max_tokens, passes, seed)
-    trained = load_model(out / RAW)
+    finished = [out / f"member-{member}" / RAW for member in range(members)]
+    for member, made in enumerate(finished):
+        if not made.is_file():
+            trained = _fresh(data, encoder_folder, seed)
+            tasks = chinese_tasks(data, trained.tokenizer, max_tokens=max_tokens, passes=passes)
+            config = _fine_tuning(seed + member, 2e-4, member_share, bf16)
+            settings = {"max_tokens": max_tokens, "passes": passes}
+            _train(trained, tasks, made, config, settings, device)
+    taught = out / _TAUGHT / RAW
+    if members > 1 and not taught.is_file():
+        config = _fine_tuning(seed, 1e-4, taught_share, bf16)
+        _learn(data, finished, taught, config, device, max_tokens, passes)
+    trained = load_model(taught if members > 1 else finished[0])
     figures = tune_chinese(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))
 
 
-def _fine_tune(data: Path, out: Path, device: str, max_tokens: int, passes: int, seed: int) -> None:
-    encoder, tokenizer = load_base(str(out / "encoder"))
+def _fresh(data: Path, encoder_folder: Path, seed: int) -> TrainedModel:
+    encoder, tokenizer = load_base(str(encoder_folder))
     torch.manual_seed(seed)
     names = tuple(weibo_emotions(data).names)
     model = ReviewModel(encoder, ReviewModelConfig(emotions=names, own_words=True))
+    return TrainedModel(model=model, tokenizer=tokenizer, base=None)
+
+
+def _learn(
+    data: Path,
+    members: list[Path],
+    made: Path,
+    config: FineTuning,
+    device: str,
+    max_tokens: int,
+    passes: int,
+) -> None:
+    """Train the mean of the members' weights on what they say, and on the labels."""
+    models = [load_model(member).model for member in members]
+    trained = load_model(members[0])
+    trained.model.load_trained_state(mean_state([model.trained_state() for model in models]))
+    texts = texts_to_teach(
+        "texts", trained.tokenizer, pretraining_texts(data), max_tokens=max_tokens
+    )
+    _train(
+        trained,
+        [
+            teach(models, texts, device=device, bf16=config.bf16),
+            *chinese_tasks(data, trained.tokenizer, max_tokens=max_tokens, passes=passes),
+        ],
+        made,
+        config,
+        {"max_tokens": max_tokens, "passes": passes, "members": len(members)},
+        device,
+    )
+
+
+def _fine_tuning(seed: int, rate: float, share: float, bf16: bool) -> FineTuning:
+    return FineTuning(
+        learning_rate=rate,
+        head_learning_rate=5e-4,
+        batch_tokens=2048,
+        distilled_share=0.0,
+        share=share,
+        bf16=bf16,
+        seed=seed,
+    )
+
+
+def _train(
+    trained: TrainedModel,
+    tasks: Sequence[Task],
+    made: Path,
+    config: FineTuning,
+    settings: dict[str, Any],
+    device: str,
+) -> None:
     train_in_folder(
-        TrainedModel(model=model, tokenizer=tokenizer, base=None),
-        chinese_tasks(data, tokenizer, max_tokens=max_tokens, passes=passes),
-        FineTuning(
-            learning_rate=2e-4,
-            head_learning_rate=5e-4,
-            batch_tokens=2048,
-            distilled_share=0.0,
-            bf16=device.startswith("cuda"),
-            seed=seed,
-        ),
-        out,
-        RAW,
-        settings={"max_tokens": max_tokens, "passes": passes},
+        trained,
+        tasks,
+        config,
+        made.parent,
+        made.name,
+        settings=settings,
         device=device,
-        progress=lambda done, total: _say("fine-tune", done, total),
+        progress=lambda done, total: _say(made.parent.name, done, total),
     )
 
 

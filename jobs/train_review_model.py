@@ -1,222 +1,168 @@
-"""Train the English review model that ships, on public data, in two stages and a tuning.
+"""Train the English review model that ships, on public data.
 
-The first stage reads everything; the second reads aspect terms more often, needs that the rules
-find, and enough of the rest that it is not forgotten. Run as
-`python -m jobs.train_review_model --data ../shared/data --out runs/review_model`. Stopped and
-started again, it goes on from its last checkpoint. Musical instruments and clothing are never
-trained on: they are the unseen domains.
+Members of other seeds each learn in two stages: the first reads a share of everything; the second
+reads aspect terms more often, needs, and enough of the rest that it is not forgotten. Students
+begin with the mean of the members' weights and learn what the members say, in the mean, of more
+texts. What ships is the mean of the students' weights; heads and thresholds are tuned at the end.
+Run as `python -m jobs.train_review_model --data ../shared/data --out runs/en`. Stopped and started
+again, it goes on from its last checkpoint.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
-from tokenizers import Tokenizer
 
+from jobs.review_tasks import Passes, review_tasks, span_tasks, taught_tasks
 from jobs.review_training import train_in_folder
-from jobs.sentiment_sources import (
-    Labelled,
-    amazon_polarity,
-    balanced,
-    beauty,
-    emotions,
-    held_out,
-    magazines,
-    office_products,
-    product_reviews,
-    stanford_sentences,
-    star_sets,
-    stars_of_emotions,
-    tweets,
-    without,
-)
-from jobs.term_sources import clauses_with_needs, training_terms
+from jobs.sentiment_sources import emotions
 from jobs.tune_review_model import tune_english
+from sentiment.averaging import mean_state
 from sentiment.encoder_files import DEFAULT_ENCODER
 from sentiment.finetuning import FineTuning
-from sentiment.model_file import fresh_model, load_model, save_model
-from sentiment.needs import find_needs
-from sentiment.tasks import EmotionTask, NeedTask, StarTask, Task, aspect_task, tokenise
-from sentiment.training import star_mask
+from sentiment.model_file import TrainedModel, fresh_model, load_model, save_model
+from sentiment.tasks import Task
+from sentiment.teaching import TaughtTask, teach
 
 FILE = "en_review_model.safetensors"
-STAGES = ("first", "second")
+STAGES = ("first", "second", "taught")
 RAW = "trained.safetensors"
-# Of the second stage. Terms of these domains are marked by one guideline, SemEval's.
-_DENSE_DOMAINS = ("laptop14", "restaurant14", "restaurant15", "restaurant16")
-_DENSE_PASSES = 4
-_NEED_TEXTS = 1500
-_STARS_AGAIN = 300
-_TEXTS_AGAIN = 1200
-_COMMENTS_AGAIN = 6000
-
-
-def star_sources(data: Path, per_star: int) -> list[Labelled]:
-    """Return what the star head learns from, balanced, without the held-out tenth."""
-    sources = [
-        amazon_polarity(data),
-        balanced(office_products(data), per_star),
-        balanced(product_reviews(data), per_star),
-        balanced(magazines(data), 300),
-        balanced(beauty(data), 200),
-        stanford_sentences(data),
-        tweets(data),
-    ]
-    return [without(source, held_out(source.texts)) for source in sources]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Passes:
-    """How often each kind of text is read; reviews of other sources are read once.
-
-    Attributes:
-        polarity: Amazon reviews of two classes.
-        emotions: Comments with emotions.
-        aspects: Sentences with aspect terms.
-    """
-
-    polarity: int = 2
-    emotions: int = 2
-    aspects: int = 4
-
-
-def review_tasks(
-    data: Path, tokenizer: Tokenizer, *, max_tokens: int, per_star: int, passes: Passes
-) -> list[Task]:
-    """Return every task of the English model, one that is read twice twice."""
-    tasks: list[Task] = []
-    for source in star_sources(data, per_star):
-        task = StarTask(
-            name=source.name,
-            ids=tokenise(tokenizer, source.texts, max_tokens),
-            mask=star_mask(star_sets(source)),
-        )
-        tasks += [task] * (passes.polarity if source.name == "amazon_polarity" else 1)
-    felt = emotions(data, "train")
-    kept = np.flatnonzero(~held_out(felt.texts))
-    ids = tokenise(tokenizer, [felt.texts[row] for row in kept], 64)
-    stars = stars_of_emotions(felt)[kept]
-    terms = training_terms(data)
-    of_emotions = EmotionTask(
-        name="emotions", ids=ids, labels=felt.labels[kept], stars=stars, weight=0.5
-    )
-    of_aspects = aspect_task("aspects", tokenizer, terms.texts, terms.spans)
-    return tasks + [of_emotions] * passes.emotions + [of_aspects] * passes.aspects
-
-
-def span_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, seed: int) -> list[Task]:
-    """Return the tasks of the second stage; what else was learned is read again in part."""
-    rng = np.random.default_rng([seed, 2])
-    tasks: list[Task] = []
-    for source in star_sources(data, _STARS_AGAIN):
-        kept = _some(rng, len(source.texts), _TEXTS_AGAIN)
-        again = without(source, ~kept)
-        ids = tokenise(tokenizer, again.texts, max_tokens)
-        tasks.append(StarTask(name=again.name, ids=ids, mask=star_mask(star_sets(again))))
-    felt = emotions(data, "train")
-    rows = np.flatnonzero(~held_out(felt.texts) & _some(rng, len(felt.texts), _COMMENTS_AGAIN))
-    tasks.append(
-        EmotionTask(
-            name="emotions",
-            ids=tokenise(tokenizer, [felt.texts[row] for row in rows], 64),
-            labels=felt.labels[rows],
-            stars=stars_of_emotions(felt)[rows],
-            weight=0.5,
-        )
-    )
-    terms, dense = training_terms(data), training_terms(data, _DENSE_DOMAINS)
-    tasks.append(aspect_task("aspects", tokenizer, terms.texts, terms.spans))
-    tasks += [aspect_task("dense", tokenizer, dense.texts, dense.spans)] * _DENSE_PASSES
-    reviews = _reviews_with_needs(data)
-    found = [find_needs(text) for text in reviews]
-    voiced = np.array([bool(needs) for needs in found])
-    chosen = np.flatnonzero(voiced | _some(rng, len(reviews), int(voiced.sum())))
-    weak = rng.permutation(chosen)[:_NEED_TEXTS].tolist()
-    clauses = clauses_with_needs([reviews[row] for row in weak], [found[row] for row in weak])
-    placed = aspect_task("needs", tokenizer, clauses.texts, clauses.spans, max_tokens=max_tokens)
-    return [*tasks, NeedTask(name=placed.name, ids=placed.ids, spans=placed.spans)]
-
-
-def _reviews_with_needs(data: Path) -> list[str]:
-    """Return reviews in which needs may be looked for."""
-    reviews = [*balanced(office_products(data), 1200).texts]
-    reviews += balanced(product_reviews(data), 1200).texts
-    out = held_out(reviews)
-    return [text for text, left in zip(reviews, out, strict=True) if not left]
-
-
-def _some(rng: np.random.Generator, num: int, most: int) -> np.ndarray:
-    """Return which of `num` rows are among `most` chosen ones, bool, shape (num,)."""
-    return np.isin(np.arange(num), rng.permutation(num)[:most])
+# All members begin with these heads, so that their weights can be averaged.
+_HEADS_SEED = 0
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the training data.")],
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and of the finished weights.")],
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
-    max_tokens: Annotated[int, typer.Option(help="Longest review that is read.")] = 128,
-    per_star: Annotated[int, typer.Option(help="Reviews a star from each large source.")] = 1500,
-    polarity_passes: Annotated[int, typer.Option(help="Over Amazon's two classes.")] = 2,
+    max_tokens: Annotated[int, typer.Option(help="Longest review that is read.")] = 256,
+    per_star: Annotated[int, typer.Option(help="Reviews a star from each large source.")] = 1800,
+    polarity_passes: Annotated[int, typer.Option(help="Over Amazon's two classes.")] = 3,
     emotion_passes: Annotated[int, typer.Option(help="Over comments with emotions.")] = 2,
     aspect_passes: Annotated[int, typer.Option(help="Over sentences with aspects.")] = 4,
+    members: Annotated[int, typer.Option(min=1, help="Models that teach.")] = 4,
+    students: Annotated[int, typer.Option(min=1, help="Models that are taught.")] = 3,
+    first_share: Annotated[float, typer.Option(help="Of the texts, a pass of stage 1.")] = 0.5,
+    second_share: Annotated[float, typer.Option(help="Of the texts, a pass of stage 2.")] = 0.85,
+    taught_share: Annotated[float, typer.Option(help="Of the texts a student reads.")] = 0.75,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the order and of the heads.")] = 0,
 ) -> None:
     """Train, or go on training."""
     torch.set_num_threads(threads)
-    first, second = (out / stage / RAW for stage in STAGES)
-    if not first.is_file():
-        passes = Passes(polarity=polarity_passes, emotions=emotion_passes, aspects=aspect_passes)
-        _fine_tune(data, first, device, max_tokens, per_star, passes, seed)
-    if not second.is_file():
-        _refine(data, first, second, device, max_tokens, seed)
-    trained = load_model(second)
+    passes = Passes(polarity=polarity_passes, emotions=emotion_passes, aspects=aspect_passes)
+    bf16 = device.startswith("cuda")
+    refined = FineTuning(
+        learning_rate=5e-5, head_learning_rate=3e-4, distilled_share=0.5, bf16=bf16
+    )
+    taught_by = []
+    for seed in range(members):
+        first, second = (out / f"member-{seed}" / stage / RAW for stage in STAGES[:2])
+        if not first.is_file():
+            config = FineTuning(seed=seed, share=first_share, bf16=bf16)
+            _fine_tune(data, first, config, device, max_tokens, per_star, passes)
+        if not second.is_file():
+            config = replace(refined, seed=seed, share=second_share)
+            _refine(data, first, second, config, device, max_tokens)
+        taught_by.append(second)
+    taught = [out / f"student-{seed}" / STAGES[2] / RAW for seed in range(students)]
+    missing = [seed for seed, made in enumerate(taught) if not made.is_file()]
+    if missing:
+        soup, texts = _soup(taught_by), _said(data, taught_by, device, max_tokens)
+        for seed in missing:
+            config = replace(refined, seed=seed, share=taught_share)
+            tasks = [*texts, *_second_tasks(data, soup, max_tokens, seed)]
+            _learn(_soup(taught_by), tasks, taught[seed], config, device, max_tokens, members)
+    trained = _soup(taught)
     figures = tune_english(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))
 
 
 def _fine_tune(
-    data: Path, made: Path, device: str, max_tokens: int, per_star: int, passes: Passes, seed: int
+    data: Path,
+    made: Path,
+    config: FineTuning,
+    device: str,
+    max_tokens: int,
+    per_star: int,
+    passes: Passes,
 ) -> None:
     names = tuple(emotions(data, "train").names)
-    trained = fresh_model(DEFAULT_ENCODER, emotions=names, seed=seed)
+    trained = fresh_model(DEFAULT_ENCODER, emotions=names, seed=_HEADS_SEED)
     tasks = review_tasks(
         data, trained.tokenizer, max_tokens=max_tokens, per_star=per_star, passes=passes
     )
+    settings = {"max_tokens": max_tokens, "per_star": per_star, "passes": asdict(passes)}
+    train_in_folder(
+        trained, tasks, config, made.parent, made.name, settings=settings, device=device
+    )
+
+
+def _refine(
+    data: Path, first: Path, made: Path, config: FineTuning, device: str, max_tokens: int
+) -> None:
+    trained = load_model(first)
+    tasks = _second_tasks(data, trained, max_tokens, config.seed)
+    _train_near_base(trained, tasks, made, config, {"stage": 2, "max_tokens": max_tokens}, device)
+
+
+def _learn(
+    trained: TrainedModel,
+    tasks: Sequence[Task],
+    made: Path,
+    config: FineTuning,
+    device: str,
+    max_tokens: int,
+    members: int,
+) -> None:
+    settings = {"stage": 3, "max_tokens": max_tokens, "members": members}
+    _train_near_base(trained, tasks, made, config, settings, device)
+
+
+def _train_near_base(
+    trained: TrainedModel,
+    tasks: Sequence[Task],
+    made: Path,
+    config: FineTuning,
+    settings: dict[str, Any],
+    device: str,
+) -> None:
+    """Train while the embedding is held to the base's."""
     train_in_folder(
         trained,
         tasks,
-        FineTuning(seed=seed, bf16=device.startswith("cuda")),
+        config,
         made.parent,
         made.name,
-        settings={"max_tokens": max_tokens, "per_star": per_star, "passes": asdict(passes)},
-        device=device,
-    )
-
-
-def _refine(data: Path, first: Path, made: Path, device: str, max_tokens: int, seed: int) -> None:
-    trained = load_model(first)
-    train_in_folder(
-        trained,
-        span_tasks(data, trained.tokenizer, max_tokens=max_tokens, seed=seed),
-        FineTuning(
-            learning_rate=5e-5,
-            head_learning_rate=3e-4,
-            distilled_share=0.5,
-            seed=seed,
-            bf16=device.startswith("cuda"),
-        ),
-        made.parent,
-        made.name,
-        settings={"stage": 2, "max_tokens": max_tokens},
+        settings=settings,
         device=device,
         reference=fresh_model(DEFAULT_ENCODER).model,
     )
+
+
+def _second_tasks(data: Path, trained: TrainedModel, max_tokens: int, seed: int) -> list[Task]:
+    return span_tasks(data, trained.tokenizer, max_tokens=max_tokens, seed=seed)
+
+
+def _soup(files: Sequence[Path]) -> TrainedModel:
+    """Return the mean of the weights of some files."""
+    models = [load_model(file) for file in files]
+    mean = mean_state([one.model.trained_state() for one in models])
+    models[0].model.load_trained_state(mean)
+    return models[0]
+
+
+def _said(data: Path, files: Sequence[Path], device: str, max_tokens: int) -> list[TaughtTask]:
+    """Return what the models of some files say of the texts that students read."""
+    models = [load_model(file) for file in files]
+    teachers = [one.model for one in models]
+    bf16 = device.startswith("cuda")
+    texts = taught_tasks(data, models[0].tokenizer, max_tokens=max_tokens)
+    return [teach(teachers, task, device=device, bf16=bf16) for task in texts]
 
 
 if __name__ == "__main__":

@@ -40,14 +40,15 @@ def greedy_soup(
     order = sorted(range(len(states)), key=lambda place: (losses[place], place))
     chosen, soup, best = [order[0]], states[order[0]], losses[order[0]]
     for place in order[1:]:
-        tried = _mean([states[member] for member in (*chosen, place)])
+        tried = mean_state([states[member] for member in (*chosen, place)])
         found = loss(tried)
         if found <= best:
             chosen, soup, best = [*chosen, place], tried, found
     return soup, chosen, best
 
 
-def _mean(states: Sequence[State]) -> State:
+def mean_state(states: Sequence[State]) -> State:
+    """Return the mean of each tensor."""
     return {
         name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]
     }

@@ -94,15 +94,18 @@ def descend(
         stop: Called after each step with the number of steps done; True ends the descent.
         parallel: Who else descends; gradients are averaged.
     """
-    optimizer = torch.optim.AdamW(groups)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(num_steps, config.warm_up))
     parameters = [parameter for group in groups for parameter in group["params"]]
+    on_cuda = parameters[0].is_cuda
+    optimizer = torch.optim.AdamW(groups, fused=on_cuda)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(num_steps, config.warm_up))
     first = 0
     if resume is not None:
         load_state(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
         rates.load_state_dict(resume["rates"])
         torch.set_rng_state(resume["random"])
+        if on_cuda and "cuda_random" in resume:
+            torch.cuda.set_rng_state(resume["cuda_random"], parameters[0].device)
         first = resume["step"]
     for step in range(first, num_steps):
         optimizer.zero_grad()
@@ -113,13 +116,17 @@ def descend(
         rates.step()
 
         def state(done: int = step + 1) -> dict[str, Any]:
-            return {
+            kept = {
                 "model": trained_state(),
                 "optimizer": optimizer.state_dict(),
                 "rates": rates.state_dict(),
                 "random": torch.get_rng_state(),
                 "step": done,
             }
+            if on_cuda:
+                # Dropout draws on the device.
+                kept["cuda_random"] = torch.cuda.get_rng_state(parameters[0].device)
+            return kept
 
         on_checkpoint(state, step + 1)
         if stop(step + 1):

@@ -33,6 +33,7 @@ class FineTuning(DescentConfig):
         distillation: Weight of (1 - cosine) between the embedding and what it was before.
         distilled_share: Share of the batches on which it is computed; none is for an encoder whose
             embedding is learned.
+        share: Share of a task's texts that a pass over it reads, drawn anew for each pass.
     """
 
     batch_tokens: int = 1280
@@ -40,12 +41,15 @@ class FineTuning(DescentConfig):
     head_learning_rate: float = 5e-4
     distillation: float = 8.0
     distilled_share: float = 0.25
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
         if not 0 <= self.distilled_share <= 1:
             raise ValueError(f"distilled_share must be within 0..1, not {self.distilled_share}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be within (0, 1], not {self.share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,10 @@ def schedule_batches(tasks: Sequence[Task], config: FineTuning) -> list[tuple[in
         epoch: list[tuple[int, np.ndarray]] = []
         for number, task in enumerate(tasks):
             lengths = np.array([len(row) for row in task.ids])
-            batches = shuffled_batches(lengths, np.arange(len(lengths)), config.batch_tokens, rng)
+            rows = np.arange(len(lengths))
+            if config.share < 1:
+                rows = rng.permutation(rows)[: max(1, round(config.share * len(rows)))]
+            batches = shuffled_batches(lengths, rows, config.batch_tokens, rng)
             epoch += [(number, rows) for rows in batches]
         rng.shuffle(epoch)  # type: ignore[arg-type]
         steps += epoch

@@ -143,10 +143,11 @@ class AspectTask:
     @staticmethod
     def _tag_loss(model: ReviewModel, encoded: Encoded, tags: list[list[int]]) -> Tensor:
         logits_BLT = model.tags(encoded.tokens_BLD).float()
-        wanted_BL = torch.full(logits_BLT.shape[:2], _IGNORED, device=logits_BLT.device)
+        wanted_BL = torch.full(logits_BLT.shape[:2], _IGNORED)
         for place, of_text in enumerate(tags):
             wanted_BL[place, : len(of_text)] = torch.tensor(of_text)
-        return nn.functional.cross_entropy(logits_BLT.flatten(0, 1), wanted_BL.flatten())
+        wanted = wanted_BL.flatten().to(logits_BLT.device)
+        return nn.functional.cross_entropy(logits_BLT.flatten(0, 1), wanted)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,15 @@ def test_every_text_of_every_task_comes_once_an_epoch() -> None:
     assert [(w, r.tolist()) for w, r in steps] == [(w, r.tolist()) for w, r in again]
 
 
+def test_each_pass_reads_its_own_share_of_the_texts() -> None:
+    config = FineTuning(epochs=4, batch_tokens=24, share=0.5)
+    rows = [rows for _, rows in schedule_batches([STARS], config)]
+    counts = np.bincount(np.concatenate(rows), minlength=len(IDS))
+    assert counts.sum() == 4 * len(IDS) // 2
+    assert counts.max() > 2
+    assert len(np.flatnonzero(counts)) > len(IDS) // 2
+
+
 def test_it_learns_and_keeps_word_embeddings() -> None:
     model = tiny_model()
     before = {name: t.detach().clone() for name, t in model.encoder.named_parameters()}
@@ -117,7 +126,11 @@ def test_padding_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"epochs": 0}, "epochs must be at least 1"), ({"warm_up": 2.0}, "warm_up must be within")],
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"warm_up": 2.0}, "warm_up must be within"),
+        ({"share": 0.0}, "share must be within"),
+    ],
 )
 def test_a_config_out_of_range_is_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
