@@ -3,7 +3,8 @@
 Each sale is at risk from its day on until its buyer sends the thing back or reviews it, whichever
 is first. The shop's own hazard of a return by age (returns of an age by sales that reached it) says
 how many returns of a subject are to be expected by now; a subject's rate relative to that is gamma
-distributed around 1 and known from its past. Given all that happened before, a return is then as
+distributed around 1 and known from its past. (The hazard itself is learned from all sales, of
+which those of a subject are few.) Given all that happened before, a return is then as
 likely as the hazard says, whatever the reviews were; so the likelihood ratio of the returns, a
 ratio of counting processes, may be multiplied by that of the reviews, as long as nobody counts in
 both: who reviews leaves the risk set, and what somebody writes who has sent the thing back is not
