@@ -21,6 +21,7 @@ from benchmarks.harness import write
 from jobs.needs_labels import (
     LEARNED_SPLITS,
     REPORTED_SPLIT,
+    VALID_SPLIT,
     LabelledSentence,
     labelled_sentences,
 )
@@ -29,7 +30,7 @@ from sentiment.scorer import ReviewScorer, ScorerConfig
 
 _WISH = re.compile(r"\bwish|\bshould\b|\bcould\b|hoping|希望|建议|要是|应该|[?？]$", re.IGNORECASE)
 Found = list[tuple[int, int, str]]
-_SPLITS = (*LEARNED_SPLITS, REPORTED_SPLIT)
+_SPLITS = (*LEARNED_SPLITS, VALID_SPLIT, REPORTED_SPLIT)
 
 
 def measure(

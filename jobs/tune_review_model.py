@@ -14,13 +14,12 @@ import numpy as np
 from tokenizers import Tokenizer
 from torch import Tensor, from_numpy
 
-from jobs.needs_labels import LEARNED_SPLITS, LabelledSentence, labelled_sentences
+from jobs.needs_labels import VALID_SPLIT, labelled_sentences
 from jobs.sentiment_sources import (
     Emotional,
     Labelled,
     amazon_polarity,
     balanced,
-    clothing,
     emotions,
     held_out,
     office_products,
@@ -45,10 +44,10 @@ from jobs.term_sources import (
 from sentiment.encoder import EncoderConfig, TextEncoder
 from sentiment.head_tuning import (
     fit_emotions,
-    fit_needs,
     fit_span_polarity,
     fitted_projection,
     run_texts,
+    set_need_threshold,
     set_star_temperature,
 )
 from sentiment.model_file import TrainedModel
@@ -59,7 +58,7 @@ from sentiment.training import FitConfig, star_mask
 
 _RIDGES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 _PROJECTION_TEXTS = 20_000
-_NEED_TEXTS = 1500
+_SENTENCE_TOKENS = 256
 
 
 def even_half(source: Labelled) -> Labelled:
@@ -111,10 +110,7 @@ def tune_english(
         device=device,
     )
     texts = balanced(product_reviews(data), 1200).texts + balanced(office, 1200).texts
-    labels = _labelled_needs(data, "en")
-    figures["needs"] = _needs(
-        model, tokenizer, texts + clothing(data).texts, labels, device, max_tokens
-    )
+    figures["needs"] = _needs(model, tokenizer, data, "en", device)
     figures["embedding"] = _projection(
         model, tokenizer, texts + amazon_polarity(data).texts, device, max_tokens
     )
@@ -147,9 +143,7 @@ def tune_chinese(
         FitConfig(),
         device=device,
     )
-    texts = [text for text, out in zip(shop.texts, held_out(shop.texts), strict=True) if not out]
-    labels = _labelled_needs(data, "zh")
-    figures["needs"] = _needs(model, tokenizer, texts, labels, device, max_tokens)
+    figures["needs"] = _needs(model, tokenizer, data, "zh", device)
     return figures
 
 
@@ -193,37 +187,19 @@ def _emotion_tasks(
     return seen, unseen
 
 
-def _labelled_needs(data: Path, language: str) -> list[LabelledSentence]:
-    sentences = labelled_sentences(data, LEARNED_SPLITS)
-    return [sentence for sentence in sentences if sentence.language == language]
-
-
 def _needs(
-    model: ReviewModel,
-    tokenizer: Tokenizer,
-    texts: Sequence[str],
-    labels: Sequence[LabelledSentence],
-    device: str,
-    max_tokens: int,
+    model: ReviewModel, tokenizer: Tokenizer, data: Path, language: str, device: str
 ) -> dict[str, float]:
-    """Fit the head of needs on labelled sentences, and on what the rules find in some texts."""
-    needs = [find_needs(text) for text in texts]
-    rng = np.random.default_rng(0)
-    with_need = rng.permutation(np.flatnonzero([bool(found) for found in needs]))
-    without_need = rng.permutation(np.flatnonzero([not found for found in needs]))
-    rows = rng.permutation(np.concatenate([with_need[:_NEED_TEXTS], without_need[:_NEED_TEXTS]]))
-    some: list[int] = rows.tolist()
-    seen = clauses_with_needs([texts[row] for row in some], [needs[row] for row in some])
+    """Set the threshold of needs on sentences that nothing was learned from."""
+    labels = [s for s in labelled_sentences(data, (VALID_SPLIT,)) if s.language == language]
     sentences = [label.text for label in labels]
     wanted = clauses_with_needs(sentences, [label.needs for label in labels])
     ruled = clauses_with_needs(sentences, [find_needs(text) for text in sentences])
-    by_rules = _task(tokenizer, ruled, max_tokens)
-    return fit_needs(
+    by_rules = _task(tokenizer, ruled, _SENTENCE_TOKENS)
+    return set_need_threshold(
         model,
-        _task(tokenizer, seen, max_tokens),
-        _task(tokenizer, wanted, max_tokens),
+        _task(tokenizer, wanted, _SENTENCE_TOKENS),
         np.array([kind > 0 for spans in by_rules.spans for _, _, kind in spans]),
-        FitConfig(learning_rate=2e-3),
         device=device,
     )
 

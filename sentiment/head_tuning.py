@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from sentiment.batching import padded, token_budget_batches
 from sentiment.metrics import best_thresholds, label_f1
-from sentiment.review_model import NUM_NEEDS, ReviewModel
+from sentiment.review_model import ReviewModel
 from sentiment.tasks import AspectTask, EmotionTask
 from sentiment.training import FitConfig, fit_head, fit_temperature
 
 _BATCH_TOKENS = 4096
 # Powers of absent : present by which a rare emotion's presence is weighed.
 _WEIGHT_POWERS = (0.0, 0.25, 0.5)
-_FOLDS = 5
-_LABELLED_REPEATS = 4
+# From the surest to the least sure: of equals the surest is taken.
+_NEED_THRESHOLDS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,72 +181,36 @@ def fit_span_polarity(
     }
 
 
-def fit_needs(
-    model: ReviewModel,
-    weak: AspectTask,
-    labelled: AspectTask,
-    by_rules: np.ndarray,
-    fit: FitConfig,
-    *,
-    device: str,
+def set_need_threshold(
+    model: ReviewModel, labelled: AspectTask, by_rules: np.ndarray, *, device: str
 ) -> dict[str, float]:
-    """Fit the head of needs on clauses (class 0 is none) and set its threshold.
-
-    The labelled texts are cut into folds; of each fit one fold chooses the epoch and another is
-    left out for the threshold. What stays is the mean of these heads, which for a linear head is
-    one as well.
+    """Set the probability from which on a clause without a need by the rules voices one.
 
     Args:
         model: Changed in place.
-        weak: Clauses with the kinds that rules found.
-        labelled: Clauses with the kinds that people found; each counts `_LABELLED_REPEATS` times.
-        by_rules: Which labelled clauses the rules find: the head is to add to them.
-        fit: How to fit it.
+        labelled: Clauses (class 0 is none) of sentences that nothing was trained on.
+        by_rules: Which of these clauses the rules find: the head is to add to them.
         device: Torch device.
 
     Returns:
-        Out of fold: F1 of labelled clauses with a need by the rules alone, by the head alone and by
-        both, and the share of the right ones with the right kind; and the threshold.
+        F1 of clauses with a need by the rules alone, by the head alone and by both, and the
+        threshold.
     """
-    weakly, weak_classes = run_spans(model, weak, device)
     read, wanted = run_spans(model, labelled, device)
-    fold = np.repeat(np.arange(len(labelled.spans)) % _FOLDS, [len(of) for of in labelled.spans])
-    head = model.needs.cpu()
-    start = copy.deepcopy(head.state_dict())
-    heads, logits = [], torch.empty(len(wanted), NUM_NEEDS)
-    for left_out in range(_FOLDS):
-        valid = fold == (left_out + 1) % _FOLDS
-        seen = np.flatnonzero((fold != left_out) & ~valid).repeat(_LABELLED_REPEATS)
-        head.load_state_dict(start)
-        _fit_classes(
-            head,
-            torch.cat([weakly, read[seen]]),
-            torch.cat([weak_classes, wanted[seen]]),
-            read[valid],
-            wanted[valid],
-            fit,
-        )
-        with torch.no_grad():
-            logits[fold == left_out] = head.eval()(read[fold == left_out])
-        heads.append(copy.deepcopy(head.state_dict()))
-    head.load_state_dict(
-        {name: torch.stack([one[name] for one in heads]).mean(0) for name in heads[0]}
-    )
-    need = 1 - logits.softmax(1)[:, 0].numpy()
+    with torch.no_grad():
+        need = 1 - model.needs(read.to(device)).softmax(1)[:, 0].cpu().numpy()
     is_need = (wanted > 0).numpy()
-    either = np.maximum(need, by_rules)[:, None]
-    threshold = float(best_thresholds(either, is_need[:, None])[0])
-    found = need >= threshold
-    right = found & is_need
-    kinds = (logits[:, 1:].argmax(1) + 1 == wanted).numpy()
-    model.needs.to(device)
+
+    def f1(found: np.ndarray) -> float:
+        return float(label_f1(found[:, None], is_need[:, None])[0])
+
+    threshold = max(_NEED_THRESHOLDS, key=lambda least: f1(by_rules | (need >= least)))
     model.need_threshold.fill_(threshold)
     return {
-        "f1_of_rules": float(label_f1(by_rules[:, None], is_need[:, None])[0]),
-        "f1_of_head": float(label_f1(found[:, None], is_need[:, None])[0]),
-        "f1": float(label_f1(either >= threshold, is_need[:, None])[0]),
+        "f1_of_rules": f1(by_rules),
+        "f1_of_head": f1(need >= threshold),
+        "f1": f1(by_rules | (need >= threshold)),
         "threshold": threshold,
-        "right_kind": float(kinds[right].mean()) if right.any() else float("nan"),
     }
 
 

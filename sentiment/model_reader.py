@@ -186,7 +186,7 @@ class ModelReader:
         num_terms = len(said.confidence)
         confidence = said.confidence + said.polarity[num_terms:].max(1).tolist()
         polarity = (said.polarity[:, 2] - said.polarity[:, 0]).tolist()
-        need = (1 - said.needs[:, 0]).tolist()
+        need, kinds = (1 - said.needs[:, 0]).tolist(), said.needs[:, 1:].argmax(1)
         threshold = float(self.model.need_threshold)
         for place, (row, a, b) in enumerate(said.spans):
             window = batch[row]
@@ -199,10 +199,15 @@ class ModelReader:
                     start=start, end=end, polarity=polarity[place], confidence=confidence[place]
                 )
             )
-            if not is_term and need[place] >= threshold:
-                kind = NEED_KINDS[int(said.needs[place, 1:].argmax())]
+            if not is_term and threshold < 1:
                 found.wishes[window.text].append(
-                    Wish(start=start, end=end, kind=kind, probability=need[place])
+                    Wish(
+                        start=start,
+                        end=end,
+                        kind=NEED_KINDS[int(kinds[place])],
+                        probability=need[place],
+                        certain=need[place] >= threshold,
+                    )
                 )
 
 

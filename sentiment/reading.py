@@ -30,12 +30,19 @@ class Opinion:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """A clause that the needs head takes for a need, and the probability of it."""
+    """What the needs head says of a clause.
+
+    Attributes:
+        kind: Of the need, if it is one.
+        probability: That it voices a need.
+        certain: The probability reaches the model's threshold.
+    """
 
     start: int
     end: int
     kind: NeedKind
     probability: float
+    certain: bool
 
 
 @dataclass(kw_only=True)
@@ -50,7 +57,7 @@ class Readings:
         truncated: Which texts had more windows than are read, bool, shape (N,).
         terms: Aspect terms of each text.
         clauses: Clauses of each text with the polarity of each.
-        wishes: Clauses that voice a need.
+        wishes: What the needs head says of each clause; none where it was never fitted.
     """
 
     stars: np.ndarray

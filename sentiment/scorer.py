@@ -32,7 +32,7 @@ ENGLISH_MODEL = WEIGHTS / "en_review_model.safetensors"
 CHINESE_MODEL = WEIGHTS / "zh_review_model.safetensors"
 # Raise it when cleaning, language routing or the gathering of spans changes what a text is scored
 # as. Devices and precision are no part of a version: they move no signal by more than 0.01.
-READING_VERSION = 2
+READING_VERSION = 3
 _SIGNAL_COLUMNS = [name for name in ReviewSignals.columns() if name != "review_id"]
 _log = logging.getLogger(__name__)
 

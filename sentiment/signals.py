@@ -16,6 +16,8 @@ from sentiment.schema import EMBEDDING_DIM
 # Opinions from here on oppose each other in a `mixed` text.
 STRONG = 0.5
 _LEAST_CONFIDENCE = 0.5
+# What rules take for a need is none where the head is surer than this that it is not.
+_LEAST_NEED = 0.05
 _STAR_VALUES = np.arange(1, 6, dtype=np.float32)
 _ASPECT: Mapping[str, pa.DataType] = {
     "aspect": pa.string(),
@@ -105,15 +107,24 @@ def _aspects_of(
 
 
 def _needs_of(text: str, wishes: Sequence[Wish]) -> list[tuple[str, int, int, str]]:
-    """Return needs by the rules, and by the head where the rules see none."""
-    needs: list[Need | Wish] = list(find_needs(text))
+    """Return needs by the rules that the head does not deny, and by the head where there are none.
+
+    What the head never read, because the text is too long, it does not deny.
+    """
+    needs: list[Need | Wish] = [
+        need
+        for need in find_needs(text)
+        if max((w.probability for w in wishes if _meet(need, w)), default=1.0) >= _LEAST_NEED
+    ]
     needs += [
-        wish
-        for wish in wishes
-        if not any(need.start < wish.end and wish.start < need.end for need in needs)
+        wish for wish in wishes if wish.certain and not any(_meet(need, wish) for need in needs)
     ]
     needs.sort(key=lambda need: need.start)
     return [(text[need.start : need.end], need.start, need.end, need.kind) for need in needs]
+
+
+def _meet(a: Need | Wish, b: Need | Wish) -> bool:
+    return a.start < b.end and b.start < a.end
 
 
 def _is_mixed(terms: Sequence[Opinion], clauses: Sequence[Opinion]) -> bool:

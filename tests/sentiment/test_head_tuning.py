@@ -4,16 +4,17 @@ import torch
 from tiny_model import EMOTIONS, tiny_model, tokenizer
 
 from sentiment.batching import padded
+from sentiment.finetuning import FineTuning, fine_tune
 from sentiment.head_tuning import (
     fit_emotions,
-    fit_needs,
     fit_span_polarity,
     fitted_projection,
     run_spans,
     run_texts,
+    set_need_threshold,
     set_star_temperature,
 )
-from sentiment.tasks import AspectTask, EmotionTask, Span, aspect_task, tokenise
+from sentiment.tasks import AspectTask, EmotionTask, NeedTask, Span, aspect_task, tokenise
 from sentiment.training import FitConfig
 
 TOKENIZER = tokenizer()
@@ -94,13 +95,16 @@ def test_polarity_of_spans_is_learned_and_its_temperature_set() -> None:
     assert model.polarity_temperature.item() == pytest.approx(figures["temperature"])
 
 
-def test_needs_are_learned_and_added_to_the_rules() -> None:
+def test_the_threshold_of_needs_adds_to_the_rules() -> None:
     model = tiny_model().eval()
-    valid = spans_of(TEXTS[1::2])
-    by_rules = np.array([text.startswith("good strap") for text in TEXTS[1::2]])
-    figures = fit_needs(model, spans_of(TEXTS[::2]), valid, by_rules, FIT, device="cpu")
+    texts = spans_of(TEXTS)
+    needs = NeedTask(name="needs", ids=texts.ids, spans=texts.spans)
+    config = FineTuning(epochs=40, learning_rate=5e-3, head_learning_rate=2e-2, distilled_share=0)
+    fine_tune(model, [needs], config, device="cpu")
+    by_rules = np.array([text.startswith("good strap") for text in TEXTS])
+    figures = set_need_threshold(model, texts, by_rules, device="cpu")
     assert figures["f1"] > 0.95 > figures["f1_of_rules"] > 0
-    assert 0 < model.need_threshold.item() < 1
+    assert model.need_threshold.item() == pytest.approx(figures["threshold"])
 
 
 def test_the_star_temperature_is_kept_in_the_model() -> None:

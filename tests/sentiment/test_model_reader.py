@@ -103,12 +103,14 @@ def test_terms_are_whole_words_of_the_text() -> None:
     assert found.terms[1] == []
 
 
-def test_a_clause_is_a_wish_from_the_threshold_on() -> None:
+def test_every_clause_is_asked_once_the_head_has_a_threshold() -> None:
     model = tiny_model()
     assert all(wishes == [] for wishes in reader(model).read(TEXTS).wishes)
-    model.need_threshold.fill_(0.0)
-    found = reader(model).read(TEXTS)
-    assert [len(wishes) for wishes in found.wishes] == [len(c) for c in found.clauses]
+    for threshold, certain in ((0.0, True), (0.999, False)):
+        model.need_threshold.fill_(threshold)
+        found = reader(model).read(TEXTS)
+        assert [len(wishes) for wishes in found.wishes] == [len(c) for c in found.clauses]
+        assert {wish.certain for wishes in found.wishes for wish in wishes} == {certain}
 
 
 def test_nothing_to_read_is_certain_of_three_stars() -> None:
