@@ -66,6 +66,7 @@ class ScoreReport:
         copied: Reviews that share their words with a scored one.
         items: Item descriptions embedded.
         unchanged: Reviews that had signals of this version already.
+        precision: Of the model's matrix products, `bf16` or `fp32`, as the device allows.
     """
 
     model_version: str
@@ -73,6 +74,7 @@ class ScoreReport:
     copied: int
     items: int
     unchanged: int
+    precision: str
 
 
 def score(
@@ -111,7 +113,12 @@ def score(
             if store.exists(table):
                 store.compact(table)
     return ScoreReport(
-        model_version=version, scored=scored, copied=copied, items=embedded, unchanged=unchanged
+        model_version=version,
+        scored=scored,
+        copied=copied,
+        items=embedded,
+        unchanged=unchanged,
+        precision=config.scorer.precision_name,
     )
 
 

@@ -49,7 +49,7 @@ def score(
     output.console.print(
         f"{report.scored:,} reviews scored, {report.copied:,} copied from reviews with the same "
         f"words, {report.unchanged:,} unchanged; {report.items:,} item texts; "
-        f"model {report.model_version}"
+        f"model {report.model_version} in {report.precision}"
     )
     output.write_json(asdict(report))
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sentiment.attention import attention_of_any_shape
 from sentiment.batching import padded, shuffled_batches
 from sentiment.characters import MASK, SPECIAL
 from sentiment.descent import DescentConfig, OnCheckpoint, descend, parameter_groups
@@ -119,7 +120,10 @@ def pretrain(
         ids_BL, mask_BL = padded([ids[row] for row in steps[number]], "cpu")
         rng = np.random.default_rng([config.seed, 1, number])
         read_BL, chosen_BL = mask_tokens(ids_BL, config.masked_share, vocabulary_size, rng)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bf16):
+        with (
+            attention_of_any_shape(device),
+            torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bf16),
+        ):
             hidden = model.bert(  # type: ignore[operator]
                 input_ids=read_BL.to(device), attention_mask=mask_BL.to(device)
             ).last_hidden_state

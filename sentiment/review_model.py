@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sentiment.attention import attention_of_any_shape
 from sentiment.needs import NEED_KINDS
 from sentiment.schema import EMBEDDING_DIM
 
@@ -115,7 +116,10 @@ class ReviewModel(nn.Module):
 
     def encode(self, ids_BL: Tensor, mask_BL: Tensor) -> Encoded:
         """Run the encoder once."""
-        output = self.encoder(input_ids=ids_BL, attention_mask=mask_BL, output_hidden_states=True)
+        with attention_of_any_shape(ids_BL.device):
+            output = self.encoder(
+                input_ids=ids_BL, attention_mask=mask_BL, output_hidden_states=True
+            )
         return self.gathered(output.hidden_states, mask_BL)
 
     @staticmethod

@@ -283,6 +283,8 @@ class Server:
             _MARK: str(folder),
             METRICS_FOLDER: str(metrics),
             "OMP_NUM_THREADS": "1",
+            # Threads that wait for each other would take the cores from who they wait for.
+            "OMP_WAIT_POLICY": "passive",
             "RAY_USAGE_STATS_ENABLED": "0",
             # Ray would run what answers requests at the lowest priority but one.
             "RAY_worker_niceness": "0",
