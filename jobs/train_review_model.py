@@ -3,7 +3,8 @@
 Members of other seeds each learn in two stages: the first reads a share of everything; the second
 reads aspect terms more often, needs, and enough of the rest that it is not forgotten. Students
 begin with the mean of the members' weights and learn what the members say, in the mean, of more
-texts. What ships is the mean of the students' weights; heads and thresholds are tuned at the end.
+texts. What ships is the mean of the students' weights and, if there is an earlier model, of that one's;
+heads and thresholds are tuned at the end.
 Run as `python -m jobs.train_review_model --data ../shared/data --out runs/en`. Stopped and started
 again, it goes on from its last checkpoint.
 """
@@ -49,6 +50,9 @@ def main(
     first_share: Annotated[float, typer.Option(help="Of the texts, a pass of stage 1.")] = 0.5,
     second_share: Annotated[float, typer.Option(help="Of the texts, a pass of stage 2.")] = 0.85,
     taught_share: Annotated[float, typer.Option(help="Of the texts a student reads.")] = 0.75,
+    joined: Annotated[
+        list[Path] | None, typer.Option(help="Earlier models; their mean joins that of the rest.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Train, or go on training."""
@@ -77,6 +81,9 @@ def main(
             tasks = [*texts, *_second_tasks(data, soup, max_tokens, seed)]
             _learn(_soup(taught_by), tasks, taught[seed], config, device, max_tokens, members)
     trained = _soup(taught)
+    if joined:
+        means = [trained, _soup(joined)]
+        trained.model.load_trained_state(mean_state([one.model.trained_state() for one in means]))
     figures = tune_english(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))

@@ -57,8 +57,7 @@ from sentiment.tasks import AspectTask, EmotionTask, aspect_task, tokenise
 from sentiment.training import FitConfig, star_mask
 
 _RIDGES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-_PROJECTION_TEXTS = 20_000
-_SENTENCE_TOKENS = 256
+_PROJECTION_TEXTS = 6_000
 
 
 def even_half(source: Labelled) -> Labelled:
@@ -110,7 +109,7 @@ def tune_english(
         device=device,
     )
     texts = balanced(product_reviews(data), 1200).texts + balanced(office, 1200).texts
-    figures["needs"] = _needs(model, tokenizer, data, "en", device)
+    figures["needs"] = _needs(model, tokenizer, data, "en", device, max_tokens)
     figures["embedding"] = _projection(
         model, tokenizer, texts + amazon_polarity(data).texts, device, max_tokens
     )
@@ -143,7 +142,7 @@ def tune_chinese(
         FitConfig(),
         device=device,
     )
-    figures["needs"] = _needs(model, tokenizer, data, "zh", device)
+    figures["needs"] = _needs(model, tokenizer, data, "zh", device, max_tokens)
     return figures
 
 
@@ -188,17 +187,22 @@ def _emotion_tasks(
 
 
 def _needs(
-    model: ReviewModel, tokenizer: Tokenizer, data: Path, language: str, device: str
+    model: ReviewModel,
+    tokenizer: Tokenizer,
+    data: Path,
+    language: str,
+    device: str,
+    max_tokens: int,
 ) -> dict[str, float]:
     """Set the threshold of needs on sentences that nothing was learned from."""
     labels = [s for s in labelled_sentences(data, (VALID_SPLIT,)) if s.language == language]
     sentences = [label.text for label in labels]
     wanted = clauses_with_needs(sentences, [label.needs for label in labels])
     ruled = clauses_with_needs(sentences, [find_needs(text) for text in sentences])
-    by_rules = _task(tokenizer, ruled, _SENTENCE_TOKENS)
+    by_rules = _task(tokenizer, ruled, max_tokens)
     return set_need_threshold(
         model,
-        _task(tokenizer, wanted, _SENTENCE_TOKENS),
+        _task(tokenizer, wanted, max_tokens),
         np.array([kind > 0 for spans in by_rules.spans for _, _, kind in spans]),
         device=device,
     )
