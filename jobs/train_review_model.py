@@ -3,9 +3,9 @@
 Members of other seeds each learn in two stages: the first reads a share of everything; the second
 reads aspect terms more often, needs, and enough of the rest that it is not forgotten. Students
 begin with the mean of the members' weights and learn what the members say, in the mean, of more
-texts. What ships is the mean of the students' weights and, if there is an earlier model, of that one's;
-heads and thresholds are tuned at the end.
-Run as `python -m jobs.train_review_model --data ../shared/data --out runs/en`. Stopped and started
+texts. What ships is the mean of the students' weights and, if there is an earlier model, of that
+one's; heads and thresholds are tuned at the end. Run as
+`python -m jobs.train_review_model --data ../shared/data --out runs/en`. Stopped and started
 again, it goes on from its last checkpoint.
 """
 
