@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,7 @@ from sentiment.signals import signals_frame
 if TYPE_CHECKING:
     from sentiment.explaining import Explanation
 
+_Span = TypeVar("_Span", Opinion, Wish)
 WEIGHTS = Path(__file__).parent / "weights"
 ENGLISH_MODEL = WEIGHTS / "en_review_model.safetensors"
 CHINESE_MODEL = WEIGHTS / "zh_review_model.safetensors"
@@ -240,15 +241,7 @@ def _add(found: Readings, said: Readings, runs: Sequence[tuple[int, int, int]]) 
     for place, (of_text, start, _) in enumerate(runs):
         found.terms[of_text] += [_moved(span, start) for span in said.terms[place]]
         found.clauses[of_text] += [_moved(span, start) for span in said.clauses[place]]
-        found.wishes[of_text] += [
-            Wish(
-                start=wish.start + start,
-                end=wish.end + start,
-                kind=wish.kind,
-                probability=wish.probability,
-            )
-            for wish in said.wishes[place]
-        ]
+        found.wishes[of_text] += [_moved(wish, start) for wish in said.wishes[place]]
 
 
 def _finish(found: Readings) -> None:
@@ -258,12 +251,6 @@ def _finish(found: Readings) -> None:
     found.embedding[read] /= np.maximum(length, 1e-12)
 
 
-def _moved(span: Opinion, by: int) -> Opinion:
-    if not by:
-        return span
-    return Opinion(
-        start=span.start + by,
-        end=span.end + by,
-        polarity=span.polarity,
-        confidence=span.confidence,
-    )
+def _moved(span: _Span, by: int) -> _Span:
+    """Return a span of a run as one of its text."""
+    return replace(span, start=span.start + by, end=span.end + by) if by else span
