@@ -47,14 +47,14 @@ _REAL = (
 Found = list[dict[str, Any]]
 
 
-def by_alerts(shop: Shop) -> Found:
+def by_alerts(shop: Shop, config: AlertConfig) -> Found:
     """Look daily as the product does; every alert of an item, as it was opened and as it ended."""
     tables = LoadedTables(shop=shop.tables, users=shop.users)
     found: dict[tuple[str, int], dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         for day in shop.days(FIRST_LOOK):
-            report = detect_in(store, tables, day=day, config=AlertConfig(), demotion=0.5)
+            report = detect_in(store, tables, day=day, config=config, demotion=0.5)
             opened = {change.alert_id for change in report.changes if change.state == "open"}
             for alert in report.alerts:
                 if alert["scope"] != "item":
@@ -338,6 +338,7 @@ def main(
     ],
     parts: Annotated[list[str], typer.Option(help=", ".join(PARTS))] = PARTS,
     null_seeds: Annotated[int, typer.Option(help="Runs of each kind of null series.")] = 5,
+    rate: Annotated[float, typer.Option(help="False discovery rate that shops promise.")] = RATE,
     data: Annotated[Path | None, typer.Option(help="Folder of real data.")] = None,
     kept: Annotated[Path | None, typer.Option(help="Folder that keeps scored shops.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
@@ -346,7 +347,8 @@ def main(
     console = Console(width=150)
     content: dict[str, Any] = {"parts": parts}
     if SHOPS in parts:
-        content |= {"seeds": seeds, **on_shops(console, seeds, kept)}
+        config = AlertConfig(false_discovery_rate=rate)
+        content |= {"seeds": seeds, "rate": rate, **on_shops(console, seeds, kept, config)}
     if UNTOUCHED in parts:
         content["untouched"] = {seed: untouched(scored_shop(seed, kept)) for seed in seeds}
         console.print("alerts of items that nothing happened to", content["untouched"])
@@ -361,9 +363,15 @@ def main(
     write(json, content)
 
 
-def on_shops(console: Console, seeds: list[int], kept: Path | None) -> dict[str, Any]:
+def on_shops(
+    console: Console, seeds: list[int], kept: Path | None, config: AlertConfig
+) -> dict[str, Any]:
     """Look at sample shops in three ways."""
-    ways = {"alerts": by_alerts, "daily tests, BH": by_daily_tests, "polarity drift": by_drift}
+    ways: dict[str, Callable[[Shop], Found]] = {
+        "alerts": lambda shop: by_alerts(shop, config),
+        "daily tests, BH": by_daily_tests,
+        "polarity drift": by_drift,
+    }
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     seconds = []
     for seed in seeds:
