@@ -1,0 +1,50 @@
+"""The recipe of the Chinese model on a handful of texts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import jobs.train_chinese_model as recipe
+from jobs.sentiment_sources import Emotional
+from sentiment.model_file import load_model
+from sentiment.tasks import StarTask, tokenise
+from sentiment.training import star_mask
+
+TEXTS = ["很好用，音质不错。", "太差了，用了三天就坏了。", "还可以。", "要是有黑色就好了。"] * 3
+
+
+@pytest.fixture
+def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tasks(data: Path, tokenizer, *, max_tokens: int, passes: int) -> list[StarTask]:
+        ids = tokenise(tokenizer, TEXTS, max_tokens)
+        return [StarTask(name="s", ids=ids, mask=star_mask([(5,), (1,), (3,), (4, 5)] * 3))]
+
+    felt = Emotional(names=["happy", "sad"], texts=[], labels=np.zeros((0, 2), dtype=bool))
+    monkeypatch.setattr(recipe, "pretraining_texts", lambda data: TEXTS)
+    monkeypatch.setattr(recipe, "weibo_emotions", lambda data: felt)
+    monkeypatch.setattr(recipe, "chinese_tasks", tasks)
+    monkeypatch.setattr(recipe, "tune_chinese", lambda trained, data, **more: {})
+
+
+def test_a_student_begins_with_the_mean_of_the_members_and_is_what_ships(
+    few_texts: None, tmp_path: Path
+) -> None:
+    def train() -> dict[str, torch.Tensor]:
+        recipe.main(data=tmp_path, out=tmp_path, max_tokens=32, epochs=1, members=2, threads=1)
+        return load_model(tmp_path / recipe.FILE).model.trained_state()
+
+    made = train()
+    taught = load_model(tmp_path / "taught" / recipe.RAW)
+    assert taught.base is None
+    assert taught.tokenizer.encode("好").tokens == ["[CLS]", "好", "[SEP]"]
+    for name, tensor in taught.model.trained_state().items():
+        torch.testing.assert_close(made[name], tensor)
+    members = [load_model(tmp_path / f"member-{n}" / recipe.RAW).model for n in range(2)]
+    first, second = (member.trained_state()["stars.1.weight"] for member in members)
+    assert not torch.equal(first, second)
+    student = taught.model.trained_state()["stars.1.weight"]
+    assert (student - (first + second) / 2).abs().max() < 0.01
+    again = train()
+    assert all(torch.equal(made[name], again[name]) for name in made)
