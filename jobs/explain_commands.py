@@ -159,7 +159,7 @@ def _explained(file: Path, text: str, steps: int, settings: "ScorerConfig") -> "
         text,
         steps=steps,
         max_tokens=settings.max_tokens,
-        batch_tokens=settings.batch_tokens,
+        batch_tokens=settings.tokens_a_batch,
         device=settings.device,
     )
 
