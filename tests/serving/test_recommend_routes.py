@@ -168,14 +168,18 @@ def test_of_a_language_alone_what_its_speakers_buy_comes_first(
         # Whoever bought the first half of the catalogue last writes in Chinese.
         last_U = bought.item_idx[np.maximum(bought.indptr[1:] - 1, 0)]
         language_U = pl.Series(np.where(last_U < bought.num_items // 2, "zh", "en"))
-        segments = segments_by_language(snapshot.deep, bought, language_U, None)
+        # By the sources alone: what a ranker makes of them on so small a shop is its own affair.
+        fused = replace(snapshot.deep.ranker, base="fused", blend=0.0)
+        by_sources = replace(snapshot.deep, ranker=fused)
+        segments = segments_by_language(by_sources, bought, language_U, None)
         shop.answer_from(replace(snapshot, segments=segments))
 
         def shown(**session: str) -> list[str]:
             answered = shop.ask(session=session, k=20)
             assert answered.degraded == "segment_only"
-            assert answered.items[0].reason is not None
-            assert answered.items[0].reason.text == FOR_STRANGERS
+            told = {item.reason.text for item in answered.items if item.reason is not None}
+            # Nothing that speaks of a person; which items are bought of late is not theirs.
+            assert FOR_STRANGERS in told <= {FOR_STRANGERS, "Popular right now"}
             return [item.item_id for item in answered.items]
 
         chinese, english = shown(language="zh"), shown(language="en")
