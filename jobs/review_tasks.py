@@ -138,17 +138,17 @@ def span_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, seed: int) 
 def needs_tasks(
     data: Path, tokenizer: Tokenizer, rng: np.random.Generator, *, max_tokens: int
 ) -> list[Task]:
-    """Return clauses with the needs that rules find in reviews, and those that people found."""
+    """Return clauses with the needs that rules find in reviews, and those found by reading."""
     reviews = _reviews_with_needs(data)
     found = [find_needs(text) for text in reviews]
     voiced = np.array([bool(needs) for needs in found])
     chosen = np.flatnonzero(voiced | _some(rng, len(reviews), int(voiced.sum())))
     weak = rng.permutation(chosen)[:_NEED_TEXTS].tolist()
     by_rules = clauses_with_needs([reviews[row] for row in weak], [found[row] for row in weak])
-    by_people = labelled_needs_task(data, tokenizer, "en", max_tokens=max_tokens)
+    by_reading = labelled_needs_task(data, tokenizer, "en", max_tokens=max_tokens)
     return [
         _need_task("needs by rules", tokenizer, by_rules, max_tokens),
-        *[by_people] * _LABELLED_PASSES,
+        *[by_reading] * _LABELLED_PASSES,
     ]
 
 
@@ -158,7 +158,7 @@ def labelled_needs_task(
     """Return the sentences of a language whose needs were labelled by reading."""
     read = [one for one in labelled_sentences(data, LEARNED_SPLITS) if one.language == language]
     clauses = clauses_with_needs([one.text for one in read], [one.needs for one in read])
-    return _need_task("needs by people", tokenizer, clauses, max_tokens)
+    return _need_task("needs by reading", tokenizer, clauses, max_tokens)
 
 
 def _need_task(name: str, tokenizer: Tokenizer, clauses: Terms, max_tokens: int) -> NeedTask:

@@ -1,4 +1,4 @@
-"""Fine-tuning of a review model in a folder: a log, checkpoints, and the finished file."""
+"""Fine-tuning of a review model in a folder (a log, checkpoints, the finished file); means."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.checkpoints import forget_checkpoint, keep_every, last_checkpoint
+from sentiment.averaging import mean_state
 from sentiment.finetuning import FineTuning, Step, fine_tune
 from sentiment.model_file import TrainedModel, save_model
 from sentiment.review_model import ReviewModel
@@ -14,6 +15,13 @@ from sentiment.tasks import Task
 
 _CHECKPOINT_STEPS = 200
 _LOG_STEPS = 10
+
+
+def averaged(models: Sequence[TrainedModel]) -> TrainedModel:
+    """Return the first of some models, changed in place: its weights are the mean of theirs."""
+    mean = mean_state([one.model.trained_state() for one in models])
+    models[0].model.load_trained_state(mean)
+    return models[0]
 
 
 def train_in_folder(

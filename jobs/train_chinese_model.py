@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from jobs.pretrain_encoder import pretrain_encoder
 from jobs.review_tasks import labelled_needs_task, texts_to_teach
-from jobs.review_training import train_in_folder
+from jobs.review_training import averaged, train_in_folder
 from jobs.sentiment_sources import (
     evened,
     held_out,
@@ -32,7 +32,6 @@ from jobs.sentiment_sources import (
 )
 from jobs.term_sources import chinese_aspect_terms, dianping_terms, shampoo_opinions, stars_of_terms
 from jobs.tune_review_model import rows_of_terms, tune_chinese
-from sentiment.averaging import mean_state
 from sentiment.cleaning import clean_text
 from sentiment.encoder import load_base
 from sentiment.finetuning import FineTuning
@@ -179,18 +178,14 @@ def _learn(
     passes: int,
 ) -> None:
     """Train the mean of the members' weights on what they say, and on the labels."""
-    models = [load_model(member).model for member in members]
-    trained = load_model(members[0])
-    trained.model.load_trained_state(mean_state([model.trained_state() for model in models]))
-    texts = texts_to_teach(
-        "texts", trained.tokenizer, pretraining_texts(data), max_tokens=max_tokens
-    )
+    models = [load_model(member) for member in members]
+    tokenizer = models[0].tokenizer
+    texts = texts_to_teach("texts", tokenizer, pretraining_texts(data), max_tokens=max_tokens)
+    teachers = [one.model for one in models]
+    said = teach(teachers, texts, device=device, bf16=config.bf16)
     _train(
-        trained,
-        [
-            teach(models, texts, device=device, bf16=config.bf16),
-            *chinese_tasks(data, trained.tokenizer, max_tokens=max_tokens, passes=passes),
-        ],
+        averaged(models),
+        [said, *chinese_tasks(data, tokenizer, max_tokens=max_tokens, passes=passes)],
         made,
         config,
         {"max_tokens": max_tokens, "passes": passes, "members": len(members)},

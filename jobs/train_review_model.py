@@ -19,10 +19,9 @@ import torch
 import typer
 
 from jobs.review_tasks import Passes, review_tasks, span_tasks, taught_tasks
-from jobs.review_training import train_in_folder
+from jobs.review_training import averaged, train_in_folder
 from jobs.sentiment_sources import emotions
 from jobs.tune_review_model import tune_english
-from sentiment.averaging import mean_state
 from sentiment.encoder_files import DEFAULT_ENCODER
 from sentiment.finetuning import FineTuning
 from sentiment.model_file import TrainedModel, fresh_model, load_model, save_model
@@ -75,15 +74,15 @@ def main(
     taught = [out / f"student-{seed}" / STAGES[2] / RAW for seed in range(students)]
     missing = [seed for seed, made in enumerate(taught) if not made.is_file()]
     if missing:
-        soup, texts = _soup(taught_by), _said(data, taught_by, device, max_tokens)
+        texts = _said(data, taught_by, device, max_tokens)
         for seed in missing:
             config = replace(refined, seed=seed, share=taught_share)
-            tasks = [*texts, *_second_tasks(data, soup, max_tokens, seed)]
-            _learn(_soup(taught_by), tasks, taught[seed], config, device, max_tokens, members)
-    trained = _soup(taught)
+            student = _mean(taught_by)
+            tasks = [*texts, *_second_tasks(data, student, max_tokens, seed)]
+            _learn(student, tasks, taught[seed], config, device, max_tokens, members)
+    trained = _mean(taught)
     if joined:
-        means = [trained, _soup(joined)]
-        trained.model.load_trained_state(mean_state([one.model.trained_state() for one in means]))
+        trained = averaged([trained, _mean(joined)])
     figures = tune_english(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))
@@ -155,12 +154,8 @@ def _second_tasks(data: Path, trained: TrainedModel, max_tokens: int, seed: int)
     return span_tasks(data, trained.tokenizer, max_tokens=max_tokens, seed=seed)
 
 
-def _soup(files: Sequence[Path]) -> TrainedModel:
-    """Return the mean of the weights of some files."""
-    models = [load_model(file) for file in files]
-    mean = mean_state([one.model.trained_state() for one in models])
-    models[0].model.load_trained_state(mean)
-    return models[0]
+def _mean(files: Sequence[Path]) -> TrainedModel:
+    return averaged([load_model(file) for file in files])
 
 
 def _said(data: Path, files: Sequence[Path], device: str, max_tokens: int) -> list[TaughtTask]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
+from sentiment.attention import attention_of_any_shape
 from sentiment.products import Product, packed_product, plain_product
 
 _norm = nn.functional.layer_norm
@@ -82,9 +83,10 @@ class FusedLayers:
         padded = mask_BL.device.type != "cpu" or not bool(mask_BL.all())
         mask_B11L = mask_BL[:, None, None, :].bool() if padded else None
         states = [hidden_BLD]
-        for layer in self._layers:
-            hidden_BLD = self._run(layer, hidden_BLD, mask_B11L)
-            states.append(hidden_BLD)
+        with attention_of_any_shape(mask_BL.device):
+            for layer in self._layers:
+                hidden_BLD = self._run(layer, hidden_BLD, mask_B11L)
+                states.append(hidden_BLD)
         return states
 
     def _run(self, layer: _Layer, hidden_BLD: Tensor, mask_B11L: Tensor | None) -> Tensor:

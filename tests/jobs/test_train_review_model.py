@@ -72,9 +72,30 @@ def test_what_ships_is_the_mean_of_students_and_of_an_earlier_model(
     first, second = (state_of(member)["stars.1.weight"] for member in members)
     assert not torch.equal(first, second)
 
-    before = {path: path.stat().st_mtime_ns for path in (*members, *students)}
+    # Trained so little they hardly differ: put heads there that do.
     earlier = tmp_path / "earlier.safetensors"
-    save_model(earlier, fresh_model(DEFAULT_ENCODER, emotions=tuple(NAMES)))
+    for path, seed in ((students[1], 5), (earlier, 6)):
+        save_model(path, fresh_model(DEFAULT_ENCODER, emotions=tuple(NAMES), seed=seed))
+    before = {path: path.stat().st_mtime_ns for path in (*members, *students)}
     joined = train(tmp_path, [earlier]).model.trained_state()
-    assert_mean(joined, [made, state_of(earlier)])
+    parts = [mean_state([state_of(student) for student in students]), state_of(earlier)]
+    assert_mean(joined, parts)
+    head = "stars.1.weight"
+    assert (parts[0][head] - parts[1][head]).abs().max() > 0.05
+    assert (state_of(students[0])[head] - state_of(students[1])[head]).abs().max() > 0.05
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_students_begin_with_the_mean_of_the_members(few_texts: None, tmp_path: Path) -> None:
+    members = [tmp_path / f"member-{seed}" / "second" / recipe.RAW for seed in range(2)]
+    for seed, member in enumerate(members):
+        for path in (member, member.parent.parent / "first" / recipe.RAW):
+            path.parent.mkdir(parents=True)
+            save_model(path, fresh_model(DEFAULT_ENCODER, emotions=tuple(NAMES), seed=seed))
+    train(tmp_path)
+    head = "stars.1.weight"
+    first, second = (state_of(member)[head] for member in members)
+    student = state_of(tmp_path / "student-0" / "taught" / recipe.RAW)[head]
+    # A step of three ten-thousandths a weight moves it little.
+    assert (student - (first + second) / 2).abs().max() < 0.005
+    assert (first - second).abs().max() > 0.05
