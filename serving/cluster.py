@@ -50,7 +50,7 @@ def sentiment(arguments: ClusterArguments) -> Application:
     return sentiment_application(
         options.score.scorer_config(),
         num_replicas=max(1, options.section.sentiment_replicas),
-        threads=options.score.threads,
+        threads=options.section.sentiment_threads,
         keys_file=options.keys_file.resolve(),
     )
 

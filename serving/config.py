@@ -43,6 +43,8 @@ class ServeSection(BaseModel):
     """Processes that answer."""
     sentiment_replicas: int = Field(default=1, ge=0, le=64)
     """Processes that answer `POST /v1/sentiment`; with none there is no such path."""
+    sentiment_threads: int = Field(default=1, ge=1, le=64)
+    """CPU threads with which each of them reads a text."""
     retriever: Literal["none", "cpu", "cuda"] = "none"
     """Device of a process beside the replicas that looks up the two-tower's items by exact search,
     many requests at once; with none, and where it fails, each replica has an index of its own."""

@@ -244,7 +244,7 @@ class Server:
             sentiment_application(
                 score.scorer_config(),
                 num_replicas=self._options.section.sentiment_replicas,
-                threads=score.threads,
+                threads=self._options.section.sentiment_threads,
                 keys_file=self._options.keys_file if self._options.needs_keys else None,
             ),
             name=SENTIMENT_APP_NAME,

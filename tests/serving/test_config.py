@@ -17,10 +17,14 @@ def test_the_file_of_the_folder_is_read_and_other_sections_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = '[store]\npath = "here"\n[serve]\nport = 9000\n[train]\nepochs = 1\n'
+    text = (
+        '[store]\npath = "here"\n[serve]\nport = 9000\n[train]\nepochs = 1\n[score]\nthreads = 4\n'
+    )
     Path("sentirec.toml").write_text(text)
     file = load_serve_file(None)
     assert (file.store.path, file.serve.port) == ("here", 9000)
+    # Those of `[score]` are of scoring jobs: two that wait for each other read no text sooner.
+    assert (file.score.threads, file.serve.sentiment_threads) == (4, 1)
 
 
 @pytest.mark.parametrize(
