@@ -38,11 +38,8 @@ def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
         ValueError: If the factory string is unknown, or recall@100 is below `min_recall`.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    try:
-        index = faiss.index_factory(vectors.shape[1], config.factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        raise ValueError(f"FAISS does not know the index {config.factory!r}: {error}") from error
-    if config.gpu and hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0:
+    index = _empty_index(vectors.shape[1], config)
+    if _on_gpu(config):
         gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
         gpu.train(vectors)
         gpu.add(vectors)
@@ -50,7 +47,44 @@ def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
     else:
         index.train(vectors)
         index.add(vectors)
-    queries, best = _exact(vectors)
+    ensure_recall(index, vectors, config)
+    return index
+
+
+def trained_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
+    """Return an inner-product index that was trained on vectors (N, D) and holds none of them.
+
+    Raises:
+        ValueError: If the factory string is unknown, or there are too few vectors to train on.
+    """
+    index = _empty_index(vectors.shape[1], config)
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    try:
+        if _on_gpu(config):
+            gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+            gpu.train(vectors)
+            index = faiss.index_gpu_to_cpu(gpu)
+        else:
+            index.train(vectors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"index {config.factory!r} cannot be trained on {len(vectors)} vectors: {error}"
+        ) from error
+    return index
+
+
+def ensure_recall(index: faiss.Index, vectors: np.ndarray, config: IndexConfig) -> None:
+    """Tune an index where that is asked for, and refuse one that finds too little.
+
+    Args:
+        index: Holds the vectors (N, D) under the ids 0 to N - 1.
+        vectors: Those.
+        config: What is wanted.
+
+    Raises:
+        ValueError: If recall@100 is below `min_recall`.
+    """
+    queries, best = exact_best(vectors)
     if config.tune:
         recall = _tune(index, queries, best, config.min_recall)
     else:
@@ -60,16 +94,26 @@ def build_index(vectors: np.ndarray, config: IndexConfig) -> faiss.Index:
             f"index {config.factory!r} finds {recall:.3f} of the exact top 100, wanted "
             f"{config.min_recall}: choose another factory string or lower min_recall"
         )
-    return index
+
+
+def _on_gpu(config: IndexConfig) -> bool:
+    return config.gpu and hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0
+
+
+def _empty_index(width: int, config: IndexConfig) -> Any:
+    try:
+        return faiss.index_factory(width, config.factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise ValueError(f"FAISS does not know the index {config.factory!r}: {error}") from error
 
 
 def recall_at_100(index: faiss.Index, vectors: np.ndarray, num_queries: int = 256) -> float:
     """Return the share of the exact 100 best that the index finds, over sampled item queries."""
-    return _recall(index, *_exact(vectors, num_queries))
+    return _recall(index, *exact_best(vectors, num_queries))
 
 
-def _exact(vectors: np.ndarray, num_queries: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Return sampled vectors (Q, D) and the indices of their exact 100 best (Q, 100)."""
+def exact_best(vectors: np.ndarray, num_queries: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Return sampled vectors (Q, D) and the rows of their exact 100 best (Q, 100)."""
     rows = np.random.default_rng(0).choice(len(vectors), min(num_queries, len(vectors)), False)
     queries = np.ascontiguousarray(vectors[rows])
     k = min(100, len(vectors))
@@ -79,6 +123,11 @@ def _exact(vectors: np.ndarray, num_queries: int = 256) -> tuple[np.ndarray, np.
 
 def _recall(index: faiss.Index, queries: np.ndarray, best: np.ndarray) -> float:
     _, found = index.search(queries, best.shape[1])
+    return share_found(found, best)
+
+
+def share_found(found: np.ndarray, best: np.ndarray) -> float:
+    """Return the share of the best (Q, K) that are among what was found (Q, L), in [0, 1]."""
     hits = [len(np.intersect1d(a, b)) for a, b in zip(best, found, strict=True)]
     return float(np.mean(hits) / best.shape[1])
 
@@ -124,11 +173,17 @@ def search(
     selector = _faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
     # Of a tenth of the items, ten times as many cells hold as many.
     wider = round(len(allowed) / max(1, np.count_nonzero(allowed)))
-    return index.search(vectors, depth, params=_search_parameters(index, selector, wider))
+    return index.search(vectors, depth, params=search_parameters(index, selector, wider))
 
 
-def _search_parameters(index: faiss.Index, selector: Any, wider: int) -> Any:
-    """Return the parameter class that this kind of index takes; others refuse the base class."""
+def search_parameters(index: faiss.Index, selector: Any, wider: int) -> Any:
+    """Return the parameter class that this kind of index takes; others refuse the base class.
+
+    Args:
+        index: Searched with them.
+        selector: Of the ids that may be found.
+        wider: How many times as much to search, of kinds that search a part; at least 1.
+    """
     inner = _faiss.downcast_index(index)
     if isinstance(inner, _faiss.IndexIVF):
         nprobe = min(inner.nlist, inner.nprobe * max(1, wider))
