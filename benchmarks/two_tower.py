@@ -126,7 +126,7 @@ def _training(num_items: int) -> dict[str, Any]:
 def _fused(data: TowerData, config: TwoTowerConfig) -> Callable[[Batch], None]:
     model = TwoTower(fused_tables(data.features, config, "cpu"), text_dim=_TEXT_DIM, config=config)
     towers = [p for name, p in model.named_parameters() if not name.startswith("tables.")]
-    return _step(model, torch.optim.AdamW(towers, lr=1e-3))
+    return _step(model, torch.optim.AdamW(towers, lr=1e-3, fused=True))
 
 
 def _plain(data: TowerData, config: TwoTowerConfig) -> Callable[[Batch], None]:

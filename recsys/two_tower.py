@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
 from torchrec.modules.fused_embedding_modules import FusedEmbeddingBagCollection
 
+from recsys.byte_dropout import ByteDropout
 from recsys.item_features import DENSE_COLUMNS, ItemFeatures
 from recsys.query_tower import QueryTowerWeights
 from recsys.two_tower_config import TwoTowerConfig
@@ -184,7 +185,7 @@ class TwoTower(nn.Module):
 
 def _tower(inputs: int, outputs: int, config: TwoTowerConfig) -> nn.Sequential:
     return nn.Sequential(
-        nn.Dropout(config.dropout),
+        ByteDropout(config.dropout),
         nn.Linear(inputs, config.hidden_dim),
         nn.GELU(),
         nn.Linear(config.hidden_dim, outputs),

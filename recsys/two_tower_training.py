@@ -70,7 +70,10 @@ def train_two_tower(
         raise NotEnoughDataError("two-tower training needs users with at least two distinct items")
     progress = progress or Progress()
     optimizer = torch.optim.AdamW(
-        _dense_parameters(model), lr=config.learning_rate, weight_decay=config.weight_decay
+        _dense_parameters(model),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     steps = config.epochs * -(-num_examples // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
