@@ -16,12 +16,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from recsys.prefetching import prefetch_row
+
 _compiled: Any = njit(cache=True, nogil=True)
 # A sum over one pair's dimensions may be made in any order: it is the same for each user, alone or
 # among others.
 _reordered: Any = njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 _SIGN = np.uint32(0x80000000)
 _LOWER, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
+# How many rows ahead of the one that is read others are asked for.
+_AHEAD = 4
 _local = threading.local()
 
 
@@ -266,8 +270,13 @@ def products(vector_BD: np.ndarray, table: np.ndarray, wanted: np.ndarray) -> np
         wanted: Rows, shape (B, K); those below 0 are told as 0.
     """
     told = np.zeros(wanted.shape, dtype=np.float32)
+    num = wanted.shape[1]
     for b in range(len(wanted)):
-        for k in range(wanted.shape[1]):
+        for k in range(min(_AHEAD, num)):
+            prefetch_row(table, max(wanted[b, k], 0))
+        for k in range(num):
+            if k + _AHEAD < num:
+                prefetch_row(table, max(wanted[b, k + _AHEAD], 0))
             if wanted[b, k] >= 0:
                 told[b, k] = dot(vector_BD[b], table[wanted[b, k]])
     return told
@@ -306,7 +315,11 @@ def best_products(
         for h in range(gone_indptr[b], gone_indptr[b + 1]):
             place[gone_H[h]] = 0
         num = 0
+        for k in range(min(_AHEAD, near.shape[1])):
+            prefetch_row(table, max(near[b, k], 0))
         for k in range(near.shape[1]):
+            if k + _AHEAD < near.shape[1]:
+                prefetch_row(table, max(near[b, k + _AHEAD], 0))
             row = near[b, k]
             if row < 0:
                 continue

@@ -10,9 +10,12 @@ import numpy as np
 from numba import njit
 
 from recsys.kernels import dot
+from recsys.prefetching import prefetch_element, prefetch_row
 
 _compiled: Any = njit(cache=True, nogil=True)
 _SHRUNK_BY = 0.1
+# How many candidates ahead others are asked for: of wide rows, of narrow ones.
+_AHEAD, _FAR_AHEAD = 4, 16
 
 
 @_compiled
@@ -47,6 +50,8 @@ def fill_features(
     for b in range(num_users):
         length = np.float32(np.log1p(np.float64(length_B[b])))
         for k in range(num_candidates):
+            if k + _FAR_AHEAD < num_candidates:
+                prefetch_row(dense, max(item_idx[b, k + _FAR_AHEAD], 0))
             row = out[b, k]
             for s in range(num_sources):
                 row[s] = score[b, k, s]
@@ -92,17 +97,26 @@ def fill_pairs(
         price_column: Of `dense`.
         max_history: Only so many of the last rows count.
     """
+    num_candidates = item_idx.shape[1]
+    past_HD = np.empty((max_history, text.shape[1]), dtype=np.float32)
     for b in range(len(item_idx)):
         end = bought_indptr[b + 1]
         start = max(bought_indptr[b], end - max_history)
         num = end - start
         if num == 0:
             continue
+        for h in range(start, end):
+            past_HD[h - start] = text[bought_H[h]]
         paid = 0.0
         for h in range(start, end):
             paid += dense[bought_H[h], price_column]
         paid /= num
-        for k in range(item_idx.shape[1]):
+        for k in range(min(_AHEAD, num_candidates)):
+            prefetch_row(text, max(item_idx[b, k], 0))
+        for k in range(num_candidates):
+            if k + _AHEAD < num_candidates:
+                prefetch_row(text, max(item_idx[b, k + _AHEAD], 0))
+                prefetch_element(brand_idx, max(item_idx[b, k + _AHEAD], 0))
             item = max(item_idx[b, k], 0)
             row, text_D, brand = out[b, k], text[item], brand_idx[item]
             nearest, total = np.float32(-np.inf), 0.0
@@ -111,7 +125,7 @@ def fill_pairs(
             for h in range(start, end):
                 past = bought_H[h]
                 felt = 0.0 if np.isnan(felt_H[h]) else felt_H[h]
-                similarity = dot(text_D, text[past])
+                similarity = dot(text_D, past_HD[h - start])
                 nearest = max(nearest, similarity)
                 total += similarity
                 if similarity > 0:
