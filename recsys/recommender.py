@@ -33,7 +33,7 @@ class Recommended:
         score: Ranker's score, higher is better, float32, shape (k,).
         source: Name of the source that ranked each item highest, `fresh` where it is explored.
         because: Item index of what the user bought that speaks most for each item, -1 where none
-            does, int32, shape (k,).
+            does or nobody asked, int32, shape (k,).
         propensity: Chance that the item came to its place, given those above it, 1 where nothing
             is explored, float64, shape (k,).
     """
@@ -71,6 +71,7 @@ class Reranking:
         seed: Of the exploration.
         min_relevance: Items that are left with less relevance are not shown, nor explored.
         complaints: See `recsys.rerank.Experience`.
+        with_causes: Whether what speaks for each item is looked for.
     """
 
     config: RerankConfig
@@ -79,6 +80,7 @@ class Reranking:
     seed: int = 0
     min_relevance: float = 0.0
     complaints: np.ndarray | None = None
+    with_causes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +178,11 @@ class Recommender:
                 FRESH if by_luck else candidates.sources[voice]
                 for by_luck, voice in zip(explored.tolist(), voices.tolist(), strict=True)
             ],
-            because=self._because(query, item_idx),
+            because=(
+                self._because(query, item_idx)
+                if reranking is None or reranking.with_causes
+                else np.full(len(item_idx), -1, dtype=np.int32)
+            ),
             propensity=propensity,
         )
 

@@ -22,8 +22,6 @@ from recsys.item_features import ItemFeatures
 from recsys.rerank_config import GREATEST_FACTOR, RerankConfig, Rule
 
 _DAY_US = 86_400_000_000
-# So that a factor moves also what is least relevant.
-_LEAST_RELEVANCE = 0.05
 _NEVER = np.iinfo(np.int64).max
 # Below this many standard errors the change of an item's polarity is hardly chance.
 DRIFTING = -2.0
@@ -133,6 +131,19 @@ class Reranked:
     explored: np.ndarray
     propensity: np.ndarray
 
+    @classmethod
+    def by_relevance(
+        cls, item_idx: np.ndarray, place: np.ndarray, relevance: np.ndarray
+    ) -> "Reranked":
+        """Return a list in which nothing is explored."""
+        return cls(
+            item_idx=item_idx,
+            place=place,
+            relevance=relevance,
+            explored=np.zeros(len(place), dtype=bool),
+            propensity=np.ones(len(place)),
+        )
+
 
 def rerank(
     item_idx: np.ndarray,
@@ -166,7 +177,11 @@ def rerank(
         seed: Of the exploration: the same seed shows the same list.
     """
     kept = kept_relevance(item_idx, shelf, experience, config)
-    relevance = _relevance(score) * kept
+    relevance = kernels.relevance_of(score) * kept
+    is_plain = not config.diversity and config.brand_cap is None and config.category_cap is None
+    if is_plain and not config.exploration:
+        best = kernels.most_relevant(item_idx, relevance, shelf.factor, min_relevance, k)
+        return Reranked.by_relevance(item_idx[best].astype(np.int64), best, relevance[best])
     offered = (shelf.factor[item_idx] > 0) & (relevance >= min_relevance)
     place = np.flatnonzero(offered)
     item_idx, relevance = item_idx[place].astype(np.int64), relevance[place]
@@ -176,16 +191,9 @@ def rerank(
         pool = pool[shelf.fresh(experience.now, config.fresh_days)[pool]]
         unmarred = kept_relevance(pool, shelf, experience, config) >= shelf.factor[pool]
         fresh = pool[unmarred & (shelf.factor[pool] > 0)]
-    is_plain = not config.diversity and config.brand_cap is None and config.category_cap is None
     if is_plain and not len(fresh):
         best = np.argsort(-relevance, kind="stable")[:k]
-        return Reranked(
-            item_idx=item_idx[best],
-            place=place[best],
-            relevance=relevance[best],
-            explored=np.zeros(len(best), dtype=bool),
-            propensity=np.ones(len(best)),
-        )
+        return Reranked.by_relevance(item_idx[best], place[best], relevance[best])
     rng = np.random.default_rng(seed)
     return _fill(item_idx, place, relevance, fresh, k, shelf, config, rng)
 
@@ -195,8 +203,6 @@ def kept_relevance(
 ) -> np.ndarray:
     """Return what each item keeps of its relevance, times the rules, 0 and above, shape (K,)."""
     bought = experience.bought
-    # Days of UTC: two requests of one day are answered alike.
-    age_days = np.maximum(experience.now // _DAY_US - bought.event_time // _DAY_US, 0)
     kept = kernels.kept_relevance(
         item_idx,
         shelf.brand_idx,
@@ -204,7 +210,8 @@ def kept_relevance(
         shelf.factor,
         bought.item_idx,
         bought.sentiment,
-        age_days,
+        bought.event_time,
+        experience.now,
         config.half_life_days,
         config.suppress_brand,
         config.demote_drifting,
@@ -244,16 +251,6 @@ def complaints_of(
     """
     weighed = polarity * 0.5 ** (age_days / half_life)
     return np.clip(0.0 - np.bincount(aspect, weighed, minlength=num_aspects), 0.0, 1.0)
-
-
-def _relevance(score: np.ndarray) -> np.ndarray:
-    """Return where scores lie between the least (0.05) and the greatest (1); all the same: 1."""
-    if not len(score):
-        return np.zeros(0)
-    low, high = score.min(), score.max()
-    if high == low:
-        return np.ones(len(score))
-    return _LEAST_RELEVANCE + (1 - _LEAST_RELEVANCE) * (score - low) / (high - low)
 
 
 def _fill(

@@ -9,6 +9,46 @@ import numpy as np
 from numba import njit
 
 _compiled: Any = njit(cache=True, nogil=True)
+_DAY_US = 86_400_000_000
+# So that a factor moves also what is least relevant.
+_LEAST_RELEVANCE = 0.05
+
+
+@_compiled
+def relevance_of(score_K: np.ndarray) -> np.ndarray:
+    """Return where scores lie between the least (0.05) and the greatest (1); all the same: 1."""
+    relevance_K = np.ones(len(score_K))
+    if len(score_K) == 0:
+        return relevance_K
+    low, high = score_K.min(), score_K.max()
+    if high > low:
+        for k in range(len(score_K)):
+            share = (np.float64(score_K[k]) - low) / (np.float64(high) - low)
+            relevance_K[k] = _LEAST_RELEVANCE + (1.0 - _LEAST_RELEVANCE) * share
+    return relevance_K
+
+
+@_compiled
+def most_relevant(
+    item_K: np.ndarray, relevance_K: np.ndarray, factor_I: np.ndarray, least: float, num: int
+) -> np.ndarray:
+    """Return the places of the most relevant items, best first, the first of equals, int64.
+
+    Args:
+        item_K: Items.
+        relevance_K: Of each.
+        factor_I: Of the shop's rules; items whose factor is 0 are left out.
+        least: Items of less relevance are left out.
+        num: How many at most.
+    """
+    place = np.empty(len(item_K), dtype=np.int64)
+    falling = np.empty(len(item_K))
+    left = 0
+    for k in range(len(item_K)):
+        if factor_I[item_K[k]] > 0 and relevance_K[k] >= least:
+            place[left], falling[left] = k, -relevance_K[k]
+            left += 1
+    return place[np.argsort(falling[:left], kind="mergesort")[:num]]
 
 
 @_compiled
@@ -19,7 +59,8 @@ def kept_relevance(
     factor_I: np.ndarray,
     bought_H: np.ndarray,
     felt_H: np.ndarray,
-    age_days_H: np.ndarray,
+    time_H: np.ndarray,
+    now: int,
     half_life_days: float,
     suppress_brand: float,
     demote_drifting: float,
@@ -36,7 +77,9 @@ def kept_relevance(
         factor_I: Of the shop's rules.
         bought_H: Items of one user.
         felt_H: Polarity, NaN where unknown.
-        age_days_H: Of each purchase, at least 0.
+        time_H: Of each purchase, microseconds since the epoch.
+        now: The moment of asking; ages are counted in days of UTC: two requests of one day are
+            answered alike.
         half_life_days: Days after which a purchase weighs half.
         suppress_brand: How much of its relevance the worst brand loses.
         demote_drifting: How much a drifting item loses.
@@ -44,7 +87,8 @@ def kept_relevance(
     weighed_H = np.zeros(len(bought_H))
     for h in range(len(bought_H)):
         if not np.isnan(felt_H[h]):
-            weighed_H[h] = felt_H[h] * 0.5 ** (age_days_H[h] / half_life_days)
+            age_days = max(now // _DAY_US - time_H[h] // _DAY_US, 0)
+            weighed_H[h] = felt_H[h] * 0.5 ** (age_days / half_life_days)
     kept_K = np.empty(len(item_K))
     for k in range(len(item_K)):
         brand, felt = brand_I[item_K[k]], 0.0

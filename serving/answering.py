@@ -157,6 +157,7 @@ def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> 
             budget=asked.budget,
             segment=segment,
             name=None if query is None else name,
+            with_causes=request.explain,
         )
         return found if len(found.shown.item_idx) else None
 

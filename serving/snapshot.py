@@ -272,6 +272,7 @@ class Snapshot:
         budget: Budget | None = None,
         segment: Segment | None = None,
         name: str | None = None,
+        with_causes: bool = True,
     ) -> "Found":
         """Return the best k allowed items for a query, or for a stranger where it is None.
 
@@ -287,6 +288,7 @@ class Snapshot:
             budget: The time it may take; None for any.
             segment: Of a stranger; None where it is unknown.
             name: Of the user in the tables, whose complaints count; None for nobody's.
+            with_causes: Whether what speaks for each item is looked for.
         """
         budget = budget or Budget()
         config = self.rerank if diversity is None else replace(self.rerank, diversity=diversity)
@@ -301,6 +303,7 @@ class Snapshot:
             seed=seed,
             min_relevance=min_relevance,
             complaints=complaints,
+            with_causes=with_causes,
         )
         if self.offered is not None:
             allowed = self.offered if allowed is None else self.offered & allowed
