@@ -8,7 +8,7 @@ from jobs.score_reviews import ScoreConfig
 from jobs.train_two_tower import TrainerConfig, ray_tower_trainer
 from recsys.candidates import CandidateConfig
 from recsys.history_weights import HistoryWeights
-from recsys.ranker import RankerConfig
+from recsys.ranker_config import RankerConfig
 from recsys.retrieval import RecommenderConfig, TowerTrainer
 from recsys.retrieval_index import IndexConfig
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig

@@ -35,7 +35,8 @@ from recsys.history_weights import HistoryWeights
 from recsys.interactions import IdMap
 from recsys.item_features import ItemFeatures
 from recsys.query_tower import QueryTower, QueryTowerWeights
-from recsys.ranker import Ranker, RankerConfig
+from recsys.ranker import Ranker
+from recsys.ranker_config import RankerConfig
 from recsys.recommender import Recommender
 from recsys.retrieval import RecommenderConfig, TrainedTowers
 from recsys.retrieval_index import IndexConfig, load_index, save_index

@@ -19,50 +19,12 @@ from recsys import ranker_kernels as kernels
 from recsys.candidates import Candidates
 from recsys.errors import NotEnoughDataError
 from recsys.flat_trees import FlatTrees
+from recsys.ranker_config import RankerConfig
 
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NUM_FOLDS = 5
 MIN_USERS = 50
 FUSED = "fused"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankerConfig:
-    """How the ranker is fitted.
-
-    Attributes:
-        num_trees: Candidates for the number of trees; chosen by cross-validation over users.
-        learning_rate: Shrinkage of each tree.
-        num_leaves: Leaves of a tree.
-        many_users: With so many users trees have `leaves_of_many` leaves, and one fold in
-            `NUM_FOLDS` is enough to choose by.
-        leaves_of_many: See there.
-        max_users: At most so many users, drawn at random, are learned from.
-        gains: What a disliked, a bought and a loved item are worth, none below 0.
-        min_data_in_leaf: Smallest leaf, in candidates.
-        l2: L2 penalty on leaf values.
-        truncation: Positions whose swaps count in the loss.
-        num_threads: Threads of LightGBM.
-        seed: Of folds and sampling.
-    """
-
-    num_trees: tuple[int, ...] = (60, 120, 240)
-    learning_rate: float = 0.05
-    num_leaves: int = 7
-    many_users: int = 3000
-    leaves_of_many: int = 15
-    max_users: int = 10_000
-    gains: tuple[float, float, float] = (0.3, 1.0, 1.2)
-    min_data_in_leaf: int = 200
-    l2: float = 10.0
-    truncation: int = 50
-    num_threads: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0 <= self.gains[0] <= self.gains[1] <= self.gains[2]:
-            raise ValueError(f"gains must rise from 0 on, not {self.gains}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +106,11 @@ def fit_ranker(
 
     Raises:
         NotEnoughDataError: If fewer than `MIN_USERS` users had an item retrieved.
+        ValueError: If a monotone feature is none of these.
     """
+    unknown = sorted(set(config.monotone) - set(names))
+    if unknown:
+        raise ValueError(f"no such features to be monotone in: {unknown}; known: {names}")
     users = np.flatnonzero(grades.any(1))
     retrieved = len(users) / max(1, num_asked)
     if len(users) < MIN_USERS:
@@ -228,6 +194,10 @@ def _boost(
         "force_row_wise": True,
         "verbose": -1,
     }
+    if config.monotone:
+        parameters["monotone_constraints"] = [config.monotone.get(name, 0) for name in names]
+        # The basic method halves what is left of a range at each split, and costs quality.
+        parameters["monotone_constraints_method"] = "advanced"
     return lgb.train(parameters, data, num_trees)
 
 

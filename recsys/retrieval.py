@@ -17,7 +17,7 @@ from recsys.item_similarity import (
     two_steps,
 )
 from recsys.query_tower import QueryTower, QueryTowerWeights
-from recsys.ranker import RankerConfig
+from recsys.ranker_config import RankerConfig
 from recsys.recency import recent_popularity
 from recsys.retrieval_index import IndexConfig, build_index
 from recsys.sources import (

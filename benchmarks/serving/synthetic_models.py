@@ -17,7 +17,8 @@ from recsys.item_similarity import keep_strongest
 from recsys.pair_features import feature_names, pair_features
 from recsys.query import Population
 from recsys.query_tower import QueryTower, QueryTowerWeights
-from recsys.ranker import Ranker, RankerConfig, fit_ranker
+from recsys.ranker import Ranker, fit_ranker
+from recsys.ranker_config import RankerConfig
 from recsys.recommender import Recommender
 from recsys.retrieval import RecommenderConfig, TrainedTowers
 from recsys.retrieval_index import IndexConfig, build_index

@@ -18,7 +18,7 @@ from recsys.bundle import write_bundle
 from recsys.candidates import CandidateConfig
 from recsys.cuts import positional_cuts
 from recsys.fitting import fit_and_test
-from recsys.ranker import RankerConfig
+from recsys.ranker_config import RankerConfig
 from recsys.retrieval import RecommenderConfig
 from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig

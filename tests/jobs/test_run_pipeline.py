@@ -24,7 +24,7 @@ from jobs.train_two_tower import TrainerConfig, ray_tower_trainer
 from recsys.bundle import load_bundle, read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.query import Query
-from recsys.ranker import RankerConfig
+from recsys.ranker_config import RankerConfig
 from recsys.retrieval import RecommenderConfig
 from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig

@@ -5,8 +5,11 @@ import pytest
 
 from recsys.candidates import Candidates
 from recsys.errors import NotEnoughDataError
+from recsys.flat_trees import FlatTrees
 from recsys.grades import BOUGHT, DISLIKED, LOVED
-from recsys.ranker import MIN_USERS, Ranker, RankerConfig, blended, fit_ranker
+from recsys.pair_features import feature_names
+from recsys.ranker import MIN_USERS, Ranker, blended, fit_ranker
+from recsys.ranker_config import SATISFACTION_COUNTS, RankerConfig
 
 NUM_USERS, K = 200, 10
 CONFIG = RankerConfig(num_trees=(5, 20), min_data_in_leaf=10, num_threads=1)
@@ -227,3 +230,60 @@ def test_what_satisfied_goes_before_what_was_disliked() -> None:
 def test_gains_that_do_not_rise_are_refused(gains: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="gains must rise"):
         RankerConfig(gains=gains)
+
+
+def wavy() -> tuple[np.ndarray, Candidates, np.ndarray]:
+    """Items are taken the more, the nearer to 0 the second feature is: no straight way."""
+    features, candidates, _ = planted(signal=False)
+    place = np.abs(features[:, :, 1]).argmin(1)
+    return features, candidates, candidates.item_idx[np.arange(NUM_USERS), place]
+
+
+def steps_down(ranker: Ranker, features: np.ndarray, candidates: Candidates, way: int) -> float:
+    """The largest fall of any score as the second feature of one candidate moves that way."""
+    users = np.arange(40)
+    asked, few = features[users].copy(), candidates.of_users(users)
+    before, worst = None, 0.0
+    for value in np.linspace(-3, 3, 25)[::way]:
+        asked[:, 4, 1] = value
+        trees = ranker.booster.predict(asked[:, 4])
+        flat = FlatTrees.of(ranker.booster)
+        assert flat is not None
+        np.testing.assert_array_equal(flat.predict(asked[:, 4]), trees)
+        now = np.stack([np.asarray(trees), ranker.score(asked, few)[:, 4]])
+        if before is not None:
+            worst = max(worst, float((before - now).max()))
+        before = now
+    return worst
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_monotone_feature_never_moves_a_score_the_other_way(way: int) -> None:
+    features, candidates, target = wavy()
+    free = dataclasses.replace(fit_to(features, candidates, target), blend=0.5)
+    assert steps_down(free, features, candidates, way) > 0.1, "else this test could not fail"
+    config = dataclasses.replace(CONFIG, monotone={"noise:a": way})
+    held = dataclasses.replace(fit_to(features, candidates, target, config), blend=0.5)
+    assert np.ptp(np.asarray(held.booster.predict(features[:, 4]))) > 0, "it says something"
+    assert steps_down(held, features, candidates, way) <= 1e-6
+
+
+def test_a_monotone_ranker_still_learns_what_goes_its_way() -> None:
+    features, candidates, target = planted(signal=True)
+    config = dataclasses.replace(CONFIG, monotone={"signal": 1})
+    assert fit_to(features, candidates, target, config).validation["trees"] > 0.9
+    config = dataclasses.replace(CONFIG, monotone={"signal": -1})
+    assert fit_to(features, candidates, target, config).validation["trees"] < 0.7
+
+
+def test_what_cannot_be_monotone_is_refused() -> None:
+    features, candidates, target = planted(signal=True)
+    config = dataclasses.replace(CONFIG, monotone={"signal": 1, "item:beauty": 1})
+    with pytest.raises(ValueError, match=r"no such features to be monotone in: \['item:beauty'\]"):
+        fit_to(features, candidates, target, config)
+    with pytest.raises(ValueError, match=r"up \(1\) or down \(-1\), not {'signal': 2}"):
+        RankerConfig(monotone={"signal": 2})
+
+
+def test_satisfaction_counts_in_features_that_exist() -> None:
+    assert set(SATISFACTION_COUNTS) <= set(feature_names(()))

@@ -13,7 +13,7 @@ from recsys.fitting import Fitted, fit_and_test
 from recsys.interactions import Histories, Interactions
 from recsys.item_features import DENSE_COLUMNS, ItemFeatures
 from recsys.query import USER_COLUMNS, Query
-from recsys.ranker import RankerConfig
+from recsys.ranker_config import RankerConfig
 from recsys.retrieval import RecommenderConfig, Retrieval
 from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
