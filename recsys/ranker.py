@@ -52,13 +52,15 @@ class Ranker:
         base = base_scores(candidates, self.base)
         if self.blend == 0.0:
             return np.where(candidates.item_idx < 0, -np.inf, base)
-        rows = features.reshape(-1, features.shape[2])
-        if self._flat is None:
-            trees = np.asarray(self.booster.predict(rows, num_threads=1))
-        else:
-            trees = self._flat.predict(rows)
+        trees = self.tree_scores(features.reshape(-1, features.shape[2]))
         scores = blended(trees.reshape(shape), base, candidates.item_idx, self.blend)
         return scores.astype(np.float32)
+
+    def tree_scores(self, rows: np.ndarray) -> np.ndarray:
+        """Return what the trees alone say of rows of features (R, F), float64, shape (R,)."""
+        if self._flat is None:
+            return np.asarray(self.booster.predict(rows, num_threads=1))
+        return self._flat.predict(rows)
 
     @cached_property
     def _flat(self) -> FlatTrees | None:

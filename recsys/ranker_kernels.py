@@ -73,8 +73,8 @@ def blended(trees: np.ndarray, base: np.ndarray, item_idx: np.ndarray, blend: fl
     """
     mixed = np.full(item_idx.shape, -np.inf)
     for b in range(len(item_idx)):
-        mean_t, spread_t = _mean_and_deviation(trees[b], item_idx[b])
-        mean_b, spread_b = _mean_and_deviation(base[b], item_idx[b])
+        mean_t, spread_t = mean_and_deviation(trees[b], item_idx[b])
+        mean_b, spread_b = mean_and_deviation(base[b], item_idx[b])
         for k in range(item_idx.shape[1]):
             if item_idx[b, k] >= 0:
                 of_trees = blend * ((trees[b, k] - mean_t) / spread_t)
@@ -83,7 +83,7 @@ def blended(trees: np.ndarray, base: np.ndarray, item_idx: np.ndarray, blend: fl
 
 
 @_compiled
-def _mean_and_deviation(score_K: np.ndarray, item_K: np.ndarray) -> tuple[float, float]:
+def mean_and_deviation(score_K: np.ndarray, item_K: np.ndarray) -> tuple[float, float]:
     """Return mean and deviation (at least 1e-9) of the scores of real candidates."""
     num, total = 0, 0.0
     for k in range(len(item_K)):
