@@ -7,8 +7,8 @@ ask something, a quarter hold any word people wish or ask with, and a quarter ar
 everything, so that needs put in other words count too. Two in three are English. No draw holds a
 sentence of one before it. The first (300: `tune`, `test`), the second (300: `check`), the third
 (300: `reported`), the fourth (1,000) and the fifth (2,400; both `train`) are learned from; the
-sixth (300: `report`) is read once, and the seventh (300: `valid`) chooses thresholds. Of the fifth
-three in five begin to wish and one in ten is of everything.
+sixth (300, once reported on) and the seventh (300; both `valid`) choose thresholds, and the eighth
+(300: `report`) is read once. Of the fifth three in five begin to wish and one in ten is of everything.
 """
 
 import json
@@ -24,7 +24,16 @@ import typer
 from jobs.needs_labels import review_texts
 from sentiment.sentences import sentence_spans
 
-SEEDS = {1: 20261124, 2: 20261125, 3: 20261126, 4: 20261127, 5: 20261128, 6: 20261129, 7: 20261130}
+SEEDS = {
+    1: 20261124,
+    2: 20261125,
+    3: 20261126,
+    4: 20261127,
+    5: 20261128,
+    6: 20261129,
+    7: 20261130,
+    8: 20261201,
+}
 _NETS = {
     "en": (
         r"\bwish(?:ed)? (?:it|they|i|the|that|this|there|these|you)\b|\bif only\b|"
@@ -86,7 +95,7 @@ def sample(data: Path, draw: int = 1) -> list[dict[str, Any]]:
 def _split(draw: int, number: int) -> str:
     if draw == 1:
         return "tune" if number < 100 else "test"
-    return {2: "check", 3: "reported", 6: "report", 7: "valid"}.get(draw, "train")
+    return {2: "check", 3: "reported", 6: "valid", 7: "valid", 8: "report"}.get(draw, "train")
 
 
 @cache
