@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys.query import Query
 from recsys.recommender import Recommended
+from serving.contributing import add_contributions
 from serving.debugging import debug_items
 from serving.experiments import Assignment
 from serving.filters import allowed_items, relaxed, within
@@ -185,6 +186,9 @@ def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> 
             _add_reasons(
                 items, found.shown, query, snapshot, name, live, asked, is_personal=is_personal
             )
+    if request.contributions:
+        with asked.budget.times.stage(DEBUG):
+            add_contributions(items, found, query, snapshot)
     if request.debug:
         with asked.budget.times.stage(DEBUG):
             _add_debug(items, found, query, snapshot)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from recsys.pair_features import pair_features
 from recsys.query import Query
 from recsys.recommender import Recommender
+from serving.contributing import contributed
 from serving.ranking import Ranked
 
 
@@ -24,17 +24,14 @@ def debug_items(
             nothing is known. Without the ranker there are no features.
     """
     candidates, scores = ranked.candidates, ranked.scores
-    names = recommender.ranker.feature_names
-    features = None
-    if ranked.lacking is None:
-        features = pair_features(query, candidates, recommender.features, recommender.text)[0]
+    told_by_ranker = contributed(recommender, query, ranked, item_idx)
     depth = candidates.depth
     places = {item: place for place, item in enumerate(candidates.item_idx[0].tolist())}
     told = []
-    for item in item_idx.tolist():
+    for k, item in enumerate(item_idx.tolist()):
         place = places.get(item)
         if place is None:
-            told.append({"ranker_score": None, "sources": {}, "features": {}})
+            told.append({"ranker_score": None, "sources": {}, "features": {}, "contributions": {}})
             continue
         voices = zip(
             candidates.sources,
@@ -42,18 +39,23 @@ def debug_items(
             _finite(candidates.score[0, place]),
             strict=True,
         )
-        told.append(
-            {
-                "ranker_score": None if features is None else float(scores[0, place]),
-                "sources": {
-                    source: {"rank": None if rank >= depth else rank + 1, "score": score or 0.0}
-                    for source, rank, score in voices
-                },
-                "features": {}
-                if features is None
-                else dict(zip(names, _finite(features[place]), strict=True)),
+        of_item: dict[str, Any] = {
+            "ranker_score": None,
+            "sources": {
+                source: {"rank": None if rank >= depth else rank + 1, "score": score or 0.0}
+                for source, rank, score in voices
+            },
+            "features": {},
+            "contributions": {},
+        }
+        if told_by_ranker is not None:
+            says = told_by_ranker.says(k)
+            of_item |= {
+                "ranker_score": float(scores[0, place]),
+                "features": dict(zip(says, _finite(says.values()), strict=True)),
+                "contributions": told_by_ranker.by_feature(int(told_by_ranker.row[k])),
             }
-        )
+        told.append(of_item)
     return told
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from recsys.contributions import GROUPS
 from serving.schema_types import (
     DEFAULT_K,
     MAX_K,
@@ -192,6 +193,11 @@ class RecommendationRequest(RequestModel):
     debug: bool = Field(
         False, description="Whether each item comes with what its sources and features say."
     )
+    contributions: bool = Field(
+        False,
+        description="Whether each item comes with what each group of features adds to its score; "
+        "its reason then names the group that adds most. Takes longer.",
+    )
     validate_only: bool = Field(False, description="Check the request and answer nothing.")
 
 
@@ -207,6 +213,8 @@ class BatchRequest(RequestModel):
             raise ValueError(f"the k of all requests add up to {total}, above {MAX_BATCH_ITEMS}")
         if any(request.debug for request in self.requests):
             raise ValueError("debug is for single requests")
+        if any(request.contributions for request in self.requests):
+            raise ValueError("contributions are for single requests")
         return self
 
 
@@ -254,6 +262,26 @@ class Debug(AnswerModel):
     ranker_score: float | None = Field(description="Null for an item that was explored.")
     sources: dict[str, SourceVoice]
     features: dict[str, float | None]
+    contributions: dict[str, float] = Field(
+        description="What each feature adds to the ranker's score (Shapley values); with `base`, "
+        "of the order that the trees are blended with, and `start`, the same for all, they add up "
+        "to it. Empty where there is no score."
+    )
+
+
+class ItemContributions(AnswerModel):
+    """What an item's place among the candidates comes from."""
+
+    groups: dict[str, float] = Field(
+        description="What each group of features adds to the ranker's score, before the list is "
+        "rearranged: " + ", ".join(f"`{group}`" for group in GROUPS) + ". `agreement` is of all "
+        "sources together, `user` of the user alone."
+    )
+    start: float = Field(description="What is the same for all; with the groups it adds up.")
+    named: str | None = Field(
+        description="The group that the reason names: that which adds most, of those of which a "
+        "true sentence can be said. Null where there is none, and the reason is of the source."
+    )
 
 
 class RecommendedItem(AnswerModel):
@@ -273,6 +301,11 @@ class RecommendedItem(AnswerModel):
     price_cents: int | None
     reason: Reason | None = Field(description="Null where the request says `explain: false`.")
     debug: Debug | None = Field(None, description="Only where the request says `debug: true`.")
+    contributions: ItemContributions | None = Field(
+        None,
+        description="Only where the request says `contributions: true`; null of an item that was "
+        "explored, and where the ranker did not answer.",
+    )
 
 
 _EXAMPLE_ANSWER = {

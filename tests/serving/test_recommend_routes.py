@@ -386,6 +386,45 @@ def test_debug_tells_what_sources_and_features_say(shop: LiveShop, buyer: str) -
     assert all(item.debug is None for item in shop.ask(user_id=buyer, k=3).items)
 
 
+def test_what_groups_and_features_add_makes_the_score(shop: LiveShop, buyer: str) -> None:
+    for user_id in (buyer, None):
+        plain = shop.ask(user_id=user_id, k=20).items
+        items = shop.ask(user_id=user_id, k=20, contributions=True, debug=True).items
+        assert [item.item_id for item in items] == [item.item_id for item in plain]
+        assert all(item.contributions is None for item in plain)
+        for item, before in zip(items, plain, strict=True):
+            assert item.contributions is not None
+            assert item.debug is not None
+            assert item.reason is not None
+            assert before.reason is not None
+            groups, named = item.contributions.groups, item.contributions.named
+            total = sum(groups.values()) + item.contributions.start
+            assert total == pytest.approx(item.debug.ranker_score, abs=1e-4)
+            assert sum(item.debug.contributions.values()) == pytest.approx(total, abs=1e-4)
+            assert set(item.debug.features) | {"base", "start"} == set(item.debug.contributions)
+            if named is None:
+                assert item.reason.text == before.reason.text
+            else:
+                assert groups[named] > 0
+    named = {
+        item.contributions.named
+        for item in shop.ask(user_id=buyer, k=100, contributions=True).items
+        if item.contributions
+    }
+    assert len(named) > 2, "not the same reason for everything"
+
+
+def test_contributions_need_no_reason_and_no_ranker_none(shop: LiveShop, buyer: str) -> None:
+    for item in shop.ask(user_id=buyer, k=5, contributions=True, explain=False).items:
+        assert item.reason is None
+        assert item.contributions is not None
+        assert item.contributions.named is None
+    answered = shop.client.post(
+        "/v1/recommendations:batch", json={"requests": [{"contributions": True}]}
+    )
+    assert "contributions are for single requests" in answered.json()["detail"]
+
+
 def test_validate_only_answers_nothing(shop: LiveShop, buyer: str) -> None:
     answered = shop.ask(user_id=buyer, validate_only=True)
     assert (answered.items, answered.recommendation_id, answered.next_token) == ([], None, None)
