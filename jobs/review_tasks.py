@@ -46,6 +46,12 @@ from sentiment.training import star_mask
 # Of the second stage. Terms of these domains are marked by one guideline, SemEval's.
 _DENSE_DOMAINS = ("laptop14", "restaurant14", "restaurant15", "restaurant16")
 _DENSE_PASSES = 4
+# Of the last stage: the two that are most alike, and most like what is wanted of terms.
+_SETTLED_DOMAINS = ("laptop14", "restaurant14")
+_SETTLED_PASSES = 4
+_SETTLED_LABELLED_PASSES = 2
+_SETTLED_TEXTS = 500
+_SETTLED_COMMENTS = 2500
 _NEED_TEXTS = 1500
 # Over the sentences whose needs were labelled by reading.
 _LABELLED_PASSES = 4
@@ -112,27 +118,48 @@ def review_tasks(
 def span_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, seed: int) -> list[Task]:
     """Return the tasks of the second stage; what else was learned is read again in part."""
     rng = np.random.default_rng([seed, 2])
-    tasks: list[Task] = []
-    for source in star_sources(data, _STARS_AGAIN):
-        kept = _some(rng, len(source.texts), _TEXTS_AGAIN)
-        again = without(source, ~kept)
-        ids = tokenise(tokenizer, again.texts, max_tokens)
-        tasks.append(StarTask(name=again.name, ids=ids, mask=star_mask(star_sets(again))))
-    felt = emotions(data, "train")
-    rows = np.flatnonzero(~held_out(felt.texts) & _some(rng, len(felt.texts), _COMMENTS_AGAIN))
-    tasks.append(
-        EmotionTask(
-            name="emotions",
-            ids=tokenise(tokenizer, [felt.texts[row] for row in rows], 64),
-            labels=felt.labels[rows],
-            stars=stars_of_emotions(felt)[rows],
-            weight=0.5,
-        )
-    )
+    tasks = _again(data, tokenizer, rng, _TEXTS_AGAIN, _COMMENTS_AGAIN, max_tokens=max_tokens)
     terms, dense = training_terms(data), training_terms(data, _DENSE_DOMAINS)
     tasks.append(aspect_task("aspects", tokenizer, terms.texts, terms.spans))
     tasks += [aspect_task("dense", tokenizer, dense.texts, dense.spans)] * _DENSE_PASSES
     return [*tasks, *needs_tasks(data, tokenizer, rng, max_tokens=max_tokens)]
+
+
+def settling_tasks(data: Path, tokenizer: Tokenizer, *, max_tokens: int, seed: int) -> list[Task]:
+    """Return the tasks of the last stage: terms and needs, which averaging blurs most."""
+    rng = np.random.default_rng([seed, 4])
+    tasks = _again(data, tokenizer, rng, _SETTLED_TEXTS, _SETTLED_COMMENTS, max_tokens=max_tokens)
+    terms = training_terms(data, _SETTLED_DOMAINS)
+    tasks += [aspect_task("terms", tokenizer, terms.texts, terms.spans)] * _SETTLED_PASSES
+    by_reading = labelled_needs_task(data, tokenizer, "en", max_tokens=max_tokens)
+    return tasks + [by_reading] * _SETTLED_LABELLED_PASSES
+
+
+def _again(
+    data: Path,
+    tokenizer: Tokenizer,
+    rng: np.random.Generator,
+    texts: int,
+    comments: int,
+    *,
+    max_tokens: int,
+) -> list[Task]:
+    """Return some of the texts of each source of stars, and of the comments with emotions."""
+    tasks: list[Task] = []
+    for source in star_sources(data, _STARS_AGAIN):
+        again = without(source, ~_some(rng, len(source.texts), texts))
+        ids = tokenise(tokenizer, again.texts, max_tokens)
+        tasks.append(StarTask(name=again.name, ids=ids, mask=star_mask(star_sets(again))))
+    felt = emotions(data, "train")
+    rows = np.flatnonzero(~held_out(felt.texts) & _some(rng, len(felt.texts), comments))
+    of_emotions = EmotionTask(
+        name="emotions",
+        ids=tokenise(tokenizer, [felt.texts[row] for row in rows], 64),
+        labels=felt.labels[rows],
+        stars=stars_of_emotions(felt)[rows],
+        weight=0.5,
+    )
+    return [*tasks, of_emotions]
 
 
 def needs_tasks(

@@ -18,7 +18,13 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from jobs.review_tasks import Passes, review_tasks, span_tasks, taught_tasks
+from jobs.review_tasks import (
+    Passes,
+    review_tasks,
+    settling_tasks,
+    span_tasks,
+    taught_tasks,
+)
 from jobs.review_training import averaged, train_in_folder
 from jobs.sentiment_sources import emotions
 from jobs.tune_review_model import tune_english
@@ -29,7 +35,7 @@ from sentiment.tasks import Task
 from sentiment.teaching import TaughtTask, teach
 
 FILE = "en_review_model.safetensors"
-STAGES = ("first", "second", "taught")
+STAGES = ("first", "second", "taught", "settled")
 RAW = "trained.safetensors"
 # All members begin with these heads, so that their weights can be averaged.
 _HEADS_SEED = 0
@@ -52,6 +58,7 @@ def main(
     joined: Annotated[
         list[Path] | None, typer.Option(help="Earlier models; their mean joins that of the rest.")
     ] = None,
+    settled: Annotated[int, typer.Option(min=0, help="Seeds of the last stage.")] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Train, or go on training."""
@@ -83,9 +90,34 @@ def main(
     trained = _mean(taught)
     if joined:
         trained = averaged([trained, _mean(joined)])
+    if settled:
+        save_model(out / RAW, trained)
+        config = replace(refined, learning_rate=3e-5)
+        trained = settle(data, out / RAW, out, config, settled, device, max_tokens)
     figures = tune_english(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))
+
+
+def settle(
+    data: Path,
+    start: Path,
+    out: Path,
+    config: FineTuning,
+    seeds: int,
+    device: str,
+    max_tokens: int,
+) -> TrainedModel:
+    """Return the mean of models that begin with a file and learn terms and needs once more."""
+    made = [out / f"settled-{seed}" / STAGES[3] / RAW for seed in range(seeds)]
+    for seed, file in enumerate(made):
+        if not file.is_file():
+            trained = load_model(start)
+            tasks = settling_tasks(data, trained.tokenizer, max_tokens=max_tokens, seed=seed)
+            settings = {"stage": 4, "max_tokens": max_tokens}
+            of_seed = replace(config, seed=seed)
+            _train_near_base(trained, tasks, file, of_seed, settings, device)
+    return _mean(made)
 
 
 def _fine_tune(

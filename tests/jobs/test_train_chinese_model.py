@@ -25,14 +25,29 @@ def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "pretraining_texts", lambda data: TEXTS)
     monkeypatch.setattr(recipe, "weibo_emotions", lambda data: felt)
     monkeypatch.setattr(recipe, "chinese_tasks", tasks)
+    monkeypatch.setattr(
+        recipe,
+        "settling_tasks",
+        lambda data, tokenizer, *, max_tokens: tasks(
+            data, tokenizer, max_tokens=max_tokens, passes=1
+        ),
+    )
     monkeypatch.setattr(recipe, "tune_chinese", lambda trained, data, **more: {})
 
 
 def test_a_student_begins_with_the_mean_of_the_members_and_is_what_ships(
     few_texts: None, tmp_path: Path
 ) -> None:
-    def train() -> dict[str, torch.Tensor]:
-        recipe.main(data=tmp_path, out=tmp_path, max_tokens=32, epochs=1, members=2, threads=1)
+    def train(settled_share: float = 0.0) -> dict[str, torch.Tensor]:
+        recipe.main(
+            data=tmp_path,
+            out=tmp_path,
+            max_tokens=32,
+            epochs=1,
+            members=2,
+            settled_share=settled_share,
+            threads=1,
+        )
         return load_model(tmp_path / recipe.FILE).model.trained_state()
 
     made = train()
@@ -53,3 +68,10 @@ def test_a_student_begins_with_the_mean_of_the_members_and_is_what_ships(
     first, second = (load_model(path).model.trained_state()["stars.1.weight"] for path in files)
     assert (first - second).abs().max() > 0.05
     assert (student - (first + second) / 2).abs().max() < 0.005
+
+    # What settles begins with the student, and ships in its place.
+    settled = train(settled_share=1.0)
+    kept = load_model(tmp_path / "settled" / recipe.RAW).model.trained_state()
+    assert all(torch.equal(settled[name], kept[name]) for name in kept)
+    moved = (settled["stars.1.weight"] - student).abs().max()
+    assert 0 < moved < 0.005

@@ -32,11 +32,12 @@ def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "emotions", lambda data, split: felt)
     monkeypatch.setattr(recipe, "review_tasks", stars)
     monkeypatch.setattr(recipe, "span_tasks", stars)
+    monkeypatch.setattr(recipe, "settling_tasks", stars)
     monkeypatch.setattr(recipe, "taught_tasks", taught)
     monkeypatch.setattr(recipe, "tune_english", lambda trained, data, **more: {})
 
 
-def train(out: Path, joined: list[Path] | None = None) -> TrainedModel:
+def train(out: Path, joined: list[Path] | None = None, settled: int = 0) -> TrainedModel:
     recipe.main(
         data=out,
         out=out,
@@ -47,6 +48,7 @@ def train(out: Path, joined: list[Path] | None = None) -> TrainedModel:
         second_share=1.0,
         taught_share=1.0,
         joined=joined,
+        settled=settled,
         threads=1,
     )
     return load_model(out / recipe.FILE)
@@ -99,3 +101,17 @@ def test_students_begin_with_the_mean_of_the_members(few_texts: None, tmp_path: 
     # A step of three ten-thousandths a weight moves it little.
     assert (student - (first + second) / 2).abs().max() < 0.005
     assert (first - second).abs().max() > 0.05
+
+
+def test_what_settles_begins_with_the_mean_and_ships_as_one(
+    few_texts: None, tmp_path: Path
+) -> None:
+    before = train(tmp_path).model.trained_state()
+    made = train(tmp_path, settled=2).model.trained_state()
+    settled = [tmp_path / f"settled-{seed}" / "settled" / recipe.RAW for seed in range(2)]
+    assert_mean(made, [state_of(path) for path in settled])
+    head = "stars.1.weight"
+    first, second = (state_of(path)[head] for path in settled)
+    assert not torch.equal(first, second)
+    for one in (first, second):
+        assert 0 < (one - before[head]).abs().max() < 0.005
