@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from recsys.cuts import positional_cuts, time_cuts
 from recsys.errors import NotEnoughDataError
 from recsys.fitting import Fitted, fit_and_test
 from recsys.intervals import PairedDifference, mean_interval, paired_difference
+from recsys.repurchase import RepurchaseConfig
+from recsys.repurchase_evaluation import evaluate_repurchases
 from recsys.retrieval import PEERS, RecommenderConfig, TowerTrainer
 from recsys.slices import (
     Exposure,
@@ -58,6 +60,8 @@ class EvaluationReport:
         brands: What brands of each size are given by the ranker.
         newcomers: The ranker's metrics, and how many users, for those who have bought nothing yet;
             None where the protocol has none.
+        repurchases: How well it is foreseen what users buy again in the days after the split, by
+            the source and by plain answers; None where nobody does, or nothing is split in time.
     """
 
     protocol: str
@@ -73,6 +77,7 @@ class EvaluationReport:
     slices: dict[str, list[Slice]]
     brands: list[Exposure]
     newcomers: dict[str, float] | None
+    repurchases: dict[str, dict[str, float]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the machine's copy."""
@@ -87,6 +92,7 @@ class EvaluationReport:
             },
             "brands": [asdict(found) for found in self.brands],
             "newcomers": self.newcomers,
+            "repurchases": self.repurchases,
             "timings_s": self.timings_s,
             "data": {
                 "num_test_users": self.num_test_users,
@@ -126,6 +132,7 @@ def evaluate_store(
         raise BadInputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
     shop = load_shop(store, version)
     start = time.perf_counter()
+    repurchases = None
     try:
         if protocol == LEAVE_ONE_OUT:
             cuts = positional_cuts(
@@ -138,12 +145,16 @@ def evaluate_store(
                 split_at=split_at or _published_split(store, shop) or _last_tenth(shop),
                 num_learned=config.label_positions + 1,
             )
+            repurchases = evaluate_repurchases(
+                shop.events, shop.items, as_of=cuts.test.as_of, config=RepurchaseConfig()
+            )
         fitted = fit_and_test(shop, cuts, config, trainer, progress=progress)
     except NotEnoughDataError as error:
         raise NotDecidableError(str(error)) from error
     seconds = round(time.perf_counter() - start, 3)
     users = store.scan("users").collect() if store.exists("users") else None
-    return report_of(fitted, shop, users, protocol=protocol, timings_s={"fit and test": seconds})
+    report = report_of(fitted, shop, users, protocol=protocol, timings_s={"fit and test": seconds})
+    return replace(report, repurchases=repurchases)
 
 
 def report_of(

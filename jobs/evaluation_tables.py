@@ -40,7 +40,18 @@ def slices_tables(report: EvaluationReport) -> list[Table]:
         shares = (found.items, found.purchases, found.places, found.targets)
         ndcg = "–" if found.ndcg is None else f"{found.ndcg:.4f}"
         brands.add_row(found.group, *(f"{share:.1%}" for share in shares), ndcg)
-    return [table for table in (groups, brands) if table.row_count > 1]
+    told_of = [table for table in (groups, brands) if table.row_count > 1]
+    return told_of if report.repurchases is None else [*told_of, _repurchases(report.repurchases)]
+
+
+def _repurchases(found: dict[str, dict[str, float]]) -> Table:
+    num_users = next(iter(found.values()))["num_users"]
+    table = Table(title=f"what {num_users:,.0f} users buy again, of all they bought before")
+    for name in ("", "ndcg@10", "recall@10", "recall@100", "mrr"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, metrics in found.items():
+        table.add_row(name, *(f"{metrics[str(column.header)]:.4f}" for column in table.columns[1:]))
+    return table
 
 
 def gains_line(report: EvaluationReport) -> str:

@@ -34,6 +34,19 @@ class Near:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """Everything that B users bought, for the one source that offers it again.
+
+    Attributes:
+        purchases: One row a purchase, oldest first.
+        now: The moment of asking, microseconds since the epoch.
+    """
+
+    purchases: Histories
+    now: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """B users.
 
@@ -43,6 +56,7 @@ class Query:
         user: Profile columns of `USER_COLUMNS`, NaN where unknown, float32, shape (B, len).
         allowed: Which items may be offered, bool, shape (I,); None allows all.
         near: Of the two-tower source; None where it has to look itself.
+        repeats: What may be offered again; None for nothing.
     """
 
     bought: Histories
@@ -50,6 +64,7 @@ class Query:
     user: np.ndarray
     allowed: np.ndarray | None = None
     near: Near | None = None
+    repeats: Repeats | None = None
 
     def __len__(self) -> int:
         """Return the number of users B."""

@@ -199,6 +199,12 @@ def test_both_protocols_evaluate_the_same_store(world: World, protocol: str) -> 
     assert told["newcomers"] is None, "everybody in this shop has bought before"
     tables = slices_tables(report)
     assert [table.title for table in tables][:1] == ["the ranker, by group"]
+    is_split = protocol == "time-split"
+    assert (told["repurchases"] is not None) == is_split
+    if is_split:
+        assert set(told["repurchases"]) == {"repurchase_due", "bought_often", "bought_last"}
+        assert "buy again" in str(tables[-1].title)
+        assert tables[-1].row_count == 3
     assert f"on {report.best_peer}" in gains_line(report)
 
 

@@ -18,6 +18,7 @@ from recsys.item_similarity import (
 )
 from recsys.query import USER_COLUMNS, Query
 from recsys.query_tower import QueryTower, QueryTowerWeights
+from recsys.repurchase import Replenishment, RepurchaseConfig, RepurchaseSource
 from recsys.retrieval_index import IndexConfig, build_index
 from recsys.sources import (
     BrowseSource,
@@ -80,6 +81,16 @@ def neighbours(table) -> NeighbourSource:
     return NeighbourSource(name="s", table=table, weights=WEIGHTS)
 
 
+def replenishment() -> Replenishment:
+    rng = np.random.default_rng(4)
+    return Replenishment(
+        log_mean=rng.uniform(2, 4, NUM_ITEMS),
+        deviation=0.8,
+        chance=rng.uniform(0.1, 0.6, NUM_ITEMS) * (np.arange(NUM_ITEMS) % 4 > 0),
+        config=RepurchaseConfig(),
+    )
+
+
 SOURCES: dict[str, Callable[[], CandidateSource]] = {
     "co_visitation": lambda: neighbours(
         co_visitation(INTERACTIONS, shrinkage=1.0, max_neighbours=5)
@@ -105,6 +116,7 @@ SOURCES: dict[str, Callable[[], CandidateSource]] = {
     "exact towers": lambda: two_tower(None),
     "flat index": lambda: two_tower("Flat"),
     "hnsw index": lambda: two_tower("HNSW8"),
+    "repurchase": lambda: RepurchaseSource(name="s", replenishment=replenishment()),
 }
 
 
@@ -231,7 +243,9 @@ def test_a_ranking_holds_the_best_that_may_be_offered(
     assert ranking.item_idx.dtype == np.int32
     for b in range(NUM_USERS):
         offered = np.ones(NUM_ITEMS, dtype=bool) if allowed is None else allowed.copy()
-        offered[query.bought.item_idx[query.bought.indptr[b] : query.bought.indptr[b + 1]]] = False
+        if not isinstance(source, RepurchaseSource):
+            taken = slice(query.bought.indptr[b], query.bought.indptr[b + 1])
+            offered[query.bought.item_idx[taken]] = False
         # The score of the two-tower's worst item is 0 by definition, and yet it is ranked.
         says = offered & ((scores[b] > 0) | isinstance(source, TwoTowerSource))
         wanted = sorted(np.flatnonzero(says), key=lambda item: (-scores[b, item], item))[:depth]

@@ -12,8 +12,9 @@ from recsys.cuts import positional_cuts
 from recsys.fitting import Fitted, fit_and_test
 from recsys.interactions import Histories, Interactions
 from recsys.item_features import DENSE_COLUMNS, ItemFeatures
-from recsys.query import USER_COLUMNS, Query
+from recsys.query import USER_COLUMNS, Query, Repeats
 from recsys.ranker_config import RankerConfig
+from recsys.repurchase import DAY_US
 from recsys.retrieval import RecommenderConfig, Retrieval
 from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
@@ -23,6 +24,7 @@ from sentiment.schema import EMBEDDING_DIM, Reviews, ReviewSignals
 NUM_ITEMS, NUM_USERS, NUM_CATEGORIES = 30, 80, 5
 START = datetime(2024, 1, 1, tzinfo=UTC)
 AS_OF = datetime(2025, 1, 1, tzinfo=UTC)
+NOW = 20_000 * DAY_US
 CONFIG = RecommenderConfig(
     shrinkage=2.0,
     linear_l2=20.0,
@@ -200,6 +202,23 @@ def random_query(seed: int, num_users: int = 6, num_items: int = 12) -> Query:
         user=np.random.default_rng(seed)
         .normal(size=(num_users, len(USER_COLUMNS)))
         .astype(np.float32),
+        repeats=Repeats(
+            purchases=with_stranger(random_repeats(seed, num_users - 1, num_items)), now=NOW
+        ),
+    )
+
+
+def random_repeats(seed: int, num_users: int, num_items: int) -> Histories:
+    """All purchases of the users of `random_interactions`: some items again, days apart."""
+    bought = random_interactions(seed, num_users, num_items).histories(np.arange(num_users))
+    rng = np.random.default_rng(seed)
+    times = rng.integers(1, 4, len(bought.item_idx))
+    lengths = np.bincount(bought.row, times, minlength=num_users).astype(np.int64)
+    return Histories(
+        indptr=np.concatenate([[0], np.cumsum(lengths)]),
+        item_idx=np.repeat(bought.item_idx, times),
+        event_time=NOW - rng.integers(1, 90, times.sum()) * DAY_US,
+        sentiment=np.full(times.sum(), np.nan, dtype=np.float32),
     )
 
 
@@ -219,6 +238,8 @@ def rows_of(query: Query, users: np.ndarray) -> Query:
         browsed=_pick(query.browsed, users),
         user=query.user[users],
         allowed=query.allowed,
+        repeats=query.repeats
+        and replace(query.repeats, purchases=_pick(query.repeats.purchases, users)),
     )
 
 
