@@ -64,7 +64,7 @@ class Candidates:
     sources: tuple[str, ...]
     depth: int = 0
 
-    def of_users(self, users: np.ndarray) -> "Candidates":
+    def of_users(self, users: np.ndarray | slice) -> "Candidates":
         """Return the candidates of some users, in the order given."""
         return replace(self, **{name: getattr(self, name)[users] for name in _BY_USER})
 

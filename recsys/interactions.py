@@ -84,6 +84,17 @@ class Histories:
             sentiment=np.zeros(0, dtype=np.float32),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Histories"]) -> "Histories":
+        """Return the users of one or more histories, one after the other."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            indptr=np.concatenate([[0], np.cumsum(lengths)]),
+            item_idx=np.concatenate([part.item_idx for part in parts]),
+            event_time=np.concatenate([part.event_time for part in parts]),
+            sentiment=np.concatenate([part.sentiment for part in parts]),
+        )
+
     def __len__(self) -> int:
         """Return the number of users B."""
         return len(self.indptr) - 1

@@ -17,13 +17,12 @@ import numpy as np
 from numba import njit
 
 from recsys.prefetching import prefetch_row
+from recsys.sort_kernels import best_first
 
 _compiled: Any = njit(cache=True, nogil=True)
 # A sum over one pair's dimensions may be made in any order: it is the same for each user, alone or
 # among others.
 _reordered: Any = njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
-_SIGN = np.uint32(0x80000000)
-_LOWER, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 # How many rows ahead of the one that is read others are asked for.
 _AHEAD = 4
 _local = threading.local()
@@ -146,7 +145,7 @@ def best_columns(
                 num += 1
         for h in range(gone_indptr[b], gone_indptr[b + 1]):
             place[gone_H[h]] = -1
-        found, _ = _best_first(column[:num], value[:num], depth)
+        found, _ = best_first(column[:num], value[:num], depth)
         best[b, : len(found)] = found
     return best, largest
 
@@ -331,7 +330,7 @@ def best_products(
                 num += 1
         for h in range(gone_indptr[b], gone_indptr[b + 1]):
             place[gone_H[h]] = -1
-        found, _ = _best_first(column[:num], value[:num], depth)
+        found, _ = best_first(column[:num], value[:num], depth)
         best[b, : len(found)] = found
     return best, largest
 
@@ -374,7 +373,7 @@ def most_voted(
                     sums[at] += vote[s, nth]
         for p in range(num):
             place[item[p]] = -1
-        best, told = _best_first(item[:num], sums[:num].astype(np.float32), num_wanted)
+        best, told = best_first(item[:num], sums[:num].astype(np.float32), num_wanted)
         for k in range(len(best)):
             item_idx[b, k] = best[k]
             fused[b, k] = told[k]
@@ -422,37 +421,3 @@ def row_entries(
             if low < end and table_column[low] == wanted[b, k]:
                 found[b, k] = table_value[low]
     return found
-
-
-@_compiled
-def _best_first(column: np.ndarray, value: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the columns of the largest values and those values, ties to the lower column.
-
-    A float's bits, turned over where it is positive and but for the sign where it is not, rise as
-    it falls: value and column are sorted as one number.
-
-    Args:
-        column: Distinct, int32.
-        value: float32, contiguous.
-        depth: At most so many.
-    """
-    least = np.float32(-np.inf)
-    if len(column) > depth:
-        least = np.partition(value, len(column) - depth)[len(column) - depth]
-    bits = value.view(np.uint32)
-    key = np.empty(len(column), dtype=np.uint64)
-    num = 0
-    for at in range(len(column)):
-        if value[at] >= least:
-            turned = np.uint32(0xFFFFFFFF) if bits[at] < _SIGN else _SIGN
-            falling = np.uint64((bits[at] ^ turned) ^ _SIGN)
-            key[num] = (falling << _SHIFT) | np.uint64(column[at])
-            num += 1
-    ordered = np.sort(key[:num])[:depth]
-    best = np.empty(len(ordered), dtype=np.int32)
-    best_bits = np.empty(len(ordered), dtype=np.uint32)
-    for at in range(len(ordered)):
-        best[at] = np.int32(ordered[at] & _LOWER)
-        falling = np.uint32(ordered[at] >> _SHIFT) ^ _SIGN
-        best_bits[at] = falling ^ (np.uint32(0xFFFFFFFF) if falling >= _SIGN else _SIGN)
-    return best, best_bits.view(np.float32)

@@ -18,8 +18,7 @@ _LINE_BYTES = 64
 _READ, _LOCALITY, _DATA = 0, 2, 1
 
 
-@intrinsic
-def _prefetch(_: Any, array: Any, place: Any) -> Any:
+def _line(_: Any, array: Any, place: Any) -> Any:
     """Ask for the cache line of an element of a contiguous array, by its flat place."""
     signature = types.void(array, place)
 
@@ -38,6 +37,7 @@ def _prefetch(_: Any, array: Any, place: Any) -> Any:
     return signature, code
 
 
+_prefetch: Any = intrinsic(_line)
 _inlined: Any = njit(nogil=True, inline="always")
 
 

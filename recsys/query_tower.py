@@ -8,12 +8,12 @@ Shape suffixes: B users, D table width, H history rows, P inputs of attention, A
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.special import erf
 
 from recsys import history_kernels
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import Histories
 from recsys.item_features import ItemFeatures
+from recsys.tower_kernels import gelu, linear
 from recsys.two_tower_inputs import attended, query_features, query_shares
 
 
@@ -79,9 +79,9 @@ class QueryTower:
             ],
             axis=1,
         )
-        hidden = _gelu(inputs @ w.hidden_weight.T + w.hidden_bias)
+        hidden = gelu(linear(inputs, w.hidden_weight, w.hidden_bias))
         items = bought_items + w.browsed_share * browsed_items
-        told = hidden @ w.output_weight.T + w.output_bias
+        told = linear(hidden, w.output_weight, w.output_bias)
         query = (items + told[:, :-1]) * w.scale
         vectors = np.ones((len(query), query.shape[1] + 2), dtype=np.float32)
         vectors[:, :-2] = query
@@ -120,10 +120,6 @@ class QueryTower:
 
 
 def _attention_logits(read_HX: np.ndarray, w: QueryTowerWeights) -> np.ndarray:
-    hidden_HA = np.tanh(read_HX @ w.attention_weight.T + w.attention_bias)
-    return (hidden_HA @ w.attention_output.T)[:, 0]
-
-
-def _gelu(x: np.ndarray) -> np.ndarray:
-    """Exact GELU, as torch computes it: x times the normal distribution function at x."""
-    return 0.5 * x * (1.0 + erf(x / np.sqrt(2.0)))
+    hidden_HA = np.tanh(linear(read_HX, w.attention_weight, w.attention_bias))
+    none = np.zeros(len(w.attention_output), dtype=np.float32)
+    return linear(hidden_HA, w.attention_output, none)[:, 0]

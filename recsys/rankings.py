@@ -8,15 +8,18 @@ Shape suffixes: B users, I items, L ranked items, K other items.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 import scipy.sparse as sp
 
 from recsys import kernels
 from recsys.interactions import Histories
 from recsys.query import Query
+from recsys.retrieval_index import search
 
 # Allows all of them.
 _EVERYTHING = np.zeros(0, dtype=bool)
+_STEP = 32
 ScoreOf = Callable[[np.ndarray], np.ndarray]
 
 
@@ -207,3 +210,37 @@ def best_first(scores: np.ndarray, k: int) -> np.ndarray:
 def most_bought(query: Query) -> int:
     """Return how many items the user who bought most has bought."""
     return int(query.bought.lengths.max(initial=0))
+
+
+def num_looked_up(query: Query, depth: int) -> np.ndarray:
+    """Return how many items to look up for each user so that `depth` are left, int64, shape (B,).
+
+    In steps, so that most users are looked up for together.
+    """
+    bought = query.bought.lengths
+    return depth + _STEP * -(-bought // _STEP)
+
+
+def near(
+    index: faiss.Index, vectors: np.ndarray, num_B: np.ndarray, allowed: np.ndarray | None
+) -> np.ndarray:
+    """Return the items nearest to each user's vector, best first, -1 for padding, int64, (B, N).
+
+    What is found for a user does not depend on the others: an index that approximates finds other
+    items where it is asked for more.
+
+    Args:
+        index: See `recsys.retrieval_index.search`.
+        vectors: See there.
+        num_B: Items wanted for each user.
+        allowed: See there.
+    """
+    distinct = np.unique(num_B)
+    if len(distinct) == 1:
+        return search(index, vectors, int(distinct[0]), allowed)[1]
+    found_BN = np.full((len(vectors), distinct[-1]), -1, dtype=np.int64)
+    for num in distinct.tolist():
+        users = np.flatnonzero(num_B == num)
+        _, found = search(index, vectors[users], num, allowed)
+        found_BN[users, : found.shape[1]] = found
+    return found_BN

@@ -23,13 +23,13 @@ from recsys.query_tower import QueryTower
 from recsys.rankings import (
     Ranking,
     Sums,
-    most_bought,
+    near,
+    num_looked_up,
     ranked_alike,
     ranked_dense,
     ranked_sums,
     without_bought,
 )
-from recsys.retrieval_index import search
 from recsys.text_index import DEPTH as TEXT_DEPTH
 
 
@@ -194,11 +194,11 @@ class TextSource:
         if self.index is None:
             return ranked_dense(self.score(query), query, depth)
         taste = text_taste(query.bought, self.vectors, self.weights)
-        looked_at = max(TEXT_DEPTH, depth + most_bought(query))
-        _, near = search(self.index, taste, looked_at, query.allowed)
+        looked_at = np.maximum(TEXT_DEPTH, num_looked_up(query, depth))
+        found = near(self.index, taste, looked_at, query.allowed)
         bought, place = query.bought, kernels.scratch(len(self.vectors))
         best, largest = kernels.best_products(
-            taste, self.vectors, near, bought.indptr, bought.item_idx, depth, place
+            taste, self.vectors, found, bought.indptr, bought.item_idx, depth, place
         )
         scale = np.maximum(largest, 1e-9)[:, None]
         return Ranking(
@@ -237,8 +237,8 @@ class TwoTowerSource:
             found = ranked_dense(scores - scores.min(1, keepdims=True) + 1e-6, query, depth)
             best = found.item_idx
         else:
-            _, near = search(self.index, vectors, self.looked_up(query, depth), query.allowed)
-            best = without_bought(query, near, depth, len(self.item_vectors))
+            found = near(self.index, vectors, num_looked_up(query, depth), query.allowed)
+            best = without_bought(query, found, depth, len(self.item_vectors))
 
         def products(item_idx: np.ndarray) -> np.ndarray:
             return kernels.products(vectors, self.item_vectors, item_idx)
@@ -248,7 +248,7 @@ class TwoTowerSource:
 
     def looked_up(self, query: Query, depth: int) -> int:
         """Return how many items have to be looked up so that `depth` are left."""
-        return min(depth + most_bought(query), len(self.item_vectors))
+        return min(int(num_looked_up(query, depth).max()), len(self.item_vectors))
 
     def vectors(self, query: Query) -> np.ndarray:
         """Return query vectors, float32, shape (B, D)."""

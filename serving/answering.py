@@ -5,7 +5,7 @@ Answers are built as plain values, which are written as JSON at once; their shap
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from serving.filters import allowed_items, relaxed, within
 from serving.live_query import hidden_items, with_session
 from serving.live_users import LiveUser
 from serving.paging import Page
-from serving.ranking import DEBUG, WRITE, Budget
+from serving.ranking import DEBUG, WRITE, Budget, Question, Ranked, at_once
 from serving.reasons import quote_from_another, reason_text
 from serving.schema import Degraded, RecommendationRequest
 from serving.schema_types import MAX_K
@@ -109,7 +109,14 @@ def visitor_of(asked: Asked, snapshot: Snapshot) -> Visitor:
 
 
 def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> Answered:
-    """Recommend.
+    """Return what `answering` returns, ranked at once."""
+    return at_once(answering(asked, snapshot, visitor))
+
+
+def answering(
+    asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None
+) -> Generator[Question, Ranked, Answered]:
+    """Recommend; asks for what has to be ranked, and goes on with what it is sent.
 
     A visitor of whom nothing is known gets what is popular, and the answer says so.
 
@@ -145,8 +152,10 @@ def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> 
             return left
         return is_wanted if left is None else left & is_wanted
 
-    def found_among(allowed: np.ndarray | None) -> Found | None:
-        found = snapshot.recommend(
+    def found_among(
+        allowed: np.ndarray | None,
+    ) -> Generator[Question, Ranked, Found | None]:
+        found = yield from snapshot.recommending(
             query,
             request.k,
             allowed,
@@ -166,13 +175,13 @@ def answer(asked: Asked, snapshot: Snapshot, visitor: Visitor | None = None) -> 
     found = None
     page = None if request.session is None or is_known else request.session.category
     if page:
-        found = found_among(catalogue.only_of(page, allowed))
+        found = yield from found_among(catalogue.only_of(page, allowed))
     if found is None:
-        found = found_among(allowed)
+        found = yield from found_among(allowed)
     # A later page goes on with what the first one was about.
     may_relax = not request.strict_filters and asked.before is None
     if found is None and request.filters is not None and may_relax:
-        found = found_among(left_of(allowed_items(relaxed(request.filters), catalogue)))
+        found = yield from found_among(left_of(allowed_items(relaxed(request.filters), catalogue)))
         notes.insert(0, "filters_relaxed")
     if found is None:
         notes = [_why_nothing(request, is_left_out=is_wanted is not None), *_still(notes)]

@@ -169,4 +169,8 @@ class StageTimes:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - started
+            self.add(name, perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count time that a stage took."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds

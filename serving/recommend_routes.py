@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 
 from features.event_log import Outcome
-from serving.answering import Answered, Asked, Visitor, answer, visitor_of
+from serving.answering import Answered, Asked, Visitor, answering, visitor_of
 from serving.experiments import Assignment, assign
 from serving.exposures import exposure
 from serving.json_body import read_json
@@ -19,6 +19,7 @@ from serving.paging import Page, read_token, write_token
 from serving.path_ids import PathId
 from serving.problems import ProblemError
 from serving.ranking import Budget
+from serving.ranking_lots import RankingLots
 from serving.schema import (
     MAX_TOKEN_CHARACTERS,
     BatchRequest,
@@ -121,6 +122,7 @@ def add_recommend_routes(app: FastAPI, service: Service) -> None:
 @dataclass(frozen=True, kw_only=True)
 class _Recommending:
     service: Service
+    lots: RankingLots = field(default_factory=RankingLots)
 
     async def of(
         self,
@@ -158,7 +160,7 @@ class _Recommending:
         visitor = None
         if service.retriever is not None and not request.validate_only:
             visitor = await self._looked_up(visitor_of(asked, chosen), chosen)
-        answered = answer(asked, chosen, visitor)
+        answered = await self.lots.through(answering(asked, chosen, visitor))
         self._count(answered, budget)
         self._keep(asked, answered, chosen, name)
         body = answered.body

@@ -1,6 +1,6 @@
 """All that an answer needs, of one moment: a bundle and side tables, never changed in place."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +27,7 @@ from serving.item_facts import ItemFacts
 from serving.item_hashes import ItemHashes
 from serving.live_query import with_live
 from serving.live_users import LiveUser, LiveUsers
-from serving.ranking import RERANK, Budget, Ranked, rank_within
+from serving.ranking import RERANK, Budget, Question, Ranked, at_once, rank_within
 from serving.reasons import Quotes
 from serving.schema_types import MAX_K
 from serving.segments import Segment, segments_by_language
@@ -264,6 +264,19 @@ class Snapshot:
         k: int,
         allowed: np.ndarray | None,
         *,
+        now: int,
+        seed: int,
+        budget: Budget | None = None,
+    ) -> "Found":
+        """Return what `recommending` returns, ranked at once."""
+        return at_once(self.recommending(query, k, allowed, now=now, seed=seed, budget=budget))
+
+    def recommending(
+        self,
+        query: Query | None,
+        k: int,
+        allowed: np.ndarray | None,
+        *,
         diversity: float | None = None,
         factor: np.ndarray | None = None,
         min_relevance: float = 0.0,
@@ -273,8 +286,10 @@ class Snapshot:
         segment: Segment | None = None,
         name: str | None = None,
         with_causes: bool = True,
-    ) -> "Found":
-        """Return the best k allowed items for a query, or for a stranger where it is None.
+    ) -> Generator[Question, Ranked, "Found"]:
+        """Recommend; asks for what has to be ranked, and goes on with what it is sent.
+
+        Returns the best k allowed items for a query, or for a stranger where it is None.
 
         Args:
             query: Of one user.
@@ -318,7 +333,7 @@ class Snapshot:
             is_capped = config.brand_cap is not None or config.category_cap is not None
             if segment is None and k <= self.recommender.config.candidates.num_candidates:
                 recommender = self.deep if is_capped or factor is not None else self.recommender
-            ranked = rank_within(recommender, asked, budget)
+            ranked = yield Question(recommender=recommender, query=asked, budget=budget)
         with budget.times.stage(RERANK):
             shown = recommender.shown(asked, (ranked.candidates, ranked.scores), k, reranking)
         return Found(shown=shown, ranked=ranked, is_ready_made=is_ready_made)
