@@ -60,6 +60,9 @@ class TrainSection(Section):
     tune_index: bool = False
     """Let the index search no more than the recall of 0.95 takes."""
     sentiment_strength: float = Field(default=0.5, ge=0, le=1)
+    satisfaction_counts: bool = False
+    """Never rank an item lower because its buyers are happier with it, or the user was with what is
+    like it; see `recsys.ranker_config.SATISFACTION_COUNTS`."""
     seed: int = 0
 
 

@@ -8,7 +8,7 @@ from jobs.score_reviews import ScoreConfig
 from jobs.train_two_tower import TrainerConfig, ray_tower_trainer
 from recsys.candidates import CandidateConfig
 from recsys.history_weights import HistoryWeights
-from recsys.ranker_config import RankerConfig
+from recsys.ranker_config import SATISFACTION_COUNTS, RankerConfig
 from recsys.retrieval import RecommenderConfig, TowerTrainer
 from recsys.retrieval_index import IndexConfig
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
@@ -35,7 +35,11 @@ def recommender_config(config: Config) -> RecommenderConfig:
         candidates=CandidateConfig(num_candidates=section.num_candidates),
         towers=TwoTowerConfig(dim=section.dim or TwoTowerConfig.dim, attention=section.attention),
         training=TrainingConfig(epochs=section.epochs or TrainingConfig.epochs, seed=section.seed),
-        ranker=RankerConfig(seed=section.seed, num_threads=config.score.threads),
+        ranker=RankerConfig(
+            seed=section.seed,
+            num_threads=config.score.threads,
+            monotone=SATISFACTION_COUNTS if section.satisfaction_counts else {},
+        ),
         index=IndexConfig(factory=section.index, gpu=on_gpu, tune=section.tune_index),
     )
 
