@@ -61,7 +61,7 @@ class Snapshot:
         item_hashes: Under which pages remember items.
         rerank: How lists are rearranged where a request does not say.
         polarity_mean: Mean polarity of users' reviews, NaN where there is none.
-        search: Items by the words of their titles.
+        search: Items by the words of their titles; still being made just after a start.
         profiles: Of users, as the last build wrote them.
         profile_row_U: Row of each user among them, -1 for none, int32.
         facts: What is known of items beside what recommendations need.
@@ -87,7 +87,7 @@ class Snapshot:
     offered: np.ndarray | None
     rerank: RerankConfig
     polarity_mean: float
-    search: TitleSearch
+    search: Future[TitleSearch]
     profiles: pl.DataFrame
     profile_row_U: np.ndarray
     facts: ItemFacts
@@ -111,17 +111,23 @@ class Snapshot:
         """Join a bundle with side tables and what happened since they were made.
 
         What depends on the bundle alone is taken over from a snapshot of the same one: while it is
-        made anew, other requests wait.
+        made anew, other requests wait. Without a snapshot before, nobody is answered yet: the words
+        of titles, which searches alone need, go on being indexed after it is there.
         """
         same = before if before is not None and before.recommender is recommender else None
-        with ThreadPoolExecutor(1) as beside:
+        if same is None:
+            beside = ThreadPoolExecutor(1, thread_name_prefix="title-search")
             # The longest part, most of it out of Python.
-            search = beside.submit(
-                lambda: same.search if same else TitleSearch.of(recommender.item_profiles)
-            )
-            return cls._joined(
-                recommender, manifest, tables, pseudonyms, rerank, live, same, search
-            )
+            search = beside.submit(TitleSearch.of, recommender.item_profiles)
+            beside.shutdown(wait=False)
+        else:
+            search = same.search
+        snapshot = cls._joined(
+            recommender, manifest, tables, pseudonyms, rerank, live, same, search
+        )
+        if before is not None:
+            search.result()
+        return snapshot
 
     @classmethod
     def _joined(
@@ -177,7 +183,7 @@ class Snapshot:
             offered=offered,
             rerank=rerank.rerank_config(),
             polarity_mean=_mean(tables.profiles["polarity_mean"]),
-            search=search.result(),
+            search=search,
             profiles=tables.profiles,
             profile_row_U=profile_row_U,
             facts=ItemFacts.of(items, recommender.item_profiles, tables),
