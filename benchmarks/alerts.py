@@ -6,10 +6,11 @@ Shops of 100 items and 28,000 reviews in 180 days, with ten bad batches, three d
 bombings each, are generated, scored, and looked at on every day from the ninetieth on. Found within
 7 days means: of the first review that comes of it. The peers look at the same reviews: the test
 that looks once a day and item (binomial against the item's past, Benjamini-Hochberg), and the rule
-of thumb (polarity drift below -2 standard errors over 90 days). Null series are simulated. `--kept`
-keeps scored shops; `--data` also shows the strongest rises of real reviews, alerts or not, whose
-words are printed and not written. `untouched` leaves out the items of incidents: every alert is
-false then.
+of thumb (polarity drift below -2 standard errors over 90 days). Beside them stands how soon
+somebody could tell who knows everything of a batch but that it is bad. Null series are simulated.
+`--kept` keeps scored shops; `--data` also shows the strongest rises of real reviews, alerts or not,
+whose words are printed and not written. `untouched` leaves out the items of incidents: every alert
+is false then.
 """
 
 import statistics
@@ -26,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
+from benchmarks.alerts_bound import by_knowing_the_batch
 from benchmarks.alerts_shops import Shop, real_shop, scored_shop
 from benchmarks.harness import spread, write
 from features.store import Store
@@ -371,6 +373,7 @@ def on_shops(
         "alerts": lambda shop: by_alerts(shop, config),
         "daily tests, BH": by_daily_tests,
         "polarity drift": by_drift,
+        "who knows the batch": lambda shop: by_knowing_the_batch(shop, RATE),
     }
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     seconds = []
