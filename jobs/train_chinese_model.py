@@ -1,7 +1,8 @@
 """Train the Chinese review model that ships: pretrain an encoder of characters, then fine-tune it.
 
 Several members are fine-tuned in other orders; the mean of their weights learns from the mean of
-what they say of all texts, most of which have no label, and settles on needs at the end. Run as
+what they say of all texts, most of which have no label, and is averaged with itself after some more
+steps on needs. Run as
 `python -m jobs.train_chinese_model --data ../shared/data --out runs/zh`. Stopped and started again,
 it goes on from its last checkpoint. A tenth of every source, chosen by a hash of the text, is
 read by none of the steps.
@@ -171,10 +172,11 @@ def main(
     if settled_share:
         settled = out / _SETTLED / RAW
         if not settled.is_file():
+            begun = load_model(taught if members > 1 else finished[0])
             tasks = settling_tasks(data, trained.tokenizer, max_tokens=max_tokens)
             config = _fine_tuning(seed, 1e-4, settled_share, bf16)
-            _train(trained, tasks, settled, config, {"max_tokens": max_tokens}, device)
-        trained = load_model(settled)
+            _train(begun, tasks, settled, config, {"max_tokens": max_tokens}, device)
+        trained = averaged([trained, load_model(settled)])
     figures = tune_chinese(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))

@@ -3,8 +3,9 @@
 Members of other seeds each learn in two stages: the first reads a share of everything; the second
 reads aspect terms more often, needs, and enough of the rest that it is not forgotten. Students
 begin with the mean of the members' weights and learn what the members say, in the mean, of more
-texts. What ships is the mean of the students' weights and, if there is an earlier model, of that
-one's; heads and thresholds are tuned at the end. Run as
+texts. The mean of the students' weights and, if there is an earlier model, of that one's is
+averaged with what it becomes, over several seeds, by some more steps on aspect terms and needs.
+Heads and thresholds are tuned at the end. Run as
 `python -m jobs.train_review_model --data ../shared/data --out runs/en`. Stopped and started
 again, it goes on from its last checkpoint.
 """
@@ -93,7 +94,8 @@ def main(
     if settled:
         save_model(out / RAW, trained)
         config = replace(refined, learning_rate=3e-5)
-        trained = settle(data, out / RAW, out, config, settled, device, max_tokens)
+        later = settle(data, out / RAW, out, config, settled, device, max_tokens)
+        trained = averaged([trained, later])
     figures = tune_english(trained, data, device=device, max_tokens=max_tokens)
     save_model(out / FILE, trained)
     typer.echo(json.dumps(figures, indent=2))
