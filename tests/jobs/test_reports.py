@@ -9,19 +9,23 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from alerts_shop import BROKEN, BROKEN_DAY, START, make_store
+from alerts_shop import BROKEN, BROKEN_DAY, START, Row, make_store
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.store import Store
 from jobs.cli import app
+from jobs.config import Config
 from jobs.draw_report_figures import draw_intervals, draw_lines
 from jobs.errors import BadInputError
+from jobs.settings import score_config
 from jobs.trend_reports import NeedsReport
 from jobs.write_trend_reports import needs_json, needs_report
 from recsys.need_clusters import cluster_needs
 from recsys.opinion_changes import opinion_changes
+from sentiment.schema import ReviewSignals
+from sentiment.scorer import ReviewScorer
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +98,32 @@ def test_what_cannot_be_is_refused(store: Store, tmp_path: Path) -> None:
     assert "week, month" in str(wrong.exception)
     nowhere = run.invoke(app, ["report", "brand", "--store", store.root, "--out", "/no/page.html"])
     assert "there is no folder" in str(nowhere.exception)
+
+
+def test_needs_are_read_gathered_and_quoted(tmp_path: Path) -> None:
+    texts = {
+        "ann": "Good lamp, but I wish the cable was longer.",
+        "bob": "I wish the cable were longer, it hardly reaches the wall.",
+        "cat": "Bright and quiet. I just wish the cable was a bit longer!",
+        "dan": "Does it fit an old E14 bulb?",
+        "eve": "Bright and quiet, I use it every day.",
+    }
+    more: list[Row] = [(user, "i01", 20, 17, False, text, True) for user, text in texts.items()]
+    whole, store = make_store(str(tmp_path / "whole"), more), Store(str(tmp_path / "shop"))
+    store.append("items", whole.scan("items").collect())
+    for name in ("users", "events", "reviews"):
+        rows = whole.scan(name).filter(pl.col("user_id").is_in(list(texts)))
+        store.append(name, rows.collect())
+    scorer = ReviewScorer.load(score_config(Config()).scorer)
+    signals = scorer.score_reviews(store.scan("reviews").collect())
+    store.append("review_signals", ReviewSignals.validate(signals))
+    page, figures = written(store, tmp_path, "needs")
+    check_page(page)
+    assert figures["num_needs"] == 4
+    [cable] = figures["clusters"]
+    assert (cable["num_needs"], cable["num_users"]) == (3, 3)
+    assert all("cable" in quote and quote in " ".join(texts.values()) for quote in cable["quotes"])
+    assert all(quote in page for quote in cable["quotes"])
 
 
 def needs_of(rows: list[tuple[str, str]]) -> pl.DataFrame:
