@@ -182,7 +182,8 @@ def rerank(
     if is_plain and not config.exploration:
         best = kernels.most_relevant(item_idx, relevance, shelf.factor, min_relevance, k)
         return Reranked.by_relevance(item_idx[best].astype(np.int64), best, relevance[best])
-    offered = (shelf.factor[item_idx] > 0) & (relevance >= min_relevance)
+    is_enough = relevance.astype(np.float32) >= np.float32(min_relevance)
+    offered = (shelf.factor[item_idx] > 0) & is_enough
     place = np.flatnonzero(offered)
     item_idx, relevance = item_idx[place].astype(np.int64), relevance[place]
     fresh = np.zeros(0, dtype=np.int64)

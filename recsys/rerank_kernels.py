@@ -45,7 +45,8 @@ def most_relevant(
     falling = np.empty(len(item_K))
     left = 0
     for k in range(len(item_K)):
-        if factor_I[item_K[k]] > 0 and relevance_K[k] >= least:
+        # As it is shown, in single precision: what is shown is a limit that holds.
+        if factor_I[item_K[k]] > 0 and np.float32(relevance_K[k]) >= np.float32(least):
             place[left], falling[left] = k, -relevance_K[k]
             left += 1
     return place[np.argsort(falling[:left], kind="mergesort")[:num]]

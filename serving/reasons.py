@@ -155,7 +155,7 @@ def reason_of_group(groups: Mapping[str, float], told: Told) -> tuple[str, str] 
     merely less far off. Then the next one is named.
 
     Args:
-        groups: What each of `recsys.contributions.GROUPS` adds.
+        groups: What each of `recsys.feature_groups.GROUPS` adds.
         told: What may be spoken of.
 
     Returns:

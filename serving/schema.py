@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from recsys.contributions import GROUPS
+from recsys.feature_groups import GROUPS
 from serving.schema_types import (
     DEFAULT_K,
     MAX_K,

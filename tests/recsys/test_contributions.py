@@ -7,7 +7,8 @@ import pytest
 from tiny_shop import CONFIG, FittedShop
 
 from recsys.candidates import Candidates, fuse
-from recsys.contributions import GROUPS, contributions, group_of
+from recsys.contributions import contributions
+from recsys.feature_groups import GROUPS, group_of
 from recsys.pair_features import feature_names, pair_features
 from recsys.ranker import Ranker
 

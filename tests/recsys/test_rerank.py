@@ -248,6 +248,19 @@ def test_the_short_way_shows_what_the_long_one_does() -> None:
     assert long.propensity.tolist() == short.propensity.tolist()
 
 
+@pytest.mark.parametrize(
+    "config", [PLAIN, RerankConfig(brand_cap=50), RerankConfig(diversity=1e-9)]
+)
+def test_what_is_shown_of_an_item_is_a_limit_that_keeps_it(config: RerankConfig) -> None:
+    score, shelf = np.random.default_rng(0).normal(size=50), shelf_of(50)
+    whole = rerank(np.arange(50), score, 50, shelf, NOTHING, config)
+    told = whole.relevance.astype(np.float32)
+    assert (told > whole.relevance).any(), "some are rounded up"
+    for limit in told.tolist():
+        kept = rerank(np.arange(50), score, 50, shelf, NOTHING, config, min_relevance=limit)
+        assert set(kept.item_idx.tolist()) == set(whole.item_idx[told >= limit].tolist())
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_whatever_is_wished_items_stand_once_and_caps_are_kept(

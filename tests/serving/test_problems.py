@@ -45,7 +45,7 @@ def problem_of(answered: Any, status: int) -> dict[str, object]:
         (
             {"usr": "u"},
             "usr",
-            "unknown field; known ones are avoid_aspects, boost, bury, debug, diversity, explain,",
+            "unknown field; known ones are avoid_aspects, boost, bury, contributions, debug,",
         ),
         ({"filters": {"colour": "red"}}, "filters.colour", "unknown field; known ones are brand"),
         ({"k": 0}, "k", "greater than or equal to 1, not 0"),
