@@ -86,9 +86,7 @@ def _overlap(need: Need, start: int, end: int) -> float:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the reviews.")],
-    split: Annotated[
-        str, typer.Option(help="tune, test, check, train or report.")
-    ] = REPORTED_SPLIT,
+    split: Annotated[str, typer.Option(help=", ".join(_SPLITS))] = REPORTED_SPLIT,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
     show: Annotated[bool, typer.Option(help="Print what was missed and what was wrong.")] = False,
 ) -> None:

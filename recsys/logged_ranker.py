@@ -67,23 +67,7 @@ def fit_logged_ranker(
         position=None if bias_regularization is None else place[rows],
         feature_name=[name.replace(":", "_") for name in names],
     )
-    parameters = {
-        "objective": "lambdarank",
-        "learning_rate": config.learning_rate,
-        "num_leaves": config.num_leaves,
-        "label_gain": [0.0, *config.gains],
-        "min_data_in_leaf": config.min_data_in_leaf,
-        "lambda_l2": config.l2,
-        "lambdarank_truncation_level": config.truncation,
-        "num_threads": config.num_threads,
-        "seed": config.seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbose": -1,
-    }
+    parameters = config.lambdarank(names, config.num_leaves)
     if bias_regularization is not None:
         parameters["lambdarank_position_bias_regularization"] = bias_regularization
-    if config.monotone:
-        parameters["monotone_constraints"] = [config.monotone.get(name, 0) for name in names]
-        parameters["monotone_constraints_method"] = "advanced"
     return lgb.train(parameters, data, num_trees)

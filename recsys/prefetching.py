@@ -52,14 +52,6 @@ def prefetch_row(table: np.ndarray, row: int) -> None:
 
 
 @_inlined
-def prefetch_run(values: np.ndarray, start: int, end: int) -> None:
-    """Ask for the elements from one place of a contiguous array to before another."""
-    step = _LINE_BYTES // values.itemsize
-    for place in range(start, end, step):
-        _prefetch(values, place)
-
-
-@_inlined
 def prefetch_element(values: np.ndarray, place: int) -> None:
     """Ask for one element of a contiguous array."""
     _prefetch(values, place)

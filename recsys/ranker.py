@@ -179,27 +179,9 @@ def _boost(
         group=real.sum(1),
         feature_name=[name.replace(":", "_") for name in names],
     )
-    parameters = {
-        "objective": "lambdarank",
-        "learning_rate": config.learning_rate,
-        "num_leaves": config.leaves_of_many if _has_many(grades, config) else config.num_leaves,
-        "label_gain": [0.0, *config.gains],
-        "min_data_in_leaf": config.min_data_in_leaf,
-        "lambda_l2": config.l2,
-        "lambdarank_truncation_level": config.truncation,
-        "feature_fraction": 0.5,
-        "bagging_fraction": 0.7,
-        "bagging_freq": 1,
-        "num_threads": config.num_threads,
-        "seed": config.seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbose": -1,
-    }
-    if config.monotone:
-        parameters["monotone_constraints"] = [config.monotone.get(name, 0) for name in names]
-        # The one that constrains least; on trees of a few leaves it takes no longer.
-        parameters["monotone_constraints_method"] = "advanced"
+    num_leaves = config.leaves_of_many if _has_many(grades, config) else config.num_leaves
+    sampled = {"feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1}
+    parameters = config.lambdarank(names, num_leaves) | sampled
     return lgb.train(parameters, data, num_trees)
 
 

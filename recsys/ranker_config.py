@@ -1,7 +1,8 @@
 """How the ranker is fitted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 SATISFACTION_COUNTS = {
     "item:stars_smoothed": 1,
@@ -58,3 +59,25 @@ class RankerConfig:
         wrong = {name: way for name, way in self.monotone.items() if way not in (-1, 1)}
         if wrong:
             raise ValueError(f"a monotone feature goes up (1) or down (-1), not {wrong}")
+
+    def lambdarank(self, names: Sequence[str], num_leaves: int) -> dict[str, Any]:
+        """Return LightGBM's parameters of trees over some features."""
+        parameters = {
+            "objective": "lambdarank",
+            "learning_rate": self.learning_rate,
+            "num_leaves": num_leaves,
+            "label_gain": [0.0, *self.gains],
+            "min_data_in_leaf": self.min_data_in_leaf,
+            "lambda_l2": self.l2,
+            "lambdarank_truncation_level": self.truncation,
+            "num_threads": self.num_threads,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbose": -1,
+        }
+        if self.monotone:
+            parameters["monotone_constraints"] = [self.monotone.get(name, 0) for name in names]
+            # The one that constrains least; on trees of a few leaves it takes no longer.
+            parameters["monotone_constraints_method"] = "advanced"
+        return parameters
