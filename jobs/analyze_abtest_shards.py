@@ -7,6 +7,7 @@ task a shard. The driver holds counts and sums, a task the users of one shard.
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def sharded(
 
 
 def _as_tasks(shards: list[Shard]) -> Each:
+    """Return what calls functions with every shard, in tasks of the Ray that is connected.
+
+    After a failure no further task starts, and those that run are waited for, since none may still
+    write when the scratch folder goes. None is cancelled: in Ray 2.60 a task that is cancelled
+    while its reply arrives ends the driver.
+    """
     import ray
     from ray.exceptions import RayTaskError
 
@@ -87,14 +94,24 @@ def _as_tasks(shards: list[Shard]) -> Each:
 
     def each(function: Callable[..., Any], *arguments: Any) -> list[Any]:
         told = ray.put(arguments)
-        running = [task.remote(function, one, told) for one in shards]
+        results: list[Any] = [None] * len(shards)
+        places = iter(range(len(shards)))
+        running: dict[Any, int] = {}
         try:
-            return ray.get(running)
+            while True:
+                # As many wait as run, so that no processor is idle and a cluster sees to grow.
+                room = 2 * int(ray.cluster_resources().get("CPU", 1)) - len(running)
+                running |= {
+                    task.remote(function, shards[place], told): place
+                    for place in islice(places, max(room, 0))
+                }
+                if not running:
+                    return results
+                for done in ray.wait(list(running))[0]:
+                    results[running.pop(done)] = ray.get(done)
         except RayTaskError as error:
-            for one in running:
-                ray.cancel(one)
-            # None may still write when the scratch folder goes.
-            ray.wait(running, num_returns=len(running), timeout=60)
+            if running:
+                ray.wait(list(running), num_returns=len(running))
             cause = error.cause
             raise cause if isinstance(cause, Exception) else error from None
 

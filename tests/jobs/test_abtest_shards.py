@@ -155,6 +155,24 @@ def test_tasks_of_ray_change_nothing_and_leave_nothing(tmp_path: Path, made: Abt
     assert not list(scratch.iterdir())
 
 
+def test_after_a_failure_no_further_task_starts(tmp_path: Path) -> None:
+    def fails_at_first(place: Any) -> None:
+        if place == 0:
+            raise ValueError("the first")
+        (tmp_path / str(place)).touch()
+
+    with ray_session():
+        each = analyze_abtest_shards._as_tasks(list(range(60)))  # type: ignore[arg-type]
+        # Often, since a failure that meets the replies of other tasks once ended the driver.
+        for _ in range(30):
+            with pytest.raises(ValueError, match="the first"):
+                each(fails_at_first)
+        started = len(list(tmp_path.iterdir()))
+        assert started < 40
+        assert each(lambda place: place * 2) == [2 * place for place in range(60)]
+    assert len(list(tmp_path.iterdir())) == started
+
+
 def test_a_failure_leaves_no_shards(tmp_path: Path, made: AbtestLogs) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
