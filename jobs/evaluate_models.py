@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from jobs.ingest_tables import ingest
 from jobs.load_shop import load_shop
 from jobs.result_tables import quality_json
 from jobs.score_reviews import ScoreConfig, score
+from recsys.bundle_replay import paired_differences
 from recsys.cuts import positional_cuts, time_cuts
 from recsys.errors import NotEnoughDataError
 from recsys.fitting import Fitted, fit_and_test
@@ -23,6 +24,7 @@ from recsys.intervals import PairedDifference, mean_interval, paired_difference
 from recsys.repurchase import RepurchaseConfig
 from recsys.repurchase_evaluation import evaluate_repurchases
 from recsys.retrieval import PEERS, RecommenderConfig, TowerTrainer
+from recsys.shown_lists import ShopWishes
 from recsys.slices import (
     Exposure,
     Slice,
@@ -62,6 +64,9 @@ class EvaluationReport:
             None where the protocol has none.
         repurchases: How well it is foreseen what users buy again in the days after the split, by
             the source and by plain answers; None where nobody does, or nothing is split in time.
+        shown: Metrics of the lists as users get them, see `recsys.shown_lists`; None where nobody
+            said how they are rearranged.
+        shown_gains: What they gain over the ranker's own order, paired by user, by metric.
     """
 
     protocol: str
@@ -78,6 +83,8 @@ class EvaluationReport:
     brands: list[Exposure]
     newcomers: dict[str, float] | None
     repurchases: dict[str, dict[str, float]] | None = None
+    shown: dict[str, float] | None = None
+    shown_gains: dict[str, PairedDifference] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the machine's copy."""
@@ -93,6 +100,8 @@ class EvaluationReport:
             "brands": [asdict(found) for found in self.brands],
             "newcomers": self.newcomers,
             "repurchases": self.repurchases,
+            "shown": self.shown,
+            "shown_gains": {name: asdict(gain) for name, gain in self.shown_gains.items()},
             "timings_s": self.timings_s,
             "data": {
                 "num_test_users": self.num_test_users,
@@ -110,6 +119,7 @@ def evaluate_store(
     version: str,
     protocol: str,
     split_at: datetime | None = None,
+    wishes: ShopWishes | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> EvaluationReport:
     """Fit and test on a store's tables; nothing is written.
@@ -122,6 +132,7 @@ def evaluate_store(
         protocol: One of `PROTOCOLS`.
         split_at: For the time split: test rows lie at or after it. None takes the store's `splits`
             table (test rows as published), or else the time that a tenth of purchases lie after.
+        wishes: How lists are rearranged that are measured as users get them; None measures none.
         progress: Called with the name of each step.
 
     Raises:
@@ -148,7 +159,7 @@ def evaluate_store(
             repurchases = evaluate_repurchases(
                 shop.events, shop.items, as_of=cuts.test.as_of, config=RepurchaseConfig()
             )
-        fitted = fit_and_test(shop, cuts, config, trainer, progress=progress)
+        fitted = fit_and_test(shop, cuts, config, trainer, wishes=wishes, progress=progress)
     except NotEnoughDataError as error:
         raise NotDecidableError(str(error)) from error
     seconds = round(time.perf_counter() - start, 3)
@@ -208,6 +219,10 @@ def report_of(
         slices=slices,
         brands=brand_exposure(test, ranker),
         newcomers=newcomers,
+        shown=None if fitted.shown is None else fitted.shown.metrics,
+        shown_gains=(
+            {} if fitted.shown is None else paired_differences(test, ranker, fitted.shown)[0]
+        ),
     )
 
 
@@ -228,6 +243,7 @@ def evaluate_files(
     protocol: str,
     split_at: datetime | None,
     now: datetime,
+    wishes: ShopWishes | None = None,
     progress: Callable[[str, int, int], None] = lambda step, done, total: None,
 ) -> EvaluationReport:
     """Ingest files into a temporary store, score what reviews there are, and evaluate.
@@ -256,6 +272,7 @@ def evaluate_files(
             version=scored.model_version,
             protocol=protocol,
             split_at=split_at,
+            wishes=wishes,
             progress=lambda step: progress(step, 0, 0),
         )
 

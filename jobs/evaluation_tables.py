@@ -3,7 +3,18 @@
 from rich.table import Table
 
 from jobs.evaluate_models import EvaluationReport
+from jobs.result_tables import SHOWN
 from recsys.slices import spread
+
+_OF_LISTS = (
+    "ndcg@10",
+    "satisfaction_ndcg@10",
+    "regret@10",
+    "regret_recall@10",
+    "coverage@10",
+    "gini@10",
+    "novelty@10",
+)
 
 
 def slices_tables(report: EvaluationReport) -> list[Table]:
@@ -52,6 +63,26 @@ def _repurchases(found: dict[str, dict[str, float]]) -> Table:
     for name, metrics in found.items():
         table.add_row(name, *(f"{metrics[str(column.header)]:.4f}" for column in table.columns[1:]))
     return table
+
+
+def shown_table(report: EvaluationReport) -> list[Table]:
+    """Return a table of the ranker's order beside the lists as users get them; none without."""
+    if report.shown is None:
+        return []
+    title = "the ranker's order, and the lists as users get them ([rerank])"
+    table = Table(title=title)
+    for name in ("", "the ranker's", SHOWN, "difference (95%)"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    of_ranker = report.metrics["ranker"]
+    for name in _OF_LISTS:
+        if name in of_ranker:
+            gain = report.shown_gains.get(name)
+            if gain is None:
+                told = f"{report.shown[name] - of_ranker[name]:+.4f}"
+            else:
+                told = f"{gain.difference:+.4f} ({gain.low:+.4f}..{gain.high:+.4f})"
+            table.add_row(name, f"{of_ranker[name]:.4f}", f"{report.shown[name]:.4f}", told)
+    return [table]
 
 
 def gains_line(report: EvaluationReport) -> str:

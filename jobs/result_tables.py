@@ -8,15 +8,18 @@ from jobs.run_pipeline import PipelineReport
 from recsys.outcomes import BackTest
 
 _SHOWN = ("ndcg@10", "recall@10", "recall@100", "recall@200", "mrr", "coverage@10")
+SHOWN = "as shown"
 
 
-def metrics_table(metrics: dict[str, dict[str, float]]) -> Table:
-    """Return one row a peer, source, the fused candidates, and the ranker."""
+def metrics_table(
+    metrics: dict[str, dict[str, float]], shown: dict[str, float] | None = None
+) -> Table:
+    """Return one row a peer, source, the fused candidates, the ranker, and lists as shown."""
     table = Table(title="full ranking, bought items excluded")
     table.add_column("source", no_wrap=True)
     for name in _SHOWN:
         table.add_column(name, justify="right", no_wrap=True)
-    for source, values in metrics.items():
+    for source, values in (metrics | ({} if shown is None else {SHOWN: shown})).items():
         style = "bold" if source == "ranker" else None
         table.add_row(source, *(f"{values[name]:.4f}" for name in _SHOWN), style=style)
     return table

@@ -11,6 +11,7 @@ from recsys.history_weights import HistoryWeights
 from recsys.ranker_config import SATISFACTION_COUNTS, RankerConfig
 from recsys.retrieval import RecommenderConfig, TowerTrainer
 from recsys.retrieval_index import IndexConfig
+from recsys.shown_lists import ShopWishes
 from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 from sentiment.score_section import resolve_device
 
@@ -42,6 +43,11 @@ def recommender_config(config: Config) -> RecommenderConfig:
         ),
         index=IndexConfig(factory=section.index, gpu=on_gpu, tune=section.tune_index),
     )
+
+
+def shop_wishes(config: Config) -> ShopWishes:
+    """Return how the shop wants lists rearranged."""
+    return ShopWishes(config=config.rerank.rerank_config(), rules=config.rerank.shop_rules())
 
 
 def pipeline_config(config: Config) -> PipelineConfig:

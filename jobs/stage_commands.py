@@ -158,12 +158,12 @@ def evaluate(
     config: ConfigOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure each candidate source and the ranker beside popular and item-kNN; full ranking."""
+    """Measure sources, ranker and lists as shown beside popular and item-kNN; full ranking."""
     from jobs.evaluate_models import evaluate_files, evaluate_store
-    from jobs.evaluation_tables import gains_line, slices_tables
+    from jobs.evaluation_tables import gains_line, shown_table, slices_tables
     from jobs.ray_session import ray_session
     from jobs.result_tables import metrics_table
-    from jobs.settings import recommender_config, score_config, tower_trainer
+    from jobs.settings import recommender_config, score_config, shop_wishes, tower_trainer
     from sentiment.scorer import model_version
 
     settings, output = load_settings(config, device), Output(json)
@@ -183,6 +183,7 @@ def evaluate(
                     protocol=protocol,
                     split_at=parse_moment(split_at),
                     now=datetime.now(UTC),
+                    wishes=shop_wishes(settings),
                     progress=bars.step,
                 )
         else:
@@ -193,10 +194,11 @@ def evaluate(
                 version=model_version(score_config(settings).scorer),
                 protocol=protocol,
                 split_at=parse_moment(split_at),
+                wishes=shop_wishes(settings),
                 progress=bars.step,
             )
-    output.console.print(metrics_table(report.metrics))
-    for told in (*slices_tables(report), gains_line(report)):
+    output.console.print(metrics_table(report.metrics, report.shown))
+    for told in (*shown_table(report), *slices_tables(report), gains_line(report)):
         output.console.print(told)
     output.console.print(
         f"{report.protocol}: {report.num_test_users:,} test users, {report.num_items:,} items, "

@@ -114,13 +114,7 @@ def compare_replayed(
         seed: Of resamples and signs.
         num_shown: Changed users to show.
     """
-    of_a, of_b = (per_user(world, found) for found in (a, b))
-    differences, num_users = {}, {}
-    for name in PAIRED:
-        told = np.isfinite(of_a[name]) & np.isfinite(of_b[name])
-        if told.any():
-            differences[name] = paired_difference(of_b[name][told], of_a[name][told], seed=seed)
-            num_users[name] = int(told.sum())
+    differences, num_users = paired_differences(world, a, b, seed=seed)
     gain = replace(b, ndcg=b.ndcg - a.ndcg, recall_100=b.recall_100 - a.recall_100)
     changed, num_changed = _changed(world, a, b, num_shown)
     return ReplayComparison(
@@ -132,6 +126,20 @@ def compare_replayed(
         changed=changed,
         num_changed=num_changed,
     )
+
+
+def paired_differences(
+    world: World, a: Evaluated, b: Evaluated, *, seed: int = 0
+) -> tuple[dict[str, PairedDifference], dict[str, int]]:
+    """Return B less A, of each of `PAIRED` that is defined for anybody, and for how many users."""
+    of_a, of_b = (per_user(world, found) for found in (a, b))
+    differences, num_users = {}, {}
+    for name in PAIRED:
+        told = np.isfinite(of_a[name]) & np.isfinite(of_b[name])
+        if told.any():
+            differences[name] = paired_difference(of_b[name][told], of_a[name][told], seed=seed)
+            num_users[name] = int(told.sum())
+    return differences, num_users
 
 
 def per_user(world: World, found: Evaluated) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from recsys.list_metrics import coverage, gini, novelty
 from recsys.metrics import ndcg, recall, summarise, target_ranks
 from recsys.pair_features import pair_features
 from recsys.query import Query
-from recsys.ranker import Ranker
 from recsys.satisfaction_metrics import summarise_satisfaction
 from recsys.sources import CandidateSource
 from recsys.world import World
@@ -170,12 +169,12 @@ def evaluate_lists(world: World, item_idx: np.ndarray, scores: np.ndarray) -> Ev
 
 
 def evaluate_ranker(
-    world: World, candidates: Candidates, features: np.ndarray, ranker: Ranker
+    world: World, candidates: Candidates, scores: np.ndarray
 ) -> dict[str, Evaluated]:
-    """Measure the fused candidate order (`candidates`) and the ranker (`ranker`)."""
+    """Measure the fused candidate order (`candidates`) and the ranker's scores (`ranker`)."""
     return {
         "candidates": evaluate_lists(world, candidates.item_idx, candidates.fused),
-        "ranker": evaluate_lists(world, candidates.item_idx, ranker.score(features, candidates)),
+        "ranker": evaluate_lists(world, candidates.item_idx, scores),
     }
 
 

@@ -9,6 +9,9 @@ configuration one step earlier, and no hyper-parameter has seen the test rows.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from recsys.candidates import Candidates
 from recsys.cuts import Cuts
 from recsys.evaluation import (
     Comparison,
@@ -34,6 +37,7 @@ from recsys.retrieval import (
     tower_data,
 )
 from recsys.satisfaction import SentimentGain, sentiment_gain
+from recsys.shown_lists import Circumstances, ShopWishes, evaluate_shown, shown_to_all
 from recsys.world import ShopTables, World, build_world
 
 Progress = Callable[[str], None]
@@ -53,6 +57,7 @@ class Fitted:
             none.
         comparison: The ranker against its own best source on the same rows.
         ranker: The fitted ranker, with its validation figures.
+        shown: The ranker's lists as the shop wants them rearranged; None where nobody asked.
         sentiment: What texts add to stars on the held-out purchases; None with too few reviews.
     """
 
@@ -64,6 +69,7 @@ class Fitted:
     comparison: Comparison
     ranker: Ranker
     sentiment: SentimentGain | None
+    shown: Evaluated | None = None
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -82,6 +88,7 @@ def fit_and_test(
     config: RecommenderConfig,
     train_towers: TowerTrainer,
     *,
+    wishes: ShopWishes | None = None,
     progress: Progress = lambda step: None,
 ) -> Fitted:
     """Run the whole fit.
@@ -91,6 +98,7 @@ def fit_and_test(
         cuts: What each world may see of them.
         config: What decides the fit.
         train_towers: Trains one two-tower for each world it is given.
+        wishes: How lists are rearranged that are measured as they are shown; None measures none.
         progress: Called with the name of each step as it starts.
 
     Raises:
@@ -114,12 +122,18 @@ def fit_and_test(
     config = with_votes(learned[-1], of_learned[-1], config)
     ranker = learn_to_rank(learned, of_learned, config)
     progress("evaluate")
-    evaluated = evaluate_all(test, of_test, ranker, config)
-    newcomers = None
+    tested = _recommender(test, of_test, ranker, config)
+    ranked = rank_all(test, tested)
+    evaluated = evaluate_sources(test, of_test) | evaluate_ranker(test, *ranked)
+    newcomers = shown = None
     if cuts.newcomers is not None:
         asked = test.asking_about(cuts.newcomers, tables)
         if len(asked.asked):
-            newcomers = evaluate_recommender(asked, of_test, ranker, config)["ranker"]
+            newcomers = evaluate_ranker(asked, *rank_all(asked, tested))["ranker"]
+    if wishes is not None:
+        progress("rearrange lists")
+        around = Circumstances.of(tested, test, cuts.test, tables.signals.lazy())
+        shown = evaluate_shown(test, shown_to_all(tested, test, ranked, around, wishes))
     return Fitted(
         recommender=None if final is None else _recommender(final, retrievals[-1], ranker, config),
         world=final,
@@ -133,29 +147,26 @@ def fit_and_test(
         sentiment=sentiment_gain(
             [cuts.learned[-1], cuts.test], tables.reviews, tables.signals.lazy()
         ),
+        shown=shown,
     )
 
 
-def evaluate_all(
-    world: World, retrieval: Retrieval, ranker: Ranker, config: RecommenderConfig
-) -> dict[str, Evaluated]:
-    """Measure every peer, every source, the fused candidates and the ranker, by name."""
+def evaluate_sources(world: World, retrieval: Retrieval) -> dict[str, Evaluated]:
+    """Measure every peer and every source, by name."""
     of_peers = {peer.name: evaluate_source(world, peer) for peer in peers(world)}
-    of_sources = {
+    return of_peers | {
         source.name: evaluate_source(
             world, _exact(source) if isinstance(source, TwoTowerSource) else source
         )
         for source in retrieval.sources
     }
-    return of_peers | of_sources | evaluate_recommender(world, retrieval, ranker, config)
 
 
-def evaluate_recommender(
-    world: World, retrieval: Retrieval, ranker: Ranker, config: RecommenderConfig
-) -> dict[str, Evaluated]:
-    """Measure the fused candidates and the ranker's own order, before anything is rearranged."""
-    candidates, features = candidates_and_features(world, retrieval.sources, config.candidates)
-    return evaluate_ranker(world, candidates, features, ranker)
+def rank_all(world: World, recommender: Recommender) -> tuple[Candidates, np.ndarray]:
+    """Return candidates of all asked users (B, K) and the ranker's scores of them (B, K)."""
+    sources, config = recommender.sources, recommender.config.candidates
+    candidates, features = candidates_and_features(world, sources, config)
+    return candidates, recommender.ranker.score(features, candidates)
 
 
 def _exact(source: TwoTowerSource) -> TwoTowerSource:

@@ -77,7 +77,7 @@ class Reranking:
     config: RerankConfig
     shelf: Shelf
     now: int
-    seed: int = 0
+    seed: int | Sequence[int] = 0
     min_relevance: float = 0.0
     complaints: np.ndarray | None = None
     with_causes: bool = True

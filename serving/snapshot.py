@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.pseudonyms import Pseudonyms
+from recsys.aspect_wishes import ItemAspects
 from recsys.bought_together import BoughtTogether
 from recsys.bundle import Manifest
 from recsys.interactions import IdMap
@@ -19,8 +20,8 @@ from recsys.rerank_config import GREATEST_FACTOR, RerankConfig
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from recsys.similar_items import SimilarItems
 from recsys.trends import Trends, item_trends
+from recsys.user_complaints import UserComplaints
 from sentiment.aspects import AspectList
-from serving.aspect_wishes import ItemAspects
 from serving.catalogue import Catalogue
 from serving.errors import NothingToServeError
 from serving.item_facts import ItemFacts
@@ -33,7 +34,6 @@ from serving.schema_types import MAX_K
 from serving.segments import Segment, segments_by_language
 from serving.side_tables import SideTables, Versions
 from serving.title_search import TitleSearch
-from serving.user_complaints import UserComplaints
 
 
 @dataclass(frozen=True, kw_only=True)

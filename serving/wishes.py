@@ -5,8 +5,8 @@ Shape suffixes: I items.
 
 import numpy as np
 
+from recsys.aspect_wishes import ItemAspects
 from recsys.rerank_config import GREATEST_FACTOR
-from serving.aspect_wishes import ItemAspects
 from serving.catalogue import Catalogue
 from serving.filters import matching_items
 from serving.schema import RecommendationRequest

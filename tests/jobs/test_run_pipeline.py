@@ -14,9 +14,10 @@ from features.store import Store
 from jobs.build_profiles import SIDE_TABLES
 from jobs.errors import BadInputError, GateRefusedError, NotDecidableError
 from jobs.evaluate_models import evaluate_files, evaluate_store
-from jobs.evaluation_tables import gains_line, slices_tables
+from jobs.evaluation_tables import gains_line, shown_table, slices_tables
 from jobs.publish_bundle import newest_bundle, publish, roll_back
 from jobs.ray_session import ray_session
+from jobs.result_tables import metrics_table
 from jobs.run_pipeline import PipelineConfig, PipelineReport, run
 from jobs.sample_shop import ShopConfig, generate_shop, write_shop
 from jobs.score_reviews import ScoreConfig
@@ -25,7 +26,9 @@ from recsys.bundle import load_bundle, read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.query import Query
 from recsys.ranker_config import RankerConfig
+from recsys.rerank_config import RerankConfig
 from recsys.retrieval import RecommenderConfig
+from recsys.shown_lists import ShopWishes
 from recsys.tower_fitting import fit_each
 from recsys.two_tower_config import TrainingConfig
 from sentiment.scorer import ScorerConfig
@@ -182,6 +185,7 @@ def test_both_protocols_evaluate_the_same_store(world: World, protocol: str) -> 
         in_process(None),
         version=version,
         protocol=protocol,
+        wishes=ShopWishes(config=RerankConfig(diversity=0.9)),
     )
     assert report.num_test_users > 20
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
@@ -206,6 +210,15 @@ def test_both_protocols_evaluate_the_same_store(world: World, protocol: str) -> 
         assert "buy again" in str(tables[-1].title)
         assert tables[-1].row_count == 3
     assert f"on {report.best_peer}" in gains_line(report)
+    assert set(told["shown"]) == set(told["metrics"]["ranker"])
+    gain = told["shown_gains"]["ndcg@10"]["difference"]
+    own = told["metrics"]["ranker"]["ndcg@10"]
+    assert told["shown"]["ndcg@10"] - own == pytest.approx(gain)
+    assert gain != 0.0, "so much diversity changes lists"
+    assert metrics_table(report.metrics, report.shown).row_count == len(report.metrics) + 1
+    (table,) = shown_table(report)
+    assert table.row_count == 7
+    assert not shown_table(dataclasses.replace(report, shown=None))
 
 
 def test_a_split_with_nothing_before_it_to_learn_from_is_refused(world: World) -> None:

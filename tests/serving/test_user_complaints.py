@@ -8,7 +8,7 @@ import pytest
 from live_shop import NOW, live_shop
 from published_shop import Published
 
-from serving.user_complaints import UserComplaints
+from recsys.user_complaints import UserComplaints
 
 PLACES = {"sound": 0, "strings": 1}
 
