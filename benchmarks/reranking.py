@@ -61,9 +61,7 @@ def fitted_at_the_test(shop: ShopTables) -> tuple[Fitted, Visible]:
     return fit_and_test(shop, of_test, config, fit_each), cuts.test
 
 
-def measured(
-    fitted: Fitted, shop: ShopTables, visible: Visible
-) -> dict[str, Lists]:
+def measured(fitted: Fitted, shop: ShopTables, visible: Visible) -> dict[str, Lists]:
     """Return what the lists of each wish are like."""
     recommender, world = fitted.recommender, fitted.world
     assert recommender is not None
@@ -108,9 +106,7 @@ def main(
     write(json, {"seeds": seeds, "effect": effect, "rows": rows})
 
 
-def _row(
-    of_shops: list[Lists], plain: list[Lists]
-) -> dict[str, Any]:
+def _row(of_shops: list[Lists], plain: list[Lists]) -> dict[str, Any]:
     means = {
         name: statistics.fmean(measured.metrics[name] for measured, *_ in of_shops)
         for name in _SHOWN
