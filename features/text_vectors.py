@@ -54,12 +54,22 @@ def embedded_reviews(visible: Visible, signals: pl.LazyFrame) -> pl.DataFrame:
     return embedded if language is None else embedded.filter(pl.col("language") == language)
 
 
-def centred_text(vectors: np.ndarray) -> np.ndarray:
-    """Subtract the mean of the known vectors and scale to unit length; unknown rows stay zero."""
+def text_centre(vectors: np.ndarray) -> np.ndarray:
+    """Return the mean of the known vectors, zero where none is, shape (D,)."""
     known = np.abs(vectors).sum(1) > 0
-    if not known.any():
-        return vectors.astype(np.float32)
-    centred = np.where(known[:, None], vectors - vectors[known].mean(0), 0.0)
+    return vectors[known].mean(0) if known.any() else np.zeros(vectors.shape[1], vectors.dtype)
+
+
+def centred_text(vectors: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+    """Subtract the centre and scale to unit length; rows of which nothing is known stay zero.
+
+    Args:
+        vectors: Of items, zero where there is no text, shape (I, D).
+        centre: Shape (D,); None for the mean of these, see `text_centre`.
+    """
+    known = np.abs(vectors).sum(1) > 0
+    middle = text_centre(vectors) if centre is None else centre
+    centred = np.where(known[:, None], vectors - middle, 0.0)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     return (centred / np.maximum(norm, 1e-9)).astype(np.float32)
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from jobs import (
     abtest_commands,
     alerts_commands,
+    bundle_commands,
     demo_command,
     frames_command,
     outcomes_command,
@@ -142,6 +143,7 @@ for _command in (
 
 app.add_typer(abtest_commands.app, name="abtest")
 app.add_typer(alerts_commands.app, name="alerts")
+app.add_typer(bundle_commands.app, name="bundle")
 app.add_typer(report_commands.app, name="report")
 app.add_typer(segments_commands.app, name="segments")
 app.add_typer(sentiment_commands.app, name="sentiment")

@@ -25,12 +25,13 @@ import numpy as np
 from jobs.ray_progress import StepCounter, watch
 from jobs.ray_session import ray_session
 from jobs.torn_snapshots import checkpoint_without_snapshot
+from recsys.item_tower import ItemTowerWeights
 from recsys.query_tower import QueryTowerWeights
 from recsys.retrieval import TowerTrainer, TrainedTowers
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.two_tower_progress import Progress
 
-_QUERY = "query."
+_QUERY, _ITEM = "query.", "item."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +259,8 @@ def _is_whole_zip(path: Path) -> bool:
 def save_towers(towers: TrainedTowers, path: Path) -> None:
     """Write trained towers as one `.npz`."""
     arrays = {f"{_QUERY}{name}": array for name, array in towers.query.arrays().items()}
+    if towers.item is not None:
+        arrays |= {f"{_ITEM}{name}": array for name, array in towers.item.arrays().items()}
     arrays |= {
         "item_vectors": towers.item_vectors,
         "losses": np.array(towers.losses),
@@ -272,8 +275,10 @@ def load_towers(path: Path) -> TrainedTowers:
         query = {
             name.removeprefix(_QUERY): arrays[name] for name in arrays if name.startswith(_QUERY)
         }
+        item = {name.removeprefix(_ITEM): arrays[name] for name in arrays if name.startswith(_ITEM)}
         return TrainedTowers(
             query=QueryTowerWeights(**query),
+            item=ItemTowerWeights(**item) if item else None,
             item_vectors=arrays["item_vectors"],
             losses=arrays["losses"].tolist(),
             recalls=arrays["recalls"].tolist(),

@@ -2,6 +2,7 @@
 
     manifest.json                 schema version, hashes of files, metrics, config, data versions
     query_tower.safetensors       two-tower query weights
+    item_tower.safetensors        two-tower item weights, by which items are added
     index.faiss                   item vectors for search
     text_index.faiss              text vectors for search, where there are many
     ranker.txt, ranker.json       LightGBM model, its blend and feature names
@@ -34,6 +35,7 @@ from recsys.errors import BundleError
 from recsys.history_weights import HistoryWeights
 from recsys.interactions import IdMap
 from recsys.item_features import ItemFeatures
+from recsys.item_tower import ItemTowerWeights
 from recsys.query_tower import QueryTower, QueryTowerWeights
 from recsys.ranker import Ranker
 from recsys.ranker_config import RankerConfig
@@ -54,6 +56,7 @@ from recsys.two_tower_config import TrainingConfig, TwoTowerConfig
 SCHEMA_VERSION = 6
 MANIFEST = "manifest.json"
 _TEXT_INDEX = "text_index.faiss"
+_ITEM_TOWER = "item_tower.safetensors"
 # Arrays of the query tower with a row an item: mapped, as all that is large.
 _ITEM_TABLES = ("item_table", "text_table")
 _CONFIG_PARTS = {
@@ -220,6 +223,9 @@ def _write_parts(folder: Path, r: Recommender) -> None:
         {name: np.ascontiguousarray(array) for name, array in tower.items()},
         folder / "query_tower.safetensors",
     )
+    if r.towers.item is not None:
+        item_tower = {name: np.ascontiguousarray(a) for name, a in r.towers.item.arrays().items()}
+        save_file(item_tower, folder / _ITEM_TOWER)
     save_index(r.index, folder / "index.faiss")
     r.ranker.booster.save_model(folder / "ranker.txt")
     ranker = {
@@ -242,6 +248,12 @@ def _write_parts(folder: Path, r: Recommender) -> None:
         "brand_idx": r.features.brand_idx,
         "vocabulary_sizes": np.array([r.features.num_categories, r.features.num_brands]),
     }
+    beside = {
+        "text_centre": r.text_centre,
+        "retired": r.retired,
+        "category_rarity": r.features.rarity,
+    }
+    arrays |= {name: array for name, array in beside.items() if array is not None}
     order = []
     for source in r.sources:
         entry: dict[str, Any] = {"name": source.name, "kind": type(source).__name__}
@@ -286,7 +298,9 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
         num_categories=num_categories,
         brand_idx=arrays["brand_idx"],
         num_brands=num_brands,
+        rarity=arrays.get("category_rarity"),
     )
+    has_item_tower = (folder / _ITEM_TOWER).exists()
     towers = TrainedTowers(
         query=QueryTowerWeights(
             **load_file(folder / "query_tower.safetensors"),
@@ -295,6 +309,7 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
         item_vectors=arrays["item_vectors"],
         losses=arrays["losses"].tolist(),
         recalls=arrays["recalls"].tolist(),
+        item=ItemTowerWeights(**load_file(folder / _ITEM_TOWER)) if has_item_tower else None,
     )
     index = load_index(folder / "index.faiss")
     ranker = json.loads((folder / "ranker.json").read_text())
@@ -315,6 +330,8 @@ def _read_parts(folder: Path, manifest: Manifest) -> Recommender:
         index=index,
         ranker=Ranker(booster=lgb.Booster(model_file=folder / "ranker.txt"), **ranker),
         config=config,
+        text_centre=arrays.get("text_centre"),
+        retired=arrays.get("retired"),
     )
 
 
@@ -326,6 +343,8 @@ def _check_shapes(arrays: dict[str, np.ndarray], num_items: int) -> None:
     """
     one_an_item = ("item_vectors", "text", "item_dense", "brand_idx")
     found = {name: len(arrays[name]) for name in one_an_item}
+    if "retired" in arrays:
+        found["retired"] = len(arrays["retired"])
     found["category_indptr"] = len(arrays["category_indptr"]) - 1
     by_item = ("item_to_item", "next_item", "two_steps", "linear", "browsed")
     tables = (f"{name}.indptr" for name in (*by_item, "popular_in_categories.of_items"))

@@ -236,4 +236,5 @@ def _recommender(
         index=retrieval.index,
         ranker=ranker,
         config=config,
+        text_centre=world.text_centre,
     )

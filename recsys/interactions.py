@@ -18,7 +18,10 @@ _LOOKED_UP_SHARE = 5
 
 @dataclass(frozen=True, kw_only=True)
 class IdMap:
-    """External ids and their dense indices; the index is the place in the sorted ids."""
+    """External ids and their dense indices.
+
+    The index is the place in the sorted ids; what was added to a bundle later stands behind them.
+    """
 
     ids: np.ndarray
 

@@ -40,6 +40,8 @@ class ItemFeatures:
         num_categories: Size of the category vocabulary, at least 1.
         brand_idx: 0 is "no brand", int32, shape (I,).
         num_brands: Size of the brand vocabulary, at least 1.
+        rarity: Rarity of categories as it was when the rest was learned, float32, shape
+            (num_categories,); None where it is that of these items.
     """
 
     dense: np.ndarray
@@ -49,6 +51,7 @@ class ItemFeatures:
     num_categories: int
     brand_idx: np.ndarray
     num_brands: int
+    rarity: np.ndarray | None = None
 
     @classmethod
     def from_profiles(
@@ -85,6 +88,8 @@ class ItemFeatures:
     @cached_property
     def category_rarity(self) -> np.ndarray:
         """Log of I over the items in each category, float32, shape (num_categories,)."""
+        if self.rarity is not None:
+            return self.rarity
         counts = np.bincount(self.category_idx, minlength=self.num_categories)
         return np.log(len(self) / np.maximum(counts, 1)).astype(np.float32)
 

@@ -4,7 +4,7 @@ The same object ranks offline and serves requests.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
@@ -97,6 +97,10 @@ class Recommender:
         index: FAISS index over the item vectors.
         ranker: Fitted ranker.
         config: What all of it was made with.
+        text_centre: What was taken from the text vectors of items, shape (D,); None where it is not
+            known, and no items can be added.
+        retired: Items that are known for what their buyers thought of them and are never offered,
+            bool, shape (I,); None for none.
     """
 
     items: IdMap
@@ -108,22 +112,30 @@ class Recommender:
     index: faiss.Index
     ranker: Ranker
     config: RecommenderConfig
+    text_centre: np.ndarray | None = None
+    retired: np.ndarray | None = None
 
     def rank(self, query: Query) -> tuple[Candidates, np.ndarray]:
         """Return candidates of B users and their final scores, -inf for padding, shape (B, K)."""
+        if self.retired is not None:
+            allowed = ~self.retired if query.allowed is None else query.allowed & ~self.retired
+            query = replace(query, allowed=allowed)
         candidates = fuse(query, self.sources, self.config.candidates)
         features = pair_features(query, candidates, self.features, self.text)
         return candidates, self.ranker.score(features, candidates)
 
     def shelf(self, rules: Sequence[Rule] = ()) -> Shelf:
         """Return what reranking knows of this catalogue."""
-        return Shelf.of(
+        shelf = Shelf.of(
             self.items,
             self.item_profiles,
             self.features,
             self.towers.item_vectors,
             rules=rules,
         )
+        if self.retired is None:
+            return shelf
+        return replace(shelf, factor=np.where(self.retired, 0.0, shelf.factor))
 
     def recommend(self, query: Query, k: int, reranking: Reranking | None = None) -> Recommended:
         """Return the best k items of one user, by the ranker alone or rearranged.

@@ -16,6 +16,7 @@ from recsys.item_similarity import (
     transitions,
     two_steps,
 )
+from recsys.item_tower import ItemTowerWeights
 from recsys.query_tower import QueryTower, QueryTowerWeights
 from recsys.ranker_config import RankerConfig
 from recsys.recency import recent_popularity
@@ -79,12 +80,14 @@ class TrainedTowers:
         item_vectors: Item tower output, float32, shape (I, D + 2).
         losses: Mean loss of each epoch.
         recalls: Recall@100 on rows held out, after each epoch; empty where none were.
+        item: Weights of the item tower, by which items are added later.
     """
 
     query: QueryTowerWeights
     item_vectors: np.ndarray
     losses: list[float]
     recalls: list[float] = field(default_factory=list)
+    item: ItemTowerWeights | None = None
 
 
 TowerTrainer = Callable[[list[TowerData], TwoTowerConfig, TrainingConfig], list[TrainedTowers]]

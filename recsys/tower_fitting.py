@@ -7,7 +7,7 @@ import torch
 
 from recsys.recency import recent_popularity
 from recsys.retrieval import TrainedTowers
-from recsys.two_tower import TwoTower, fused_tables, query_tower_weights
+from recsys.two_tower import TwoTower, fused_tables, item_tower_weights, query_tower_weights
 from recsys.two_tower_config import TowerData, TrainingConfig, TwoTowerConfig
 from recsys.two_tower_progress import Progress
 from recsys.two_tower_training import item_vectors, train_with_patience
@@ -51,6 +51,7 @@ def trained_towers(model: TwoTower, data: TowerData, done: Progress, device: str
     log_recent = np.log1p(recent_popularity(data.interactions))
     return TrainedTowers(
         query=query_tower_weights(model, data.features),
+        item=item_tower_weights(model),
         item_vectors=item_vectors(model, data.features, log_recent, device),
         losses=done.losses,
         recalls=done.recalls,

@@ -24,6 +24,7 @@ from torchrec.modules.fused_embedding_modules import FusedEmbeddingBagCollection
 
 from recsys.byte_dropout import ByteDropout
 from recsys.item_features import DENSE_COLUMNS, ItemFeatures
+from recsys.item_tower import ItemTowerWeights
 from recsys.query_tower import QueryTowerWeights
 from recsys.two_tower_config import TwoTowerConfig
 from recsys.two_tower_inputs import KEYS, NUM_ATTENTION_INPUTS, NUM_QUERY_FEATURES, Attended, Bags
@@ -204,9 +205,13 @@ def history_tensors(
     return row_H, log_weight_H, inputs_HP
 
 
+def _arrays(model: nn.Module) -> dict[str, np.ndarray]:
+    return {name: t.detach().cpu().float().numpy() for name, t in model.state_dict().items()}
+
+
 def query_tower_weights(model: TwoTower, features: ItemFeatures) -> QueryTowerWeights:
     """Take what `recsys.query_tower` needs out of a model trained on items of these features."""
-    state = {name: t.detach().cpu().float().numpy() for name, t in model.state_dict().items()}
+    state = _arrays(model)
     tables = {
         key: next(t for name, t in state.items() if name.endswith(f"{key}_table.weight"))
         for key in KEYS
@@ -228,4 +233,16 @@ def query_tower_weights(model: TwoTower, features: ItemFeatures) -> QueryTowerWe
         attention_weight=state.get("attention.read.weight", none),
         attention_bias=state.get("attention.read.bias", none),
         attention_output=state.get("attention.told.weight", none),
+    )
+
+
+def item_tower_weights(model: TwoTower) -> ItemTowerWeights:
+    """Take what `recsys.item_tower` needs out of a trained model."""
+    state = _arrays(model)
+    return ItemTowerWeights(
+        text_weight=state["text.weight"],
+        hidden_weight=state["item.1.weight"],
+        hidden_bias=state["item.1.bias"],
+        output_weight=state["item.3.weight"],
+        output_bias=state["item.3.bias"],
     )

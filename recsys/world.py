@@ -8,7 +8,7 @@ import polars as pl
 from features.felt_purchases import felt_purchases
 from features.histories import browse_history, browse_log, purchase_history
 from features.profiles import item_profiles, user_profiles, visible_state
-from features.text_vectors import centred_text, item_text_vectors
+from features.text_vectors import centred_text, item_text_vectors, text_centre
 from features.visibility import Visible
 from recsys.grades import BOUGHT, DISLIKED, LOVED
 from recsys.interactions import IdMap, Interactions, concat_ranges
@@ -45,6 +45,7 @@ class World:
         browse_log: Every visible browse event; `sentiment` carries its strength.
         features: Item features from visible profiles.
         text: Centred unit text vectors, float32, shape (I, D).
+        text_centre: What was taken from them, shape (D,).
         item_profiles: The profile frame the features came from.
         user_profiles: Profiles of users with any visible row.
         asked: User indices that are asked about, int64, shape (B,).
@@ -58,6 +59,7 @@ class World:
     browse_log: Interactions
     features: ItemFeatures
     text: np.ndarray
+    text_centre: np.ndarray
     item_profiles: pl.DataFrame
     user_profiles: pl.DataFrame
     asked: np.ndarray
@@ -104,7 +106,9 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
     of_items = item_profiles(tables.items.lazy(), state, visible.as_of)
     of_users = user_profiles(state, visible.as_of)
     texts = None if tables.item_texts is None else tables.item_texts.lazy()
-    text = centred_text(item_text_vectors(items.ids.tolist(), visible, signals, texts))
+    said = item_text_vectors(items.ids.tolist(), visible, signals, texts)
+    centre = text_centre(said)
+    text = centred_text(said, centre)
     log = browse_log(visible)
     population = Population.from_frames(
         purchase_history(visible, signals),
@@ -120,6 +124,7 @@ def build_world(tables: ShopTables, visible: Visible) -> World:
         browse_log=browsing_interactions(log, users=users, items=items, repeats=True),
         features=ItemFeatures.from_profiles(of_items, text, items),
         text=text,
+        text_centre=centre,
         item_profiles=of_items,
         user_profiles=of_users,
         asked=asked,
