@@ -73,13 +73,12 @@ def with_new_items(recommender: Recommender, new: NewItems) -> Recommender:
         ValueError: If the index with the items in it finds too little.
     """
     tower, centre = recommender.towers.item, recommender.text_centre
+    retired = recommender.retired
     if tower is None or centre is None:
         raise BundleError("the bundle holds no item tower to place items by: train again")
     known = recommender.item_profiles
     if new.profiles.schema != known.schema:
-        raise BundleError(
-            "profiles of the new items have other columns than those of the bundle: train again"
-        )
+        raise BundleError("profiles of new items have other columns than the bundle: train again")
     there = recommender.items.index(new.profiles["item_id"])
     if (there >= 0).any():
         raise BundleError(f"{new.profiles['item_id'][int(there.argmax())]!r} is in the bundle")
@@ -112,7 +111,7 @@ def with_new_items(recommender: Recommender, new: NewItems) -> Recommender:
         text=texts,
         towers=towers,
         index=index,
-        retired=_padded(recommender.retired, len(added)),
+        retired=None if retired is None else np.pad(retired, (0, len(added))),
     )
     sources = [_source(source, grown, new.recent, text) for source in recommender.sources]
     return replace(grown, sources=sources)
@@ -191,10 +190,6 @@ def _query_tower(
 
 def _with_rows(table: np.ndarray, num: int) -> np.ndarray:
     return np.pad(table, ((0, num - len(table)), (0, 0)))
-
-
-def _padded(mask: np.ndarray | None, num: int) -> np.ndarray | None:
-    return None if mask is None else np.pad(mask, (0, num))
 
 
 def _grown_index(index: faiss.Index, vectors: np.ndarray) -> faiss.Index:

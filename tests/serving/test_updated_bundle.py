@@ -110,9 +110,11 @@ def test_a_running_replica_takes_items_in_and_out(shop: Published, tmp_path: Pat
         for user, items in after.items():
             own = set(bought.filter(user_id=user)["item_id"])
             assert not own & set(items)
-        similar = snapshot.similar.like(0, 50, snapshot.showable())
-        places = snapshot.recommender.items.places
-        assert places[gone] not in np.asarray(similar.item_idx).tolist()
+        liked = live.client.get(f"/v1/items/{_most_bought(shop)}/similar", params={"k": 50})
+        assert liked.status_code == 200, liked.text
+        similar = [item["item_id"] for item in liked.json()["items"]]
+        assert NEW in similar, "its twin"
+        assert gone not in similar
 
 
 def test_what_is_written_is_whole_and_says_what_it_was_made_of(shop: Published) -> None:
