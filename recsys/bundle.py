@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ import polars as pl
 import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
 
+from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles, hash_file, hash_files
 from recsys.candidates import CandidateConfig
 from recsys.errors import BundleError
 from recsys.history_weights import HistoryWeights
@@ -129,7 +130,7 @@ def write_bundle(
         data=data,
         code=code,
         config=dataclasses.asdict(recommender.config),
-        files=_hashes(staging),
+        files=_sha256(staging),
     )
     manifest = dataclasses.replace(manifest, digest=manifest.computed_digest())
     text = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True)
@@ -165,14 +166,18 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def verify_bundle(folder: Path) -> Manifest:
+def verify_bundle(folder: Path, hashed: HashedFiles = NOTHING_KNOWN) -> Manifest:
     """Check every file against its hash.
+
+    Args:
+        folder: Of the bundle.
+        hashed: What `hash_bundle` found before; files that are untouched since are not read.
 
     Raises:
         BundleError: Naming the first file that is missing, altered or unlisted.
     """
     manifest = read_manifest(folder)
-    found = _hashes(folder)
+    found = _sha256(folder, hashed)
     for name, wanted in manifest.files.items():
         if name not in found:
             raise BundleError(f"bundle {manifest.version} lacks {name}")
@@ -187,13 +192,27 @@ def verify_bundle(folder: Path) -> Manifest:
     return manifest
 
 
-def load_bundle(folder: Path) -> tuple[Recommender, Manifest]:
+def hash_bundle(folder: Path, ended: threading.Event | None = None) -> HashedFiles:
+    """Hash what `verify_bundle` compares with the manifest, ahead of it.
+
+    Raises:
+        OSError: If a file cannot be read.
+        CancelledError: If `ended` was set.
+    """
+    return hash_files(folder, skipped=(MANIFEST,), ended=ended)
+
+
+def load_bundle(folder: Path, hashed: HashedFiles = NOTHING_KNOWN) -> tuple[Recommender, Manifest]:
     """Verify and load a bundle; large arrays are memory-mapped.
+
+    Args:
+        folder: Of the bundle.
+        hashed: What `hash_bundle` found before.
 
     Raises:
         BundleError: If anything is missing, altered or unreadable.
     """
-    manifest = verify_bundle(folder)
+    manifest = verify_bundle(folder, hashed)
     try:
         return _read_parts(folder, manifest), manifest
     except (OSError, KeyError, ValueError, lgb.basic.LightGBMError) as error:
@@ -209,7 +228,7 @@ def load_item_vectors(folder: Path) -> tuple[np.ndarray, str]:
     manifest, name = read_manifest(folder), "arrays/item_vectors.npy"
     path = folder / name
     try:
-        if _hash(path) != manifest.files.get(name):
+        if hash_file(path).sha256 != manifest.files.get(name):
             raise BundleError(f"bundle {manifest.version}: {name} was altered or damaged")
         return np.load(path, mmap_mode="r", allow_pickle=False), manifest.version
     except (OSError, ValueError) as error:
@@ -419,20 +438,9 @@ def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    paths = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    paths.pop(MANIFEST, None)
-    with ThreadPoolExecutor() as threads:
-        return dict(zip(paths, threads.map(_hash, paths.values()), strict=True))
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(folder: Path, hashed: HashedFiles = NOTHING_KNOWN) -> dict[str, str]:
+    found = hash_files(folder, skipped=(MANIFEST,), known=hashed)
+    return {name: file.sha256 for name, file in found.items()}
 
 
 def _sync_tree(folder: Path) -> None:

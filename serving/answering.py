@@ -237,7 +237,7 @@ def _session_items(request: RecommendationRequest, snapshot: Snapshot) -> list[i
     index = snapshot.catalogue.index
     looked_at = [index[item] for item in request.session.item_ids or () if item in index]
     query = request.session.query
-    searched = [] if query is None else snapshot.search.result().best(query, SEARCHED_ITEMS)
+    searched = [] if query is None else snapshot.deferred.search.best(query, SEARCHED_ITEMS)
     latest_first = dict.fromkeys([*reversed(looked_at), *searched])
     return list(reversed(latest_first))
 

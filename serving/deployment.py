@@ -16,6 +16,7 @@ from features.api_keys import KeyRing
 from features.event_log.of_store import event_log_of
 from features.pseudonyms import Pseudonyms
 from features.store import Store
+from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from serving.app import build_app
 from serving.experiments import ExperimentSection
@@ -53,6 +54,7 @@ class Settings:
         exposures: Which answers are kept in the event log.
         deadline_s: How long an answer may take; None for any time.
         cors_origins: Pages of these origins may ask.
+        hashed: What this machine found of the live bundle's files just now.
     """
 
     store: str
@@ -69,6 +71,7 @@ class Settings:
     exposures: ExposuresKept = "experiments"
     deadline_s: float | None = None
     cors_origins: Sequence[str] = ()
+    hashed: HashedFiles = field(default_factory=dict, repr=False)
 
 
 @serve.ingress()
@@ -93,6 +96,7 @@ class Recommendations:
             rerank=settings.rerank,
             log=log,
             experiments=settings.experiments,
+            hashed=settings.hashed,
         )
         state.load()
         state.start_polling(settings.poll_interval_s)
@@ -145,7 +149,9 @@ def application(settings: Settings) -> Application:
     return deployment.bind(replace(settings, pseudonyms=naming))
 
 
-def settings_of(options: ServeOptions, token_key: bytes) -> Settings:
+def settings_of(
+    options: ServeOptions, token_key: bytes, hashed: HashedFiles = NOTHING_KNOWN
+) -> Settings:
     """Return what the replicas of a server are told."""
     section = options.section
     return Settings(
@@ -163,6 +169,7 @@ def settings_of(options: ServeOptions, token_key: bytes) -> Settings:
         exposures=section.exposures,
         deadline_s=section.deadline_ms / 1000,
         cors_origins=section.cors_origins,
+        hashed=dict(hashed),
     )
 
 

@@ -48,6 +48,7 @@ def add_item_routes(app: FastAPI, service: Service) -> None:
         service.caller(request, "read")
         asked = read_query(request, ItemsQuery)
         snapshot, item = _item(service, item_id)
+        await snapshot.deferred.until_similar()
         return _answered(request, snapshot, similar_items(item, asked.k, snapshot))
 
     @app.get(

@@ -158,9 +158,8 @@ class _Recommending:
             is_stale=live.live is not None and live.live.is_stale,
         )
         session = request.session
-        if session is not None and session.query is not None and not chosen.search.done():
-            # Just after a start; others are answered meanwhile.
-            await asyncio.wrap_future(chosen.search)
+        if session is not None and session.query is not None:
+            await chosen.deferred.until_search()
         visitor = None
         if service.retriever is not None and not request.validate_only:
             visitor = await self._looked_up(visitor_of(asked, chosen), chosen)

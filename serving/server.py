@@ -25,12 +25,14 @@ from features.errors import KeysError
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import read_manifest
+from recsys.bundle_hashes import NOTHING_KNOWN
 from recsys.bundle_versions import current_bundle
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from sentiment.score_section import ScoreSection
 from serving.config import ServeSection
 from serving.errors import NothingToServeError, StartError
 from serving.haproxy import Limits, prepare_haproxy
+from serving.hashing_ahead import HashingAhead
 from serving.page_key import page_key
 from serving.processes import check_port, drain, end_processes, our_processes
 from serving.side_tables import REQUIRED
@@ -95,11 +97,11 @@ def check_keys(path: Path) -> None:
         )
 
 
-def check_store(folder: Path, pseudonyms: Pseudonyms | None = None) -> str:
+def check_store(folder: Path, pseudonyms: Pseudonyms | None = None) -> Path:
     """Make sure that there is something to serve, before anything is started.
 
     Returns:
-        The version of the live bundle.
+        The folder of the live bundle.
 
     Raises:
         NothingToServeError: If there is no store, no live bundle or no side table.
@@ -123,7 +125,8 @@ def check_store(folder: Path, pseudonyms: Pseudonyms | None = None) -> str:
         raise NothingToServeError(
             f"the store {folder} has no table {', '.join(missing)}: run `sentirec publish` first"
         )
-    return read_manifest(bundle).version
+    read_manifest(bundle)
+    return bundle
 
 
 class Server:
@@ -142,6 +145,7 @@ class Server:
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
         self._folder: Path | None = None
+        self._hashing: HashingAhead | None = None
         self._owns_ray = "RAY_ADDRESS" not in os.environ
         self.model_version = ""
         """The bundle that was live at the start."""
@@ -149,9 +153,13 @@ class Server:
     def __enter__(self) -> "Server":
         """Start, and wait until requests are answered."""
         check_port(self._options.section.host, self._options.section.port)
-        self.model_version = check_store(self._options.store, self._options.pseudonyms)
+        bundle = check_store(self._options.store, self._options.pseudonyms)
+        self.model_version = read_manifest(bundle).version
         if self._options.needs_keys:
             check_keys(self._options.keys_file)
+        if self._owns_ray:
+            # Elsewhere replicas run on other machines, and see other files.
+            self._hashing = HashingAhead(bundle)
         self._folder = Path(tempfile.mkdtemp(prefix="sr-"))
         try:
             self._start(self._folder)
@@ -173,6 +181,8 @@ class Server:
         """Let requests in flight finish, then end every process of this run; safe to repeat."""
         if self._folder is None:
             return
+        if self._hashing is not None:
+            self._hashing.end()
         folder, self._folder = self._folder, None
         ours = our_processes(str(folder)) if self._owns_ray else set()
         drain(ours, "haproxy", limit_s=DRAIN_LIMIT_S)
@@ -223,8 +233,10 @@ class Server:
                 self._start_sentiment(quiet)
             if section.retriever != "none":
                 self._start_retriever(quiet)
+            hashed = NOTHING_KNOWN if self._hashing is None else self._hashing.result()
+            settings = settings_of(self._options, page_key(self._options.store), hashed)
             serve.run(
-                application(settings_of(self._options, page_key(self._options.store))),
+                application(settings),
                 name=APP_NAME,
                 route_prefix="/",
                 logging_config=quiet,

@@ -1,7 +1,6 @@
 """All that an answer needs, of one moment: a bundle and side tables, never changed in place."""
 
 from collections.abc import Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from recsys.trends import Trends, item_trends
 from recsys.user_complaints import UserComplaints
 from sentiment.aspects import AspectList
 from serving.catalogue import Catalogue
+from serving.deferred_indexes import DeferredIndexes
 from serving.errors import NothingToServeError
 from serving.item_facts import ItemFacts
 from serving.item_hashes import ItemHashes
@@ -33,7 +33,6 @@ from serving.reasons import Quotes
 from serving.schema_types import MAX_K
 from serving.segments import Segment, segments_by_language
 from serving.side_tables import SideTables, Versions
-from serving.title_search import TitleSearch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +60,10 @@ class Snapshot:
         item_hashes: Under which pages remember items.
         rerank: How lists are rearranged where a request does not say.
         polarity_mean: Mean polarity of users' reviews, NaN where there is none.
-        search: Items by the words of their titles; still being made just after a start.
+        deferred: What single routes need alone; still being made just after a start.
         profiles: Of users, as the last build wrote them.
         profile_row_U: Row of each user among them, -1 for none, int32.
         facts: What is known of items beside what recommendations need.
-        similar: Items like an item.
         together: What is bought with an item.
         trends: How items are bought of late.
     """
@@ -87,11 +85,10 @@ class Snapshot:
     offered: np.ndarray | None
     rerank: RerankConfig
     polarity_mean: float
-    search: Future[TitleSearch]
+    deferred: DeferredIndexes
     profiles: pl.DataFrame
     profile_row_U: np.ndarray
     facts: ItemFacts
-    similar: SimilarItems
     together: BoughtTogether
     trends: Trends
     pseudonyms: Pseudonyms | None = None
@@ -111,22 +108,13 @@ class Snapshot:
         """Join a bundle with side tables and what happened since they were made.
 
         What depends on the bundle alone is taken over from a snapshot of the same one: while it is
-        made anew, other requests wait. Without a snapshot before, nobody is answered yet: the words
-        of titles, which searches alone need, go on being indexed after it is there.
+        made anew, other requests wait. Without a snapshot before, nobody is answered yet: what
+        single routes need alone goes on being made after it is there.
         """
         same = before if before is not None and before.recommender is recommender else None
-        if same is None:
-            beside = ThreadPoolExecutor(1, thread_name_prefix="title-search")
-            # The longest part, most of it out of Python.
-            search = beside.submit(TitleSearch.of, recommender.item_profiles)
-            beside.shutdown(wait=False)
-        else:
-            search = same.search
-        snapshot = cls._joined(
-            recommender, manifest, tables, pseudonyms, rerank, live, same, search
-        )
+        snapshot = cls._joined(recommender, manifest, tables, pseudonyms, rerank, live, same)
         if before is not None:
-            search.result()
+            snapshot.deferred.wait()
         return snapshot
 
     @classmethod
@@ -139,7 +127,6 @@ class Snapshot:
         rerank: RerankSection,
         live: LiveUsers | None,
         same: "Snapshot | None",
-        search: Future[TitleSearch],
     ) -> "Snapshot":
         """Return the snapshot; `same` is one of the same bundle."""
         of_users = (tables.purchases, tables.browsing, tables.profiles)
@@ -183,15 +170,14 @@ class Snapshot:
             offered=offered,
             rerank=rerank.rerank_config(),
             polarity_mean=_mean(tables.profiles["polarity_mean"]),
-            search=search,
             profiles=tables.profiles,
             profile_row_U=profile_row_U,
             facts=ItemFacts.of(items, recommender.item_profiles, tables),
-            similar=SimilarItems.of(recommender) if same is None else same.similar,
             together=BoughtTogether.of(recommender, population.bought),
             trends=item_trends(population.bought),
             pseudonyms=pseudonyms,
             live=live,
+            deferred=DeferredIndexes(recommender) if same is None else same.deferred,
         )
         # What cannot answer must not go live.
         found = snapshot.recommend(None, MAX_K, None, now=0, seed=0)
@@ -221,6 +207,11 @@ class Snapshot:
             ),
             rerank=rerank.rerank_config(),
         )
+
+    @property
+    def similar(self) -> SimilarItems:
+        """Items like an item; waits for them just after a start."""
+        return self.deferred.similar
 
     def showable(self) -> np.ndarray | None:
         """Return what a list for nobody may show, bool, shape (I,); None for everything.

@@ -16,6 +16,7 @@ from features.event_log import EventLog
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle import Manifest, load_bundle
+from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles
 from recsys.bundle_versions import bundle_folder, current_bundle, read_history
 from recsys.errors import RecsysError
 from recsys.recommender import Recommender
@@ -59,6 +60,8 @@ class ServingState:
         rerank: How lists are rearranged.
         log: What users did since the side tables were made; None where nothing is taken in.
         experiments: Whose variants are loaded beside what is live.
+        hashed: What was found of the live bundle's files before; those that are untouched since
+            are not hashed again.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class ServingState:
         rerank: RerankSection = RERANK_DEFAULTS,
         log: EventLog | None = None,
         experiments: Sequence[ExperimentSection] = (),
+        hashed: HashedFiles = NOTHING_KNOWN,
     ) -> None:
         self._store = store
         self.profiles = LiveProfiles(store)
@@ -78,6 +82,7 @@ class ServingState:
         self._pseudonyms = pseudonyms
         self._bundles = store.path(BUNDLES) if bundles is None else bundles
         self._experiments = experiments
+        self._hashed = hashed
         self._answering = _Answering()
         self._live: _Seen | None = None
         self._failed: tuple[_Seen | None, float] | None = None
@@ -122,7 +127,8 @@ class ServingState:
         """
         recommender, manifest = load_bundle(bundle_folder(self._bundles, version))
         tables = read_side_tables(self._store)
-        Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank)
+        tried = Snapshot.of(recommender, manifest, tables, self._pseudonyms, self._rerank)
+        tried.deferred.wait()
 
     def load(self) -> None:
         """Load what is live now; where that cannot answer, the newest bundle before it that can.
@@ -137,7 +143,7 @@ class ServingState:
         with self._lock:
             seen = self._look()
             try:
-                self._swap(*load_bundle(seen.bundle), seen.bundle)
+                self._swap(*load_bundle(seen.bundle, self._hashed), seen.bundle)
             except (RecsysError, ServingError) as error:
                 if not self._load_earlier(seen):
                     raise

@@ -13,6 +13,7 @@ from recsys.bundle import (
     MANIFEST,
     SCHEMA_VERSION,
     Manifest,
+    hash_bundle,
     load_bundle,
     read_config,
     read_manifest,
@@ -144,6 +145,19 @@ def test_every_file_is_guarded(bundle: Path) -> None:
     verify_bundle(bundle)
 
 
+def test_what_was_hashed_ahead_is_refused_where_it_is_wrong(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.bundle_hashes._SETTLED_AFTER_S", 0)
+    before = hash_bundle(bundle)
+    load_bundle(bundle, before)
+    damaged = bundle / "arrays" / "item_vectors.npy"
+    damaged.write_bytes(damage_middle(damaged.read_bytes()))
+    for hashed in (before, hash_bundle(bundle)):
+        with pytest.raises(BundleError, match=r"item_vectors\.npy has SHA-256"):
+            load_bundle(bundle, hashed)
+
+
 @pytest.mark.parametrize("name", ["extra.bin", "arrays/extra.npy", ".hidden"])
 def test_an_unlisted_file_is_refused(bundle: Path, name: str) -> None:
     (bundle / name).write_bytes(b"x")
@@ -195,7 +209,7 @@ def test_an_interrupted_write_leaves_no_bundle_and_can_be_repeated(
     def break_off(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    for step in ("_write_parts", "_hashes", "_sync_tree"):
+    for step in ("_write_parts", "hash_files", "_sync_tree"):
         with monkeypatch.context() as patch:
             patch.setattr(f"recsys.bundle.{step}", break_off)
             with pytest.raises(KeyboardInterrupt):
