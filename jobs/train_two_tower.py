@@ -94,7 +94,8 @@ def run_name(
         for part in (world.interactions, world.browse_log, world.features):
             for field in fields(part):
                 value = getattr(part, field.name)
-                digest.update(np.ascontiguousarray(value).tobytes())
+                if value is not None:
+                    digest.update(np.ascontiguousarray(value).tobytes())
     return f"two-tower-{digest.hexdigest()[:16]}"
 
 
