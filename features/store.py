@@ -32,6 +32,7 @@ _MADE_BY = {
     "user_affinities": "profiles",
     "user_outcomes": "outcomes",
     "category_satisfaction": "outcomes",
+    "repurchases": "repurchases",
     "user_aspects": "profiles",
     "item_aspects": "profiles",
     "item_satisfaction": "profiles",

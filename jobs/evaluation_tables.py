@@ -52,10 +52,13 @@ def slices_tables(report: EvaluationReport) -> list[Table]:
         ndcg = "–" if found.ndcg is None else f"{found.ndcg:.4f}"
         brands.add_row(found.group, *(f"{share:.1%}" for share in shares), ndcg)
     told_of = [table for table in (groups, brands) if table.row_count > 1]
-    return told_of if report.repurchases is None else [*told_of, _repurchases(report.repurchases)]
+    return (
+        told_of if report.repurchases is None else [*told_of, repurchases_table(report.repurchases)]
+    )
 
 
-def _repurchases(found: dict[str, dict[str, float]]) -> Table:
+def repurchases_table(found: dict[str, dict[str, float]]) -> Table:
+    """Return one row a way to tell what is bought again."""
     num_users = next(iter(found.values()))["num_users"]
     table = Table(title=f"what {num_users:,.0f} users buy again, of all they bought before")
     for name in ("", "ndcg@10", "recall@10", "recall@100", "mrr"):
@@ -69,7 +72,7 @@ def shown_table(report: EvaluationReport) -> list[Table]:
     """Return a table of the ranker's order beside the lists as users get them; none without."""
     if report.shown is None:
         return []
-    title = "the ranker's order, and the lists as users get them ([rerank])"
+    title = "the ranker's order, and the lists as users get them"
     table = Table(title=title)
     for name in ("", "the ranker's", SHOWN, "difference (95%)"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)

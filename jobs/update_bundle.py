@@ -137,8 +137,10 @@ def read_item_ids(path: Path) -> list[str]:
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path} is no text in UTF-8: {error}") from error
     ids = [line.strip() for line in lines if line.strip()]
     if not ids:
         raise BadInputError(f"{path} holds no item id: one a line is wanted")

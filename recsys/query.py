@@ -78,6 +78,14 @@ class Query:
             bought=Histories.empty(1), browsed=Histories.empty(1), user=user, allowed=allowed
         )
 
+    @classmethod
+    def of_repeats(cls, repeats: Repeats) -> "Query":
+        """Return the question of users of whom nothing counts but what they bought, repeats too."""
+        num_users = len(repeats.purchases)
+        user = np.full((num_users, len(USER_COLUMNS)), np.nan, dtype=np.float32)
+        none = Histories.empty(num_users)
+        return cls(bought=none, browsed=none, user=user, repeats=repeats)
+
 
 def browsing_interactions(
     browsing: pl.DataFrame, *, users: IdMap, items: IdMap, repeats: bool = False

@@ -203,11 +203,11 @@ class RepurchaseSource:
 
     def score(self, query: Query) -> np.ndarray:
         """Return the chance of each item within the horizon, float32, shape (B, I)."""
-        return self._due(query).toarray()
+        return self.chances(query).toarray()
 
     def rank(self, query: Query, depth: int) -> Ranking:
         """Return the items bought before that may be offered; the scale is the user's largest."""
-        due = self._due(query)
+        due = self.chances(query)
         row = user = np.repeat(np.arange(len(query)), np.diff(due.indptr))
         kept = np.ones(len(row), bool) if query.allowed is None else query.allowed[due.indices]
         row, item, value = row[kept], due.indices[kept], due.data[kept]
@@ -225,7 +225,8 @@ class RepurchaseSource:
 
         return Ranking(item_idx=best, score_of=score_of)
 
-    def _due(self, query: Query) -> sp.csr_matrix:
+    def chances(self, query: Query) -> sp.csr_matrix:
+        """Return the chance of each item that has come round within the horizon, sparse (B, I)."""
         shape = (len(query), len(self.replenishment.chance))
         if query.repeats is None:
             return sp.csr_matrix(shape, dtype=np.float32)

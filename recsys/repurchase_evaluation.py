@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.interactions import IdMap, Interactions
 from recsys.metrics import summarise, target_ranks
-from recsys.query import USER_COLUMNS, Query, Repeats
+from recsys.query import Query, Repeats
 from recsys.repurchase import (
     NAME,
     RepurchaseConfig,
@@ -84,12 +84,7 @@ def _scores(
 ) -> dict[str, np.ndarray]:
     """Return scores of all items by each way, -inf of what was never bought, shape (B, I)."""
     histories = log.histories(users)
-    query = Query(
-        bought=histories,
-        browsed=histories,
-        user=np.full((len(users), len(USER_COLUMNS)), np.nan, dtype=np.float32),
-        repeats=Repeats(purchases=histories, now=now),
-    )
+    query = Query.of_repeats(Repeats(purchases=histories, now=now))
     shape = (len(users), log.num_items)
     times, last = np.zeros(shape), np.full(shape, -np.inf)
     np.add.at(times, (histories.row, histories.item_idx), 1.0)
