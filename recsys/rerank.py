@@ -271,6 +271,7 @@ def _fill(
     is_fresh = np.isin(item_idx, fresh)
     brand, category = shelf.brand_idx[item_idx], shelf.category[item_idx]
     likeness = np.zeros(num)
+    vectors = shelf.vectors[candidates] if config.diversity else None
     free = np.ones(len(item_idx), dtype=bool)
     shown: list[int] = []
     explored: list[bool] = []
@@ -290,8 +291,8 @@ def _fill(
         free[taken] = False
         free &= _below_cap(brand, brand[shown], config.brand_cap, uncounted=0)
         free &= _below_cap(category, category[shown], config.category_cap, uncounted=-1)
-        if config.diversity:
-            alike = shelf.vectors[candidates] @ shelf.vectors[item_idx[taken]]
+        if vectors is not None:
+            alike = vectors @ shelf.vectors[item_idx[taken]]
             likeness = np.maximum(likeness, alike)
     return Reranked(
         item_idx=item_idx[shown],
