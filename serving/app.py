@@ -8,6 +8,7 @@ from serving.event_routes import add_event_routes
 from serving.item_routes import ANSWERS as ITEM_ANSWERS
 from serving.item_routes import add_item_routes
 from serving.openapi import document
+from serving.plain_routes import PlainRoute
 from serving.problems import ProblemDetails, ProblemError, on_http_exception, on_problem
 from serving.recommend_routes import add_recommend_routes
 from serving.request_guard import RequestGuard
@@ -53,7 +54,14 @@ def build_app(service: Service) -> FastAPI:
     Returns:
         An ASGI application.
     """
-    app = FastAPI(title=TITLE, version=API_VERSION, description=_DESCRIPTION)
+    # What is measured stands on `/metrics`.
+    app = FastAPI(
+        title=TITLE,
+        version=API_VERSION,
+        description=_DESCRIPTION,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.router.route_class = PlainRoute
     app.add_middleware(RequestGuard, on_answer=service.metrics.answered)
     if service.cors_origins:
         # Outside of the guard: answers to bad requests are readable by pages, too.
