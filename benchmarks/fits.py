@@ -28,6 +28,13 @@ def scored_files(files: Sequence[Path]) -> ShopTables:
         return load_shop(store, scored.model_version)
 
 
+def scored_store(path: str) -> ShopTables:
+    """Read a store that was ingested and scored before."""
+    store = Store(path)
+    version = store.scan("review_signals").select("model_version").head(1).collect().item()
+    return load_shop(store, version)
+
+
 def fit_with_seed(shop: ShopTables, seed: int) -> Fitted:
     """Fit and test under the default settings; `seed` is of the two-tower and the ranker."""
     config = recommender_config(Config())

@@ -1,6 +1,6 @@
 """What each wish of reranking costs and brings, on sample shops: relevance, satisfaction, variety.
 
-python -m benchmarks.reranking [--seeds 21 --seeds 22] [--effect 1] [--json F]
+python -m benchmarks.reranking [--seeds 21 --seeds 22] [--effect 1] [--store S] [--json F]
 
 Each wish by itself against the ranker's own order, on the last purchase of each user; paired
 intervals over the users of all shops.
@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fits import scored_store
 from benchmarks.harness import write
 from benchmarks.sample_shops import scored_shop
 from features.visibility import Visible
@@ -82,18 +83,23 @@ def measured(fitted: Fitted, shop: ShopTables, visible: Visible) -> dict[str, Li
 def main(
     seeds: Annotated[list[int], typer.Option(help="Shop seeds.")] = [21, 22],  # noqa: B006
     effect: Annotated[float, typer.Option(help="Sentiment effect of the shops.")] = 1.0,
+    store: Annotated[str | None, typer.Option(help="A scored shop, instead of seeds.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
     found: dict[str, list[Lists]] = {name: [] for name in WISHES}
-    with ray_session():
-        shops = [scored_shop(seed, effect) for seed in seeds]
+    if store is None:
+        with ray_session():
+            shops = [scored_shop(seed, effect) for seed in seeds]
+    else:
+        shops = [scored_store(store)]
     for shop in shops:
         fitted, visible = fitted_at_the_test(shop)
         for name, of_wish in measured(fitted, shop, visible).items():
             found[name].append(of_wish)
     rows = {name: _row(of_shops, found["the ranker's order"]) for name, of_shops in found.items()}
-    table = Table(title=f"sample shops {seeds}, effect {effect:g}: means")
+    told = f"sample shops {seeds}, effect {effect:g}" if store is None else "one shop"
+    table = Table(title=f"{told}: means")
     table.add_column("", no_wrap=True)
     for column in (*_SHOWN, "unlikeness@10", "ms", "ndcg@10 less the ranker's (95%)"):
         table.add_column(column, justify="right")
@@ -103,7 +109,7 @@ def main(
         interval = f"{gain['difference']:+.4f} ({gain['low']:+.4f}..{gain['high']:+.4f})"
         table.add_row(name, *cells, f"{row['ms']:.2f}", interval)
     Console(width=150).print(table)
-    write(json, {"seeds": seeds, "effect": effect, "rows": rows})
+    write(json, {"shops": told, "rows": rows})
 
 
 def _row(of_shops: list[Lists], plain: list[Lists]) -> dict[str, Any]:
