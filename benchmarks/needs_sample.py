@@ -8,8 +8,9 @@ everything, so that needs put in other words count too. Two in three are English
 sentence of one before it. The first (300: `tune`, `test`), the second (300: `check`), the third
 (300: `reported`), the fourth (1,000) and the fifth (2,400; both `train`) are learned from; the
 sixth (300, once reported on) and the seventh (300; both `valid`) choose thresholds, and the eighth
-(300: `report`) is read once. Of the fifth three in five begin to wish and one in ten is of
-everything.
+and the tenth (300 each; both `report`) are read once. The ninth (1,800, all Chinese: `unread`;
+those from number 450 on are labelled) no model has read. Of the fifth and the ninth three in five
+begin to wish and one in ten is of everything.
 """
 
 import json
@@ -34,6 +35,8 @@ SEEDS = {
     6: 20261129,
     7: 20261130,
     8: 20261201,
+    9: 20261202,
+    10: 20261203,
 }
 _NETS = {
     "en": (
@@ -52,10 +55,20 @@ _NETS = {
         r"希望|如果|最好|怎么|需要|没有|不够|缺|吗|少|可惜",
     ),
 }
+_SPLITS = {
+    2: "check",
+    3: "reported",
+    6: "valid",
+    7: "valid",
+    8: "report",
+    9: "unread",
+    10: "report",
+}
 _NUM = {"en": (100, 50, 50), "zh": (50, 25, 25)}
 _NUM_TO_TRAIN = {
     4: {"en": (340, 160, 160), "zh": (170, 85, 85)},
     5: {"en": (1020, 510, 170), "zh": (420, 210, 70)},
+    9: {"en": (0, 0, 0), "zh": (1080, 540, 180)},
 }
 _FILES = {
     "en": (
@@ -96,7 +109,7 @@ def sample(data: Path, draw: int = 1) -> list[dict[str, Any]]:
 def _split(draw: int, number: int) -> str:
     if draw == 1:
         return "tune" if number < 100 else "test"
-    return {2: "check", 3: "reported", 6: "valid", 7: "valid", 8: "report"}.get(draw, "train")
+    return _SPLITS.get(draw, "train")
 
 
 @cache

@@ -109,7 +109,8 @@ def _aspects_of(
 def _needs_of(text: str, wishes: Sequence[Wish]) -> list[tuple[str, int, int, str]]:
     """Return needs by the rules that the head does not deny, and by the head where there are none.
 
-    What the head never read, because the text is too long, it does not deny.
+    What the head never read, because the text is too long, it does not deny. What is said twice in
+    the same words is one need.
     """
     needs: list[Need | Wish] = [
         need
@@ -120,7 +121,12 @@ def _needs_of(text: str, wishes: Sequence[Wish]) -> list[tuple[str, int, int, st
         wish for wish in wishes if wish.certain and not any(_meet(need, wish) for need in needs)
     ]
     needs.sort(key=lambda need: need.start)
-    return [(text[need.start : need.end], need.start, need.end, need.kind) for need in needs]
+    first: dict[str, Need | Wish] = {}
+    for need in needs:
+        first.setdefault(text[need.start : need.end].casefold(), need)
+    return [
+        (text[need.start : need.end], need.start, need.end, need.kind) for need in first.values()
+    ]
 
 
 def _meet(a: Need | Wish, b: Need | Wish) -> bool:

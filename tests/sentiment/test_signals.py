@@ -45,3 +45,9 @@ def test_the_head_adds_what_rules_do_not_find() -> None:
     assert needs(wish(strap, 0.9, certain=True)) == [BY_RULES, strap]
     assert needs(wish(strap, 0.6)) == [BY_RULES]
     assert needs(wish("I wish it had a light.", 0.9, certain=True)) == [BY_RULES]
+
+
+def test_what_is_said_twice_is_one_need() -> None:
+    text = "I wish it had a light. Really. I WISH it had a light."
+    frame = signals_frame([text], ["en"], Readings.nothing(1), AspectList.load(), version="test")
+    assert [need["start"] for need in frame["needs"][0]] == [0]
