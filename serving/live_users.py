@@ -8,6 +8,7 @@ on, as no side table knows it.
 Not for several threads at once, but for `of`.
 """
 
+import asyncio
 import logging
 import sys
 import time
@@ -100,6 +101,7 @@ class LiveUsers:
         self.is_stale = False
         """Whether the log could not be asked at the last try."""
         self._failed_at = 0.0
+        self._asked_in: asyncio.AbstractEventLoop | None = None
         self._users: dict[str, LiveUser] = {}
         self._name_hash = log.name_hash
         self.erased = ErasedNames(log.name_hash)
@@ -128,7 +130,17 @@ class LiveUsers:
 
         A log that failed is left alone for a second: a server that does not answer must not hold up
         every request. `is_stale` tells.
+
+        What runs in one turn of an event loop asks once. Its callbacks run in the order in which
+        they came to wait, so whoever runs before `_turn` was waiting, its request there, when the
+        log was asked: what was acknowledged before that request is known.
         """
+        loop = _running_loop()
+        if loop is not None:
+            if self._asked_in is loop:
+                return
+            self._asked_in = loop
+            loop.call_soon(self._turn)
         if self.is_stale and time.monotonic() - self._failed_at < _RETRY_AFTER_S:
             return
         try:
@@ -139,6 +151,9 @@ class LiveUsers:
             self.is_stale, self._failed_at = True, time.monotonic()
         else:
             self.is_stale = False
+
+    def _turn(self) -> None:
+        self._asked_in = None
 
     def of(self, user_id: str | None) -> LiveUser | None:
         """Return what a user did, by the name that the tables know; None for nothing."""
@@ -172,6 +187,13 @@ class LiveUsers:
         except (KeyError, TypeError, ValueError):
             # One entry that another version wrote must not keep all others from being answered.
             _logger.exception("entry %d of the event log cannot be used", entry.position)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _keep(user: LiveUser, entry: Entry, content: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from starlette.routing import request_response
 class PlainRoute(APIRoute):
     """A route that calls a plain function at once, without looking for what else it may want.
 
-    FastAPI solves dependencies and opens stacks for them on each request, which takes a twentieth of
-    a recommendation. A function of more than the request is called as FastAPI does.
+    FastAPI solves dependencies and opens stacks for them on each request. A function of more than
+    the request is called as FastAPI does.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
