@@ -8,9 +8,9 @@ everything, so that needs put in other words count too. Two in three are English
 sentence of one before it. The first (300: `tune`, `test`), the second (300: `check`), the third
 (300: `reported`), the fourth (1,000) and the fifth (2,400; both `train`) are learned from; the
 sixth (300, once reported on) and the seventh (300; both `valid`) choose thresholds, and the eighth
-and the tenth (300 each; both `report`) are read once. The ninth (1,800, all Chinese: `unread`)
-no model has read. Of the fifth and the ninth three in five
-begin to wish and one in ten is of everything.
+and the tenth (300 each; both `report`) are read once. The ninth (1,800, all Chinese: `unread`) no
+model has read. Of the fifth and the ninth three in five begin to wish and one in ten is of
+everything.
 """
 
 import json
