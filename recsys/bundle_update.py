@@ -15,15 +15,13 @@ Shape suffixes: I items, N added items, C categories, T text width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import faiss
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 
 from features.text_vectors import centred_text
 from recsys.errors import BundleError
+from recsys.grown_sources import grown_index, grown_source
 from recsys.interactions import IdMap
 from recsys.item_features import ItemFeatures
 from recsys.item_tower import item_vectors
@@ -31,18 +29,6 @@ from recsys.query_tower import QueryTowerWeights
 from recsys.recommender import Recommender
 from recsys.retrieval import TrainedTowers
 from recsys.retrieval_index import ensure_recall
-from recsys.sources import (
-    BrowseSource,
-    CandidateSource,
-    CategorySource,
-    NeighbourSource,
-    PopularSource,
-    TextSource,
-    TwoTowerSource,
-)
-
-# FAISS adds methods to its SWIG classes at run time, which no type checker sees.
-_faiss: Any = faiss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +86,7 @@ def with_new_items(recommender: Recommender, new: NewItems) -> Recommender:
         recalls=recommender.towers.recalls,
         item=tower,
     )
-    index = _grown_index(recommender.index, vectors)
+    index = grown_index(recommender.index, vectors)
     ensure_recall(index, towers.item_vectors, recommender.config.index)
     texts = np.concatenate([recommender.text, text])
     grown = replace(
@@ -113,7 +99,7 @@ def with_new_items(recommender: Recommender, new: NewItems) -> Recommender:
         index=index,
         retired=None if retired is None else np.pad(retired, (0, len(added))),
     )
-    sources = [_source(source, grown, new.recent, text) for source in recommender.sources]
+    sources = [grown_source(source, grown, new.recent, text) for source in recommender.sources]
     return replace(grown, sources=sources)
 
 
@@ -190,64 +176,3 @@ def _query_tower(
 
 def _with_rows(table: np.ndarray, num: int) -> np.ndarray:
     return np.pad(table, ((0, num - len(table)), (0, 0)))
-
-
-def _grown_index(index: faiss.Index, vectors: np.ndarray) -> faiss.Index:
-    """Return a copy of an index with more vectors in it, under the next ids."""
-    grown = _faiss.clone_index(index)
-    try:
-        grown.add(np.ascontiguousarray(vectors, dtype=np.float32))
-    except RuntimeError as error:
-        raise BundleError(f"the index takes nothing in once it is built: {error}") from error
-    return grown
-
-
-def _table(table: sp.csr_matrix, shape: tuple[int, int]) -> sp.csr_matrix:
-    """Return the same entries in a larger table."""
-    num_rows = len(table.indptr) - 1
-    indptr = np.pad(table.indptr, (0, shape[0] - num_rows), mode="edge")
-    return sp.csr_matrix((table.data, table.indices, indptr), shape=shape)
-
-
-def _source(
-    source: CandidateSource, grown: Recommender, recent: np.ndarray, text: np.ndarray
-) -> CandidateSource:
-    """Return a source that knows all items of the grown recommender.
-
-    Raises:
-        BundleError: If it is of a kind that cannot.
-    """
-    num, num_categories = len(grown.items), grown.features.num_categories
-    match source:
-        case TwoTowerSource():
-            tower = replace(source.tower, weights=grown.towers.query, features=grown.features)
-            vectors = grown.towers.item_vectors
-            return replace(source, tower=tower, item_vectors=vectors, index=grown.index)
-        case NeighbourSource() | BrowseSource():
-            return replace(source, table=_table(source.table, (num, num)))
-        case CategorySource():
-            return replace(
-                source,
-                categories=_of_categories(source.categories, grown.features),
-                popular=_table(source.popular, (num_categories, num)),
-            )
-        case PopularSource():
-            return replace(source, popularity=np.concatenate([source.popularity, recent]))
-        case TextSource():
-            index = None if source.index is None else _grown_index(source.index, text)
-            return replace(source, vectors=grown.text, index=index)
-    raise BundleError(f"items cannot be added to a source of kind {type(source).__name__}")
-
-
-def _of_categories(told: sp.csr_matrix, features: ItemFeatures) -> sp.csr_matrix:
-    """Add rows of the new items: their weight of one is shared by rarity, as at a fit."""
-    num_old = len(told.indptr) - 1
-    grown = _table(told, (num_old, features.num_categories))
-    starts, end = features.category_indptr[num_old:], features.category_indptr[-1]
-    categories = features.category_idx[starts[0] : end]
-    rarity = np.maximum(features.category_rarity[categories], 1e-6)
-    shape = (len(starts) - 1, features.num_categories)
-    new = sp.csr_matrix((rarity, categories, starts - starts[0]), shape=shape)
-    sums = np.maximum(np.asarray(new.sum(1)).ravel(), 1e-9)
-    new.data = (new.data / np.repeat(sums, np.diff(new.indptr))).astype(np.float32)
-    return sp.csr_matrix(sp.vstack([grown, new], format="csr"))
