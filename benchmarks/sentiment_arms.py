@@ -1,6 +1,7 @@
 """What sentiment adds to recommendations: four arms that know more and more of how purchases felt.
 
-python -m benchmarks.sentiment_arms --reviews FILE | --shop SEED [--effect 1] [--seeds 5] [--json F]
+python -m benchmarks.sentiment_arms --reviews FILE | --shop SEED [--effect 1] [--seeds 5]
+    [--work FOLDER] [--json F]
 
     neither    no stars, and no signal but the language and the embedding of a text
     stars      stars; signals as stars alone would tell them
@@ -14,6 +15,7 @@ of a user are means over seeds; intervals are paired, over users.
 """
 
 import dataclasses
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -116,21 +118,31 @@ def values_of(measured: Evaluated, truth: World) -> Values:
     }
 
 
-def run(shop: ShopTables, num_seeds: int, console: Console) -> dict[str, Values]:
-    """Fit every arm with every seed, and return values by arm, means over seeds."""
+def run(shop: ShopTables, num_seeds: int, work: Path, console: Console) -> dict[str, Values]:
+    """Fit every arm with every seed, and return values by arm, means over seeds.
+
+    Values of each fit are kept in `work`, from where a run that was stopped takes them.
+    """
     truth = build_world(shop, hold_out(shop.events, shop.reviews, offset=1))
-    found = {}
-    for arm, make in ARMS.items():
-        runs = []
-        for seed in range(num_seeds):
-            fitted = fit_with_seed(make(shop, seed), seed)
-            assert (fitted.test.target_item == truth.target_item).all()
-            runs.append(values_of(fitted.evaluated["ranker"], truth))
-        found[arm] = {name: np.mean([values[name] for values in runs], axis=0) for name in METRICS}
-        console.print({arm: {name: round(v.mean(), 5) for name, v in found[arm].items()}})
+    runs: dict[str, list[Values]] = {arm: [] for arm in ARMS}
+    for seed in range(num_seeds):
+        for arm, make in ARMS.items():
+            kept = work / f"{arm}-{seed}.npz"
+            if not kept.exists():
+                fitted = fit_with_seed(make(shop, seed), seed)
+                assert (fitted.test.target_item == truth.target_item).all()
+                values = values_of(fitted.evaluated["ranker"], truth)
+                np.savez(kept, allow_pickle=False, **values)
+            with np.load(kept) as read:
+                runs[arm].append(dict(read))
+            told = {name: round(float(v.mean()), 5) for name, v in runs[arm][-1].items()}
+            console.print(f"{arm}, seed {seed}: {told}")
     known = (truth.target_grade != BOUGHT).mean()
     console.print(f"of {known:.0%} of the tested purchases it is known how they went")
-    return found
+    return {
+        arm: {name: np.mean([values[name] for values in of_arm], axis=0) for name in METRICS}
+        for arm, of_arm in runs.items()
+    }
 
 
 def main(
@@ -138,6 +150,9 @@ def main(
     shop: Annotated[int | None, typer.Option(help="Seed of a sample shop instead.")] = None,
     effect: Annotated[float, typer.Option(help="Sentiment effect of the sample shop.")] = 1.0,
     seeds: Annotated[int, typer.Option(help="Fits of each arm.")] = 5,
+    work: Annotated[
+        Path | None, typer.Option(help="Keep each fit here, and take up again what was stopped.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Run the benchmark."""
@@ -145,7 +160,10 @@ def main(
     with ray_session():
         tables = scored_files([reviews]) if reviews else scored_shop(shop or 0, effect)
     name = reviews.name if reviews else f"sample shop {shop}, effect {effect:g}"
-    found = run(tables, seeds, console)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = work or Path(folder)
+        kept.mkdir(parents=True, exist_ok=True)
+        found = run(tables, seeds, kept, console)
     gains = {
         f"{one} less {other}": {
             metric: dataclasses.asdict(paired_difference(found[one][metric], found[other][metric]))
