@@ -1,4 +1,4 @@
-"""The live bundle is hashed while Ray starts, most of which is waiting for processes."""
+"""The live bundle is hashed while Ray starts, once for all replicas."""
 
 import logging
 import threading
