@@ -11,7 +11,6 @@ from pathlib import Path
 
 import orjson
 
-from serving.processes import free_port
 from serving.request_guard import ARRIVAL_HEADER, DRAINED_BYTES
 
 _WRAPPER = "haproxy.sh"
@@ -75,10 +74,10 @@ def prepare_haproxy(folder: Path, binary: str, limits: Limits) -> dict[str, str]
         Environment variables to set before Ray starts.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    metrics_port, stats_port = free_port(), free_port()
     edits = [
-        f"s|bind :{metrics_port}$|bind 127.0.0.1:{metrics_port}|",
-        rf"s|bind \*:{stats_port}$|bind 127.0.0.1:{stats_port}|",
+        # Two ports that nobody asks, and that something else on this machine may hold.
+        "/^frontend prometheus$/,/^ *no log$/d",
+        "/^listen stats$/,/^ *stats refresh /d",
         # No application is there: while starting and while stopping.
         r"s|^\( *http-request return\) status 404 .*|\1 status 503 default-errorfiles|",
         # Ray's own proxy, the last resort without a replica, answers in plain text and with 404.
@@ -115,8 +114,6 @@ def prepare_haproxy(folder: Path, binary: str, limits: Limits) -> dict[str, str]
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "75",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         # How long a replica waits for load balancers outside to notice that it goes. Ours is told.

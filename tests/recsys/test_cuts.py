@@ -34,7 +34,7 @@ def test_positions_are_held_out_one_after_the_other() -> None:
 def test_what_is_hidden_with_the_tested_session_is_not_learned_from() -> None:
     tables = tiny_shop()
     firsts = first_purchases(tables.events)
-    user = firsts["user_id"].value_counts(sort=True)["user_id"][0]
+    user = firsts["user_id"].mode().sort()[0]
     last = firsts.filter(pl.col("user_id") == user, pl.col("from_end") <= 2)
     in_basket = pl.col("event_id").is_in(last["event_id"].to_list())
     events = tables.events.with_columns(

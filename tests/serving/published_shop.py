@@ -39,6 +39,11 @@ class Published:
         return Store(self.root)
 
     @property
+    def buyer(self) -> str:
+        """The user with the most purchases, and of several with as many the first."""
+        return self.tables["purchase_history"]["user_id"].mode().sort()[0]
+
+    @property
     def bundles(self) -> Path:
         return self.root / "bundles"
 

@@ -34,8 +34,7 @@ def bought(published: Published, user_id: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def buyer(published_once: Published) -> str:
-    counts = published_once.tables["purchase_history"]["user_id"].value_counts(sort=True)
-    return counts["user_id"][0]
+    return published_once.buyer
 
 
 def test_a_known_user_gets_k_items_with_ranks_and_falling_scores(

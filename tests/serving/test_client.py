@@ -53,8 +53,7 @@ def client(live: LiveShop) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def buyer(published_once: Published) -> str:
-    counts = published_once.tables["purchase_history"]["user_id"].value_counts(sort=True)
-    return counts["user_id"][0]
+    return published_once.buyer
 
 
 def test_recommendations_and_their_next_pages_repeat_nothing(client: Client, buyer: str) -> None:

@@ -27,8 +27,7 @@ def shop(published_once: Published, tmp_path: Path) -> Iterator[LiveShop]:
 
 @pytest.fixture(scope="module")
 def buyer(published_once: Published) -> str:
-    counts = published_once.tables["purchase_history"]["user_id"].value_counts(sort=True)
-    return counts["user_id"][0]
+    return published_once.buyer
 
 
 def event(

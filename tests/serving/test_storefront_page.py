@@ -126,8 +126,7 @@ def told_by_browser(
 def test_a_user_browses_dismisses_objects_and_asks_for_more(
     published_once: Published, tmp_path: Path
 ) -> None:
-    counts = published_once.tables["purchase_history"]["user_id"].value_counts(sort=True)
-    user = counts["user_id"][0]
+    user = published_once.buyer
     steps = """async (told) => {
       await until("cards", () => cards().length === 12);
       told.first = ids();

@@ -51,7 +51,7 @@ def shop(published: Published) -> Published:
 
 def _most_bought(published: Published) -> str:
     bought = published.shop.events.filter(pl.col("event_type") == "purchase")
-    return bought["item_id"].value_counts(sort=True)["item_id"][0]
+    return bought["item_id"].mode().sort()[0]
 
 
 def add_twin(store: Store, published: Published, item_id: str, version: str) -> None:

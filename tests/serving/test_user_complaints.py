@@ -48,9 +48,9 @@ def test_nobody_complained() -> None:
 
 
 def test_items_with_the_weakness_lose_relevance(published: Published, tmp_path: Path) -> None:
-    user = published.tables["user_profiles"].sort("num_purchases")["user_id"][-1]
+    user = published.tables["user_profiles"].sort("num_purchases", "user_id")["user_id"][-1]
     said = published.tables["item_aspects"].filter(pl.col("polarity") < 0)
-    aspect = said["aspect"].value_counts(sort=True)["aspect"][0]
+    aspect = said["aspect"].mode().sort()[0]
     wanting = dict(said.filter(aspect=aspect).select("item_id", "polarity").iter_rows())
     with live_shop(published.store, tmp_path / "before") as shop:
         before = {item.item_id: item.score for item in shop.ask(user_id=user, k=100).items}
