@@ -77,7 +77,7 @@ def main(
 
 def _mapped(folder: Path, name: str, values: np.ndarray) -> np.ndarray:
     np.save(folder / f"{name}.npy", values)
-    # A plain view of the mapping, as `recsys.bundle` has it.
+    # A plain view of the mapping, as `recsys.bundle_parts` has it.
     return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c"))
 
 

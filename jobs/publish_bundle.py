@@ -4,7 +4,7 @@ from pathlib import Path
 
 from features.store import Store
 from jobs.errors import BadInputError, GateRefusedError
-from recsys.bundle import Manifest, read_manifest
+from recsys.bundle_manifest import Manifest, read_manifest
 from recsys.bundle_versions import check_gate, current_bundle, promote, rollback
 from recsys.errors import BundleError
 from recsys.errors import GateRefusedError as RefusedError

@@ -10,7 +10,8 @@ from features.store import Store
 from features.visibility import before
 from jobs.errors import BadInputError, NotDecidableError
 from jobs.load_shop import load_shop
-from recsys.bundle import Manifest, load_bundle
+from recsys.bundle import load_bundle
+from recsys.bundle_manifest import Manifest
 from recsys.bundle_replay import ReplayComparison, compare_replayed, replayed
 from recsys.bundle_versions import bundle_folder
 from recsys.errors import BundleError

@@ -23,7 +23,7 @@ from jobs.newest_row import after_last_row
 from jobs.publish_bundle import newest_bundle, publish
 from jobs.score_reviews import ScoreConfig, ScoreReport, score
 from jobs.train_models import TrainReport, data_versions, train
-from recsys.bundle import Manifest, read_manifest
+from recsys.bundle_manifest import Manifest, read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.errors import BundleError
 from recsys.retrieval import RecommenderConfig, TowerTrainer

@@ -10,7 +10,8 @@ from features.store import Store
 from jobs.code_version import code_version
 from jobs.errors import NotDecidableError
 from jobs.load_shop import load_shop
-from recsys.bundle import Manifest, write_bundle
+from recsys.bundle import write_bundle
+from recsys.bundle_manifest import Manifest
 from recsys.cuts import positional_cuts
 from recsys.errors import NotEnoughDataError
 from recsys.fitting import Fitted, fit_and_test

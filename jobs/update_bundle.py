@@ -16,7 +16,8 @@ from jobs.code_version import code_version
 from jobs.errors import BadInputError, GateRefusedError
 from jobs.load_shop import load_shop
 from jobs.publish_bundle import newest_bundle
-from recsys.bundle import Manifest, load_bundle, write_bundle
+from recsys.bundle import load_bundle, write_bundle
+from recsys.bundle_manifest import Manifest
 from recsys.bundle_update import NewItems, with_new_items, without_items
 from recsys.bundle_versions import bundle_folder, current_bundle
 from recsys.errors import BundleError

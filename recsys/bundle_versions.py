@@ -6,7 +6,7 @@
 import os
 from pathlib import Path
 
-from recsys.bundle import verify_bundle
+from recsys.bundle_manifest import verify_bundle
 from recsys.errors import BundleError, GateRefusedError
 from recsys.evaluation import Comparison
 

@@ -5,8 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from recsys.bundle import hash_bundle
 from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles
+from recsys.bundle_manifest import hash_bundle
 
 _logger = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from features.api_keys import read_keys
 from features.errors import KeysError
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
-from recsys.bundle import read_manifest
 from recsys.bundle_hashes import NOTHING_KNOWN
+from recsys.bundle_manifest import read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from sentiment.score_section import ScoreSection

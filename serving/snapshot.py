@@ -10,7 +10,7 @@ import polars as pl
 from features.pseudonyms import Pseudonyms
 from recsys.aspect_wishes import ItemAspects
 from recsys.bought_together import BoughtTogether
-from recsys.bundle import Manifest
+from recsys.bundle_manifest import Manifest
 from recsys.interactions import IdMap
 from recsys.query import Population, Query
 from recsys.recommender import Recommended, Recommender, Reranking

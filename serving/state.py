@@ -15,8 +15,9 @@ from features.errors import FeaturesError
 from features.event_log import EventLog
 from features.pseudonyms import Pseudonyms, check
 from features.store import Store
-from recsys.bundle import Manifest, load_bundle
+from recsys.bundle import load_bundle
 from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles
+from recsys.bundle_manifest import Manifest
 from recsys.bundle_versions import bundle_folder, current_bundle, read_history
 from recsys.errors import RecsysError
 from recsys.recommender import Recommender

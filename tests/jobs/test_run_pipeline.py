@@ -22,7 +22,8 @@ from jobs.run_pipeline import PipelineConfig, PipelineReport, run
 from jobs.sample_shop import ShopConfig, generate_shop, write_shop
 from jobs.score_reviews import ScoreConfig
 from jobs.train_two_tower import TrainerConfig, ray_tower_trainer
-from recsys.bundle import load_bundle, read_manifest
+from recsys.bundle import load_bundle
+from recsys.bundle_manifest import read_manifest
 from recsys.bundle_versions import current_bundle
 from recsys.query import Query
 from recsys.ranker_config import RankerConfig

@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from tiny_shop import AS_OF, CONFIG, FittedShop
 
-from recsys.bundle import (
+from recsys.bundle import load_bundle, write_bundle
+from recsys.bundle_manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     Manifest,
     hash_bundle,
-    load_bundle,
-    read_config,
     read_manifest,
     verify_bundle,
-    write_bundle,
 )
+from recsys.bundle_parts import read_config
 from recsys.errors import BundleError
 from recsys.query import Query
 from recsys.recommender import Recommender
@@ -209,7 +208,7 @@ def test_an_interrupted_write_leaves_no_bundle_and_can_be_repeated(
     def break_off(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    for step in ("_write_parts", "hash_files", "_sync_tree"):
+    for step in ("write_parts", "sha256_of_files", "_sync_tree"):
         with monkeypatch.context() as patch:
             patch.setattr(f"recsys.bundle.{step}", break_off)
             with pytest.raises(KeyboardInterrupt):

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_shop import FittedShop
 
-from recsys.bundle import verify_bundle, write_bundle
+from recsys.bundle import write_bundle
+from recsys.bundle_manifest import verify_bundle
 from recsys.bundle_versions import (
     CURRENT,
     check_gate,

@@ -11,7 +11,7 @@ import pytest
 from live_shop import LiveShop, live_shop
 from published_shop import Published
 
-from recsys.bundle import Manifest
+from recsys.bundle_manifest import Manifest
 from recsys.bundle_versions import promote
 from recsys.retrieval_index import save_index
 from serving.schema_service import Switched

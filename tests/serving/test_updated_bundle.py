@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from features.schema import ItemTexts
 from features.store import Store
 from jobs.cli import app, exit_code_of
-from recsys.bundle import load_bundle, verify_bundle, write_bundle
+from recsys.bundle import load_bundle, write_bundle
+from recsys.bundle_manifest import verify_bundle
 from recsys.bundle_versions import current_bundle, promote
 from recsys.retrieval_index import IndexConfig
 
