@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import lightgbm as lgb
 import numpy as np
 import typer
 from rich.console import Console
@@ -22,6 +21,7 @@ from rich.table import Table
 from benchmarks.harness import spread, write
 from recsys.candidates import Candidates
 from recsys.contributions import contributions
+from recsys.lightgbm_alone import lgb
 from recsys.pair_features import feature_names
 from recsys.ranker import Ranker
 

@@ -10,7 +10,7 @@ from features.store import Store
 from jobs.errors import BadInputError
 from jobs.load_shop import load_shop
 from recsys.bundle import load_bundle
-from recsys.bundle_versions import bundle_folder
+from recsys.bundle_versions import BUNDLES, bundle_folder
 from recsys.errors import BundleError
 from recsys.off_policy import (
     Log,
@@ -113,7 +113,7 @@ def _target(question: Question, rows: pl.DataFrame, log: Log) -> TargetPolicy:
     if store is None:
         raise BadInputError("a bundle lies in a store: give --store, or a store as --log")
     try:
-        recommender, manifest = load_bundle(bundle_folder(store.path("bundles"), version))
+        recommender, manifest = load_bundle(bundle_folder(store.path(BUNDLES), version))
     except BundleError as error:
         raise BadInputError(str(error)) from error
     scored = recommender_scores(

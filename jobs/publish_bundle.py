@@ -4,8 +4,9 @@ from pathlib import Path
 
 from features.store import Store
 from jobs.errors import BadInputError, GateRefusedError
+from recsys.bundle_gate import check_gate
 from recsys.bundle_manifest import Manifest, read_manifest
-from recsys.bundle_versions import check_gate, current_bundle, promote, rollback
+from recsys.bundle_versions import BUNDLES, current_bundle, promote, rollback
 from recsys.errors import BundleError
 from recsys.errors import GateRefusedError as RefusedError
 from recsys.evaluation import Comparison
@@ -27,7 +28,7 @@ def publish(
         BadInputError: If there is no such bundle, or it is damaged.
         GateRefusedError: If the gate refuses; what is live stays live.
     """
-    bundles = store.path("bundles")
+    bundles = store.path(BUNDLES)
     folder = bundles / version if version else newest_bundle(bundles)
     if folder is None:
         raise BadInputError(f"{bundles} holds no bundle: run `sentirec train` first")
@@ -53,7 +54,7 @@ def roll_back(store: Store) -> str:
         BadInputError: If there is none, or it is damaged.
     """
     try:
-        return rollback(store.path("bundles"))
+        return rollback(store.path(BUNDLES))
     except BundleError as error:
         raise BadInputError(str(error)) from error
 

@@ -13,7 +13,7 @@ from jobs.load_shop import load_shop
 from recsys.bundle import load_bundle
 from recsys.bundle_manifest import Manifest
 from recsys.bundle_replay import ReplayComparison, compare_replayed, replayed
-from recsys.bundle_versions import bundle_folder
+from recsys.bundle_versions import BUNDLES, bundle_folder
 from recsys.errors import BundleError
 from recsys.recommender import Recommender
 from recsys.world import build_world
@@ -129,7 +129,7 @@ def replay_bundles(
 
 def _load(store: Store, version: str) -> tuple[Recommender, Manifest]:
     try:
-        return load_bundle(bundle_folder(store.path("bundles"), version))
+        return load_bundle(bundle_folder(store.path(BUNDLES), version))
     except BundleError as error:
         raise BadInputError(str(error)) from error
 

@@ -24,7 +24,7 @@ from jobs.publish_bundle import newest_bundle, publish
 from jobs.score_reviews import ScoreConfig, ScoreReport, score
 from jobs.train_models import TrainReport, data_versions, train
 from recsys.bundle_manifest import Manifest, read_manifest
-from recsys.bundle_versions import current_bundle
+from recsys.bundle_versions import BUNDLES, current_bundle
 from recsys.errors import BundleError
 from recsys.retrieval import RecommenderConfig, TowerTrainer
 
@@ -166,7 +166,7 @@ def _ingest(
 
 def _is_trained(store: Store, version: str, as_of: datetime) -> bool:
     """Tell whether the newest bundle was made from just these tables, and side tables exist."""
-    folder = newest_bundle(store.path("bundles"))
+    folder = newest_bundle(store.path(BUNDLES))
     if folder is None or not all(store.exists(table) for table in SIDE_TABLES):
         return False
     try:
@@ -179,7 +179,7 @@ def _is_trained(store: Store, version: str, as_of: datetime) -> bool:
 
 def _publish_waiting(store: Store, config: PipelineConfig) -> Manifest | None:
     """Publish the newest bundle if a run ended between train and publish; None where it is live."""
-    bundles = store.path("bundles")
+    bundles = store.path(BUNDLES)
     newest, live = newest_bundle(bundles), current_bundle(bundles)
     if newest is None or (live is not None and live.name == newest.name):
         return None

@@ -10,7 +10,7 @@ from features.store import Store
 from features.training_frames import LABEL_TIME
 from jobs.load_shop import load_shop
 from recsys.bundle import load_bundle
-from recsys.bundle_versions import current_bundle
+from recsys.bundle_versions import BUNDLES, current_bundle
 from recsys.category_satisfaction import fit_category_satisfaction
 from recsys.errors import NotEnoughDataError, SegmentError
 from recsys.segments.tables import SegmentTables
@@ -32,7 +32,7 @@ def tower_space(store: Store, tables: SegmentTables, *, version: str | None) -> 
             are no histories.
         BundleError: The bundle is damaged.
     """
-    folder = current_bundle(store.path("bundles"))
+    folder = current_bundle(store.path(BUNDLES))
     if folder is None:
         raise SegmentError(
             f"{_ASKED} needs a live bundle: run `sentirec train` and `sentirec publish` first"

@@ -12,6 +12,7 @@ from jobs.errors import NotDecidableError
 from jobs.load_shop import load_shop
 from recsys.bundle import write_bundle
 from recsys.bundle_manifest import Manifest
+from recsys.bundle_versions import BUNDLES
 from recsys.cuts import positional_cuts
 from recsys.errors import NotEnoughDataError
 from recsys.fitting import Fitted, fit_and_test
@@ -72,7 +73,7 @@ def train(
     assert fitted.recommender is not None
     progress("write bundle")
     gain = None if fitted.sentiment is None else asdict(fitted.sentiment)
-    folder = store.path("bundles", now.strftime("%Y%m%dT%H%M%S%fZ"))
+    folder = store.path(BUNDLES, now.strftime("%Y%m%dT%H%M%S%fZ"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     manifest = write_bundle(
         folder,

@@ -19,7 +19,7 @@ from jobs.publish_bundle import newest_bundle
 from recsys.bundle import load_bundle, write_bundle
 from recsys.bundle_manifest import Manifest
 from recsys.bundle_update import NewItems, with_new_items, without_items
-from recsys.bundle_versions import bundle_folder, current_bundle
+from recsys.bundle_versions import BUNDLES, bundle_folder, current_bundle
 from recsys.errors import BundleError
 from recsys.interactions import IdMap, Interactions
 from recsys.recency import recent_popularity
@@ -74,7 +74,7 @@ def update_bundle(
             remove is unknown, reviews lack signals of its model, or nothing would change.
         GateRefusedError: If the index with the new items in it finds too little.
     """
-    bundles = store.path("bundles")
+    bundles = store.path(BUNDLES)
     progress("read bundle")
     try:
         folder = (

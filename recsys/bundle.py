@@ -15,7 +15,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 
 from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles, hash_file
@@ -28,6 +27,7 @@ from recsys.bundle_manifest import (
 )
 from recsys.bundle_parts import read_config, read_parts, write_parts
 from recsys.errors import BundleError
+from recsys.lightgbm_alone import lgb
 from recsys.recommender import Recommender
 
 

@@ -15,7 +15,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
@@ -26,6 +25,7 @@ from recsys.history_weights import HistoryWeights
 from recsys.interactions import IdMap
 from recsys.item_features import ItemFeatures
 from recsys.item_tower import ItemTowerWeights
+from recsys.lightgbm_alone import lgb
 from recsys.query_tower import QueryTower, QueryTowerWeights
 from recsys.ranker import Ranker
 from recsys.ranker_config import RankerConfig

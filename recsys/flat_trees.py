@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 
 from recsys import ranker_kernels as kernels
+from recsys.lightgbm_alone import lgb
 
 _MOST_LEAVES = 16
 # So many rows at once: what is computed of them stays in the processor's cache.

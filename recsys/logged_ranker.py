@@ -8,10 +8,10 @@ position-based model, Chuklin, Markov and de Rijke 2015.
 Shape suffixes: N exposures, F features.
 """
 
-import lightgbm as lgb
 import numpy as np
 
 from recsys.errors import LogError
+from recsys.lightgbm_alone import lgb
 from recsys.ranker_config import RankerConfig
 
 MIN_LISTS = 50

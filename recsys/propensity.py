@@ -13,7 +13,6 @@ Shape suffixes: N rows, F features.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from features.behaviour import USER_BEHAVIOUR
 from features.opinion import USER_OPINION
 from recsys.errors import NotEnoughDataError
+from recsys.lightgbm_alone import lgb
 
 FEATURES = tuple(feature.name for feature in (*USER_BEHAVIOUR, *USER_OPINION))
 RFM = ("days_since_purchase", "num_purchases", "spend_cents")

@@ -12,13 +12,13 @@ Shape suffixes: B users, K candidates, F features.
 from dataclasses import dataclass
 from functools import cached_property
 
-import lightgbm as lgb
 import numpy as np
 
 from recsys import ranker_kernels as kernels
 from recsys.candidates import Candidates
 from recsys.errors import NotEnoughDataError
 from recsys.flat_trees import FlatTrees
+from recsys.lightgbm_alone import lgb
 from recsys.ranker_config import RankerConfig
 
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)

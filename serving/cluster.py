@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from ray.serve import Application
 
 from serving.config import load_serve_file
-from serving.deployment import application, settings_of
+from serving.deployment import application
 from serving.errors import ServeConfigError
 from serving.page_key import page_key
+from serving.replica_settings import settings_of
 from serving.retriever_deployment import retriever_application
 from serving.sentiment_deployment import sentiment_application
 from serving.server import ServeOptions, check_keys, check_store

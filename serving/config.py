@@ -20,6 +20,10 @@ from serving.experiments import ExperimentSection, VariantSection, check_apart
 
 DEFAULT_FILE = Path("sentirec.toml")
 
+ExposuresKept = Literal["none", "experiments", "all"]
+"""Which answers are kept in the event log; `experiments` are also those in which an item was shown
+by chance."""
+
 
 class StoreSection(BaseModel):
     """`[store]`: where tables and bundles are."""
@@ -60,7 +64,7 @@ class ServeSection(BaseModel):
     """Origins of the pages that may ask, such as https://shop.example; "*" for all."""
     keys_file: str | None = None
     """Of API keys; absent, `api_keys.json` in the store."""
-    exposures: Literal["none", "experiments", "all"] = "experiments"
+    exposures: ExposuresKept = "experiments"
     """Which answers are kept in the event log: of experiments and explorations, all, or none."""
     experiments: list[ExperimentSection] = []
 

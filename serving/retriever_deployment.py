@@ -12,10 +12,9 @@ from ray.serve import Application
 
 from features.store import Store
 from recsys.bundle import load_item_vectors
-from recsys.bundle_versions import current_bundle
+from recsys.bundle_versions import BUNDLES, current_bundle
 from recsys.errors import RecsysError
 from serving.retriever import Retrieving, Wanted
-from serving.state import BUNDLES
 
 if TYPE_CHECKING:
     from recsys.exact_search import ExactSearch

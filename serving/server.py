@@ -26,7 +26,7 @@ from features.pseudonyms import Pseudonyms, check
 from features.store import Store
 from recsys.bundle_hashes import NOTHING_KNOWN
 from recsys.bundle_manifest import read_manifest
-from recsys.bundle_versions import current_bundle
+from recsys.bundle_versions import BUNDLES, current_bundle
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
 from sentiment.score_section import ScoreSection
 from serving.config import ServeSection
@@ -36,7 +36,6 @@ from serving.hashing_ahead import HashingAhead
 from serving.page_key import page_key
 from serving.processes import check_port, drain, end_processes, our_processes
 from serving.side_tables import REQUIRED
-from serving.state import BUNDLES
 
 START_LIMIT_S = 180.0
 DRAIN_LIMIT_S = 2.0
@@ -201,7 +200,8 @@ class Server:
         from ray.serve.config import HTTPOptions
         from ray.serve.schema import LoggingConfig
 
-        from serving.deployment import APP_NAME, application, settings_of
+        from serving.deployment import APP_NAME, application
+        from serving.replica_settings import settings_of
 
         for name in ("ray", "ray.serve"):
             logging.getLogger(name).setLevel(logging.ERROR)

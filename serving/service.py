@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from fastapi import Request, Response
@@ -13,6 +13,7 @@ from features.errors import EventLogError
 from features.event_log import EventLog
 from features.pseudonyms import Pseudonyms
 from serving.callers import Caller, identify
+from serving.config import ExposuresKept
 from serving.experiments import ExperimentSection
 from serving.metrics import Metrics
 from serving.problems import ProblemError
@@ -23,10 +24,6 @@ from serving.state import ServingState
 
 ReviewScoring = Callable[[str], Awaitable[Mapping[str, Any]]]
 """Scores a cleaned text; gives at least `polarity` and `model_version`."""
-
-ExposuresKept = Literal["none", "experiments", "all"]
-"""Which answers are kept in the event log; `experiments` are also those in which an item was shown
-by chance."""
 
 
 def _now() -> datetime:

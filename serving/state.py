@@ -18,7 +18,7 @@ from features.store import Store
 from recsys.bundle import load_bundle
 from recsys.bundle_hashes import NOTHING_KNOWN, HashedFiles
 from recsys.bundle_manifest import Manifest
-from recsys.bundle_versions import bundle_folder, current_bundle, read_history
+from recsys.bundle_versions import BUNDLES, bundle_folder, current_bundle, read_history
 from recsys.errors import RecsysError
 from recsys.recommender import Recommender
 from recsys.rerank_section import RERANK_DEFAULTS, RerankSection
@@ -29,7 +29,6 @@ from serving.live_users import LiveUsers
 from serving.side_tables import Versions, read_side_tables, table_versions
 from serving.snapshot import Snapshot
 
-BUNDLES = "bundles"
 RETRY_AFTER_S = 60.0
 
 _logger = logging.getLogger(__name__)

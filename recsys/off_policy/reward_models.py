@@ -6,10 +6,10 @@ Shape suffixes: N rows, n rows of a part, A actions, F features.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 
+from recsys.lightgbm_alone import lgb
 from recsys.off_policy.log import Log
 from recsys.off_policy.policies import TargetPolicy
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tiny_shop import FittedShop
 
 from recsys.bundle import write_bundle
+from recsys.bundle_gate import check_gate
 from recsys.bundle_manifest import verify_bundle
 from recsys.bundle_versions import (
     CURRENT,
-    check_gate,
     current_bundle,
     promote,
     read_history,

@@ -1,8 +1,8 @@
-import lightgbm as lgb
 import numpy as np
 import pytest
 
 from recsys.flat_trees import FlatTrees
+from recsys.lightgbm_alone import lgb
 
 NUM_FEATURES = 6
 
