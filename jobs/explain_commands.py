@@ -144,9 +144,9 @@ def _scorer_config(device: str | None, config: Path | None) -> "ScorerConfig":
 
     settings = score_config(load_settings(config, device))
     if settings.scorer.device == "cpu":
-        import torch
+        from sentiment.torch_threads import use_threads
 
-        torch.set_num_threads(settings.threads)
+        use_threads(settings.threads)
     return settings.scorer
 
 

@@ -86,13 +86,13 @@ def train_on_ray(
 
 def _worker(loop: dict[str, Any]) -> None:
     import ray
-    import torch
     from ray.train import get_context
     from ray.train.torch import get_device
 
     from sentiment.parallel import Parallel
+    from sentiment.torch_threads import use_threads
 
-    torch.set_num_threads(loop["threads"])
+    use_threads(loop["threads"])
     context = get_context()
     parallel = Parallel(rank=context.get_world_rank(), size=context.get_world_size())
     report = train_shop_model(

@@ -21,9 +21,9 @@ Message = dict[str, list[bytes]]
 
 class _Actor:
     def __init__(self, config: ScorerConfig, threads: int) -> None:
-        import torch
+        from sentiment.torch_threads import use_threads
 
-        torch.set_num_threads(threads)
+        use_threads(threads)
         self._scorer = ReviewScorer.load(config)
 
 

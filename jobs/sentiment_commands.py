@@ -128,13 +128,12 @@ def pretrain(
     """Make an encoder of characters from texts without labels (masked language model)."""
     from dataclasses import asdict
 
-    import torch
-
     from jobs.pretrain_encoder import pretrain_encoder, read_texts
     from jobs.settings import resolve_device
     from sentiment.pretraining import EncoderShape, Pretraining
+    from sentiment.torch_threads import use_threads
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     output, settings = Output(json), load_settings(config, device)
     on = resolve_device(settings.score.device)
     try:

@@ -333,7 +333,7 @@ def load_scorer(device: str | None, config: Path | None) -> "ReviewScorer":
 
     settings = score_config(load_settings(config, device))
     if settings.scorer.device == "cpu":
-        import torch
+        from sentiment.torch_threads import use_threads
 
-        torch.set_num_threads(settings.threads)
+        use_threads(settings.threads)
     return ReviewScorer.load(settings.scorer)

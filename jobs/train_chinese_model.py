@@ -41,6 +41,7 @@ from sentiment.pretraining import EncoderShape, Pretraining
 from sentiment.review_model import ReviewModel, ReviewModelConfig
 from sentiment.tasks import EmotionTask, StarTask, Task, aspect_task, halves_task, tokenise
 from sentiment.teaching import teach
+from sentiment.torch_threads import use_threads
 from sentiment.training import star_mask
 
 FILE = "zh_review_model.safetensors"
@@ -144,7 +145,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of order, masks and initial weights.")] = 0,
 ) -> None:
     """Train, or go on training."""
-    torch.set_num_threads(threads)
+    use_threads(threads)
     bf16 = device.startswith("cuda")
     encoder_folder = out / "encoder"
     if not (encoder_folder / "model.safetensors").is_file():

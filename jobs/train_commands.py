@@ -54,15 +54,14 @@ def train(
     """Train a review model on your own labels; the configuration names it as the score model."""
     from dataclasses import asdict
 
-    import torch
-
     from jobs.evaluate_sentiment import read_labelled
     from jobs.ray_shop_training import Start, train_on_ray
     from jobs.settings import resolve_device
     from jobs.train_shop_model import ShopTraining, train_shop_model
     from sentiment.scorer import CHINESE_MODEL, ENGLISH_MODEL
+    from sentiment.torch_threads import use_threads
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     output, settings = Output(json), load_settings(config, device)
     if language not in ("en", "zh"):
         raise BadInputError(f"--language must be en or zh, not {language!r}")

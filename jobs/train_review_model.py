@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from jobs.review_tasks import (
@@ -34,6 +33,7 @@ from sentiment.finetuning import FineTuning
 from sentiment.model_file import TrainedModel, fresh_model, load_model, save_model
 from sentiment.tasks import Task
 from sentiment.teaching import TaughtTask, teach
+from sentiment.torch_threads import use_threads
 
 FILE = "en_review_model.safetensors"
 STAGES = ("first", "second", "taught", "settled")
@@ -63,7 +63,7 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Train, or go on training."""
-    torch.set_num_threads(threads)
+    use_threads(threads)
     passes = Passes(polarity=polarity_passes, emotions=emotion_passes, aspects=aspect_passes)
     bf16 = device.startswith("cuda")
     refined = FineTuning(

@@ -161,8 +161,9 @@ def _worker(loop: dict[str, Any]) -> None:
 
     from recsys.sharding import fit_sharded_towers
     from recsys.tower_fitting import fit_towers
+    from sentiment.torch_threads import use_threads
 
-    torch.set_num_threads(loop["threads"])
+    use_threads(loop["threads"])
     context = train.get_context()
     device, rank = str(get_device()), context.get_world_rank()
     is_sharded = context.get_world_size() > 1 or device.startswith("cuda")

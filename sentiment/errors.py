@@ -3,6 +3,7 @@
 SentimentError
 ├── EncoderNotFoundError   the encoder's files are not where they were asked for
 ├── WeightsError           weights are missing, altered, or of another shape
+├── NotANumberError        models computed what is no number
 ├── AspectListError        a list of aspects cannot be read
 └── IdentityWordsError     a list of identity words cannot be read
 """
@@ -18,6 +19,10 @@ class EncoderNotFoundError(SentimentError):
 
 class WeightsError(SentimentError):
     """Weights are missing, altered, or do not fit the encoder."""
+
+
+class NotANumberError(SentimentError):
+    """What models computed of a text is not a number."""
 
 
 class AspectListError(SentimentError):

@@ -14,6 +14,7 @@ import polars as pl
 from sentiment.aspects import ASPECTS_FILE, AspectList
 from sentiment.cleaning import clean_text, review_text
 from sentiment.encoder_files import file_sha256
+from sentiment.errors import NotANumberError
 from sentiment.language import detect_language, language_runs
 from sentiment.model_file import load_model, read_metadata
 from sentiment.model_reader import Heads, ModelReader
@@ -217,6 +218,7 @@ class ReviewScorer:
         ):
             _add(readings, reader.gather(cut, heads), runs)
         _finish(readings)
+        _check_numbers(readings)
         return signals_frame(
             prepared.texts, prepared.languages, readings, self._aspects, version=self.version
         )
@@ -250,6 +252,26 @@ def _finish(found: Readings) -> None:
     found.stars[read] /= found.stars[read].sum(1, keepdims=True)
     length = np.linalg.norm(found.embedding[read], axis=1, keepdims=True)
     found.embedding[read] /= np.maximum(length, 1e-12)
+
+
+def _check_numbers(found: Readings) -> None:
+    """Make sure that no signal would be missing for want of a number.
+
+    Raises:
+        NotANumberError: If something is none.
+    """
+    # A sum is a number where all that it is of are.
+    sums = found.stars.sum(1) + found.embedding.sum(1)
+    for row, (terms, clauses) in enumerate(zip(found.terms, found.clauses, strict=True)):
+        sums[row] += sum(span.polarity for span in (*terms, *clauses))
+    for row, wishes in enumerate(found.wishes):
+        sums[row] += sum(wish.probability for wish in wishes)
+    num_wrong = int((~np.isfinite(sums)).sum())
+    if num_wrong:
+        raise NotANumberError(
+            f"what the models say of {num_wrong} of {len(sums)} texts is not a number: weights are "
+            "damaged, or this machine computes wrongly; nothing of these texts is kept"
+        )
 
 
 def _moved(span: _Span, by: int) -> _Span:

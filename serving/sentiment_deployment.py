@@ -38,12 +38,11 @@ class Sentiment:
     def __init__(
         self, config: "ScorerConfig", threads: int, keys_file: Path | None, num_replicas: int
     ) -> None:
-        import torch
-
         from sentiment.scorer import ReviewScorer
+        from sentiment.torch_threads import use_threads
 
         def warm_scorer() -> ReviewScorer:
-            torch.set_num_threads(threads)
+            use_threads(threads)
             scorer = ReviewScorer.load(config)
             # The first pass allocates what all others use.
             scorer.score([_WARM_UP])

@@ -1,4 +1,7 @@
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import polars as pl
 import pytest
 
 from sentiment.aspects import ASPECTS_FILE
-from sentiment.errors import AspectListError, WeightsError
+from sentiment.errors import AspectListError, NotANumberError, WeightsError
 from sentiment.needs import NEED_KINDS
 from sentiment.products import cpu_multiplies_bf16
 from sentiment.schema import ReviewSignals
@@ -360,3 +363,41 @@ def test_emotions_go_with_the_words(scorer: ReviewScorer) -> None:
 
 def test_the_shipped_model_is_small_enough() -> None:
     assert ENGLISH_MODEL.stat().st_size <= 25_000_000
+
+
+@pytest.mark.parametrize("of", ["stars", "embedding", "polarity"])
+def test_what_is_no_number_is_no_missing_signal(scorer: ReviewScorer, of: str) -> None:
+    reviews = pl.DataFrame(
+        {"review_id": ["a", "b"], "title": ["", ""], "text": ["Great sound.", "Great strings."]}
+    )
+    prepared = scorer.prepare(reviews)
+    (batch,), chinese = scorer.run(prepared)
+    broken = getattr(batch, of).copy()
+    broken[0] = np.nan
+    with pytest.raises(NotANumberError, match="1 of 2 texts is not a number"):
+        scorer.finish(prepared, [[batch._replace(**{of: broken})], chinese])
+    assert scorer.finish(prepared, [[batch], chinese])["polarity"].null_count() == 0
+
+
+@pytest.mark.slow
+def test_a_limit_on_threads_leaves_no_signal_out() -> None:
+    code = (
+        "from sentiment.torch_threads import use_threads; use_threads(2)\n"
+        "from sentiment.scorer import ReviewScorer, ScorerConfig\n"
+        "texts = [f'Great sound, but the cable broke after {n} weeks.' for n in range(64)]\n"
+        "scored = ReviewScorer.load(ScorerConfig()).score(texts)\n"
+        "print(scored['polarity'].null_count(), scored['polarity'].sum())"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"OMP_THREAD_LIMIT": limit},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        ).stdout.split()
+        for limit in ("1", "2")
+    ]
+    assert [num_nulls for num_nulls, _ in told] == ["0", "0"]
+    assert float(told[0][1]) == pytest.approx(float(told[1][1]), abs=0.1)
