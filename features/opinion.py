@@ -6,12 +6,14 @@ are.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import polars as pl
 
 from features.feature import Feature, Level, Measure, Scope, days_since, ratio, total
 from sentiment.emotions import SHOP_EMOTIONS
 
+Stars = TypeVar("Stars", pl.Expr, float)
 # Texts that judge an experience; support messages and questions are written in trouble only.
 JUDGING_SOURCES = ("review", "survey")
 # What an item borrows from, the widest first.
@@ -23,6 +25,23 @@ USER_TREND_DAYS = 365
 # Of one felt review (see `features.profile_state.felt_reviews`).
 _RATING, _POLARITY = pl.col("rating").cast(pl.Float64), pl.col("polarity").cast(pl.Float64)
 _EMOTIONS = pl.col("emotions")
+
+
+def felt(stars: pl.Expr, polarity: pl.Expr) -> pl.Expr:
+    """Return how a purchase was felt about, -1 to 1: the mean of what stars and words say of it.
+
+    Each knows what the other does not, and either stands alone where the other is missing.
+
+    Args:
+        stars: 1 to 5 of the buyer's review, null where it has none.
+        polarity: Of its words, -1 to 1, null where there are none.
+    """
+    return pl.mean_horizontal(polarity_of_stars(stars), polarity)
+
+
+def polarity_of_stars(stars: Stars) -> Stars:
+    """Return what stars say on the scale of polarity: one is -1, three 0, five 1."""
+    return (stars - 3.0) / 2.0
 
 
 def _flag(name: str, holds: pl.Expr) -> Measure:

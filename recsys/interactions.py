@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from features.opinion import felt
+
 _LOOKED_UP_SHARE = 5
 """Fewer ids than a fifth of all are looked up one by one: a join would hash all of them first."""
 
@@ -68,8 +70,8 @@ class Histories:
         indptr: Rows of user b are indptr[b]:indptr[b + 1], int64, shape (B + 1,).
         item_idx: int32, shape (H,).
         event_time: Microseconds since the epoch, int64, shape (H,).
-        sentiment: Polarity of the user's own review of that row in [-1, 1]; NaN where there is
-            none, float32, shape (H,).
+        sentiment: How the user felt about that row, by `features.opinion.felt`, in [-1, 1]; NaN
+            where nothing is known, float32, shape (H,).
     """
 
     indptr: np.ndarray
@@ -162,8 +164,8 @@ class Interactions:
         user_idx: int32, shape (N,).
         item_idx: int32, shape (N,).
         event_time: Microseconds since the epoch, int64, shape (N,).
-        sentiment: Polarity of the review that belongs to the row in [-1, 1]; NaN where there is
-            none, float32, shape (N,). For browsing: its strength.
+        sentiment: How the user felt about the row, by `features.opinion.felt`, in [-1, 1]; NaN
+            where nothing is known, float32, shape (N,). For browsing: its strength.
         stars: Stars of that review, NaN where there is none, float32, shape (N,).
         session_start: When the session of the row began, the row's own time where it has none;
             microseconds since the epoch, int64, shape (N,).
@@ -205,7 +207,7 @@ class Interactions:
             user_idx=frame["user_idx"].to_numpy().astype(np.int32),
             item_idx=frame["item_idx"].to_numpy().astype(np.int32),
             event_time=frame["event_time"].dt.epoch("us").to_numpy().astype(np.int64),
-            sentiment=_floats(frame["polarity"]),
+            sentiment=_floats(frame.select(felt(pl.col("stars"), pl.col("polarity"))).to_series()),
             stars=_floats(frame["stars"]),
             session_start=frame["session_start"].dt.epoch("us").to_numpy().astype(np.int64),
         )

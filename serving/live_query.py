@@ -65,7 +65,7 @@ def _bought(bought: Histories, live: LiveUser, index: Mapping[str, int]) -> Hist
         if item_id in index and index[item_id] not in known
     }
     joined = _joined(bought, _rows(list(new), list(new.values()), np.nan)) if new else bought
-    felt = {index[item_id]: said for item_id, said in live.felt.items() if item_id in index}
+    felt = {index[item_id]: said for item_id, said in live.felt().items() if item_id in index}
     no_taste = {index[item_id] for item_id in live.wrong_causes if item_id in index}
     sentiment = joined.sentiment.copy()
     kept = np.ones(len(sentiment), dtype=bool)

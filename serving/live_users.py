@@ -22,7 +22,7 @@ import orjson
 from features.errors import EventLogError
 from features.event_log import Entry, EventLog, Kind
 from features.histories import BROWSE_WEIGHTS
-from features.opinion import NEGATIVE_BELOW
+from features.opinion import NEGATIVE_BELOW, polarity_of_stars
 
 ACT_COLUMNS = ("event_type", "item_id", "event_time", "price_cents", "quantity")
 SAID_COLUMNS = ("rating", "event_time", "polarity", "emotions", "num_needs")
@@ -38,7 +38,8 @@ class LiveUser:
     Attributes:
         bought: When each item was bought first, microseconds since the epoch, by item id.
         browsed: When each item was browsed last, and how strongly in all, by item id.
-        felt: Polarity of the user's own review, by item id.
+        stars: Of the user's own review, by item id.
+        words: Polarity of its text, by item id.
         dismissed: Items the user does not want to be shown.
         wrong_causes: Items that must not be given as a reason, nor count as the user's taste.
         wrong_quotes: Reviews that must not be quoted.
@@ -49,13 +50,22 @@ class LiveUser:
 
     bought: dict[str, int] = field(default_factory=dict)
     browsed: dict[str, tuple[int, float]] = field(default_factory=dict)
-    felt: dict[str, float] = field(default_factory=dict)
+    stars: dict[str, float] = field(default_factory=dict)
+    words: dict[str, float] = field(default_factory=dict)
     dismissed: set[str] = field(default_factory=set)
     wrong_causes: set[str] = field(default_factory=set)
     wrong_quotes: set[str] = field(default_factory=set)
     counts: dict[str, float] = field(default_factory=dict)
     acts: list[tuple[Any, ...]] = field(default_factory=list)
     said: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def felt(self) -> dict[str, float]:
+        """Return how the user felt about items, as `features.opinion.felt` has it, by item id."""
+        found = {item: polarity_of_stars(stars) for item, stars in self.stars.items()}
+        return found | {
+            item: (found[item] + polarity) / 2.0 if item in found else polarity
+            for item, polarity in self.words.items()
+        }
 
     def count(self, name: str, value: float = 1.0) -> None:
         """Add to one of the sums."""
@@ -235,6 +245,13 @@ def _feedback(user: LiveUser, content: dict[str, Any]) -> None:
 
 def _review(user: LiveUser, content: dict[str, Any]) -> None:
     user.count("reviews")
+    item_id = content.get("item_id")
+    if item_id is not None:
+        # Of several reviews of an item the last one counts, whose words are read after it came.
+        user.stars.pop(item_id, None)
+        user.words.pop(item_id, None)
+        if content.get("rating") is not None:
+            user.stars[item_id] = content["rating"]
     if content.get("rating") is not None:
         user.count("ratings")
         user.count("stars", content["rating"])
@@ -243,7 +260,7 @@ def _review(user: LiveUser, content: dict[str, Any]) -> None:
 def _signals(user: LiveUser, content: dict[str, Any]) -> None:
     polarity = content["polarity"]
     if content.get("item_id") is not None:
-        user.felt[content["item_id"]] = polarity
+        user.words[content["item_id"]] = polarity
     user.count("felt")
     user.count("polarity", polarity)
     user.count("negative", float(polarity < NEGATIVE_BELOW))
