@@ -8,17 +8,16 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 import uuid
 from pathlib import Path
-
-import httpx
 
 from serving.processes import our_processes
 
 _REPLICA = b"ray::ServeReplica:sentirec:recommendations"
 _HAPROXY = b"/haproxy"
-_STATISTICS = re.compile(r"^listen stats\n +bind 127\.0\.0\.1:(\d+)$", re.MULTILINE)
+_ADMIN = re.compile(r"^ *stats socket (\S+) ", re.MULTILINE)
 _LOOK_EVERY_S = 0.1
 
 
@@ -39,7 +38,7 @@ def num_up() -> int:
     """
     try:
         rows = csv.DictReader(_statistics().removeprefix("# ").splitlines())
-    except (httpx.TransportError, LookupError):
+    except (OSError, LookupError):
         return 0
     return sum(
         row["pxname"] == "http-sentirec"
@@ -96,15 +95,18 @@ def _statistics() -> str:
 
     Raises:
         LookupError: If there is none, or its configuration is just being written.
-        TransportError: If it does not answer yet.
+        OSError: If it does not answer yet.
     """
     proxies = [(pid, words) for pid, words in _ours() if words[0].endswith(_HAPROXY)]
     if not proxies:
         raise LookupError("there is no HAProxy below this process")
     _, words = max(proxies)
     path = Path(os.fsdecode(words[words.index(b"-f") + 1]))
-    port = _STATISTICS.search(path.read_text() if path.exists() else "")
-    if port is None:
-        raise LookupError(f"{path} names no port of statistics")
-    answered = httpx.get(f"http://127.0.0.1:{port[1]}/stats;csv", trust_env=False, timeout=5.0)
-    return answered.raise_for_status().text
+    address = _ADMIN.search(path.read_text() if path.exists() else "")
+    if address is None:
+        raise LookupError(f"{path} names no socket to ask at")
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.settimeout(5.0)
+        admin.connect(address[1])
+        admin.sendall(b"show stat\n")
+        return b"".join(iter(lambda: admin.recv(65_536), b"")).decode()
