@@ -29,6 +29,7 @@ from rich.table import Table
 from benchmarks.fits import fit_with_seed, scored_files
 from benchmarks.harness import write
 from benchmarks.sample_shops import scored_shop
+from features.opinion import polarity_of_stars
 from features.visibility import hold_out
 from jobs.ray_session import ray_session
 from recsys.evaluation import Evaluated
@@ -87,7 +88,7 @@ ARMS: dict[str, Callable[[ShopTables, int], ShopTables]] = {
 def _as_stars_tell(signals: pl.DataFrame) -> pl.DataFrame:
     """Replace every signal by what `rating` alone would say."""
     schema = signals.drop("rating").schema
-    felt = (pl.col("rating") - 3.0) / 2.0
+    felt = polarity_of_stars(pl.col("rating"))
     columns = {
         "polarity": felt,
         "p_positive": felt.clip(lower_bound=0.0),

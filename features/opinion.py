@@ -8,12 +8,13 @@ are.
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
 from features.feature import Feature, Level, Measure, Scope, days_since, ratio, total
 from sentiment.emotions import SHOP_EMOTIONS
 
-Stars = TypeVar("Stars", pl.Expr, float)
+Stars = TypeVar("Stars", pl.Expr, np.ndarray, float)
 # Texts that judge an experience; support messages and questions are written in trouble only.
 JUDGING_SOURCES = ("review", "survey")
 # What an item borrows from, the widest first.

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from features.opinion import polarity_of_stars
 from recsys.interactions import IdMap
 
 # Item profile columns that enter the towers and the ranker, with the transform applied to each.
@@ -99,5 +100,5 @@ def _transform(column: pl.Series, kind: str) -> np.ndarray:
     if kind == "log":
         return np.nan_to_num(np.log1p(np.maximum(values, 0.0)) / 5.0)
     if kind == "stars":
-        return np.nan_to_num((values - 3.0) / 2.0)
+        return np.nan_to_num(polarity_of_stars(values))
     return np.nan_to_num(values)

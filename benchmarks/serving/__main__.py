@@ -56,6 +56,7 @@ from benchmarks.serving.servers import Running, running
 from benchmarks.serving.swaps import survive_swaps
 from benchmarks.serving.synthetic_shop import NUM_USERS, publish_synthetic_shop
 from benchmarks.serving.throughput import SIZES, throughput
+from recsys.bundle_versions import BUNDLES, CURRENT
 from serving.processes import free_port
 
 SATURATED = 64
@@ -144,7 +145,7 @@ def main(
 
 def _published(folder: Path, num_items: int) -> Path:
     store = folder / f"items_{num_items}"
-    if not (store / "bundles" / "current").exists():
+    if not (store / BUNDLES / CURRENT).exists():
         _console.print(f"writing a shop of {num_items:,} items")
         store.mkdir(parents=True)
         publish_synthetic_shop(store, num_items)

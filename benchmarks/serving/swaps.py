@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from benchmarks.serving.mixed_load import Kept, MixedLoad
-from benchmarks.serving.synthetic_shop import BUNDLES, add_bundle
-from recsys.bundle_versions import CURRENT, promote, rollback
+from benchmarks.serving.synthetic_shop import add_bundle
+from recsys.bundle_versions import BUNDLES, CURRENT, promote, rollback
 
 FIRST, SECOND, BROKEN = "v1", "v2", "broken"
 _LIMIT_S = 120.0

@@ -9,12 +9,11 @@ from benchmarks.serving.synthetic_catalogue import AS_OF, KIND_SIZE, Catalogue, 
 from benchmarks.serving.synthetic_models import NUM_TREES, synthetic_recommender
 from features.store import Store
 from recsys.bundle import load_bundle, write_bundle
-from recsys.bundle_versions import current_bundle, promote
+from recsys.bundle_versions import BUNDLES, current_bundle, promote
 from recsys.interactions import IdMap
 from recsys.query import Population
 from recsys.recommender import Recommender
 
-BUNDLES = "bundles"
 NUM_USERS = 100_000
 _MEAN_ROWS = 10
 _KINDS_OF_USER = 3

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from features.opinion import JUDGING_SOURCES
+from features.opinion import JUDGING_SOURCES, polarity_of_stars
 from recsys.errors import LogError
 
 MOST_DAYS = 36_500
@@ -173,7 +173,7 @@ def _felt(
     # Signals of a review without words say nothing.
     has_words = pl.concat_str("title", "text", ignore_nulls=True).str.len_bytes() > 0
     polarity = pl.when(has_words).then(pl.col("polarity").cast(pl.Float64))
-    stars = (pl.col("rating").cast(pl.Float64) - 3.0) / 2.0
+    stars = polarity_of_stars(pl.col("rating").cast(pl.Float64))
     judged = (
         reviews.filter(pl.col("source").is_in(JUDGING_SOURCES))
         .join(signals.select("review_id", "polarity"), on="review_id", how="left")
